@@ -1,0 +1,182 @@
+"""Feature fixation and neighborhood association: the two cures for attention that is not concentrated.
+
+Fixation reweights the features of query and key, per token, head and channel, before linear attention. Association
+lets key and value borrow channels from neighbors in time and space before that.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .shapes import Float
+from .tokens import Grid
+
+
+class FixationRatios(NamedTuple):
+    """How far each feature is kept open, in 0 to 1.
+
+    q: r_q, for φ(q) ← r_q ∘ φ(q)
+    k: r_k, for φ(k) ← r_k ∘ φ(k)
+    """
+
+    q: Float[Tensor, "*batch n e"]
+    k: Float[Tensor, "*batch m e"]
+
+
+def separate_fixation(
+    phi_q: Float[Tensor, "*batch n e"],
+    phi_k: Float[Tensor, "*batch m e"],
+    weight_q: Float[Tensor, "e e"],
+    bias_q: Float[Tensor, "e"],
+    weight_k: Float[Tensor, "e e"],
+    bias_k: Float[Tensor, "e"],
+) -> FixationRatios:
+    """Learn the ratios of query and key each from itself.
+
+    r_q = σ(W_q φ(q) + b_q), r_k = σ(W_k φ(k) + b_k)
+
+    Args:
+        phi_q, phi_k: features of queries and keys.
+        weight_q, bias_q, weight_k, bias_k: one e → e layer for each, the same for every head.
+
+    Returns:
+        Ratios in 0 to 1, one for each token, head and channel.
+
+    Source: arXiv 2210.08164, the ablation that cooperative fixation is compared with.
+    """
+    return FixationRatios(
+        torch.sigmoid(F.linear(phi_q, weight_q, bias_q)), torch.sigmoid(F.linear(phi_k, weight_k, bias_k))
+    )
+
+
+def cooperative_fixation(
+    phi_q: Float[Tensor, "*batch n e"],
+    phi_k: Float[Tensor, "*batch n e"],
+    v: Float[Tensor, "*batch n e"],
+    weight_q: Float[Tensor, "e e3"],
+    bias_q: Float[Tensor, "e"],
+    weight_k: Float[Tensor, "e e3"],
+    bias_k: Float[Tensor, "e"],
+) -> FixationRatios:
+    """Learn both ratios from query, key and value of the token together.
+
+    z = [φ(q); φ(k); v], r_q = σ(W_q z + b_q), r_k = σ(W_k z + b_k)
+
+    Args:
+        phi_q, phi_k: features of queries and keys.
+        v: the raw values, after association where there is one.
+        weight_q, bias_q, weight_k, bias_k: one 3e → e layer for each, the same for every head; pass the same tensors
+            twice to share one layer, which is then computed once.
+
+    Returns:
+        Ratios in 0 to 1, one for each token, head and channel.
+
+    Source: arXiv 2210.08164.
+    """
+    z = torch.cat([phi_q, phi_k, v], dim=-1)
+    r_q = torch.sigmoid(F.linear(z, weight_q, bias_q))
+    r_k = r_q if weight_k is weight_q else torch.sigmoid(F.linear(z, weight_k, bias_k))
+    return FixationRatios(r_q, r_k)
+
+
+class Fixation(nn.Module):
+    """Own the layers that learn the fixation ratios.
+
+    Args:
+        head_width: e; one layer serves every head.
+        kind: "separate" or "cooperative".
+        shared: one layer for query and key; cooperative only, since separate layers see different inputs.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, head_width: int, *, kind: Literal["separate", "cooperative"], shared: bool = False):
+        super().__init__()
+        self.kind = kind
+        inputs = {"separate": 1, "cooperative": 3}[kind] * head_width
+        self.query = nn.Linear(inputs, head_width)
+        self.key = self.query if shared else nn.Linear(inputs, head_width)
+
+    def forward(
+        self,
+        phi_q: Float[Tensor, "*batch n e"],
+        phi_k: Float[Tensor, "*batch n e"],
+        v: Float[Tensor, "*batch n e"],
+    ) -> FixationRatios:
+        """Return the ratios for the features of queries and keys."""
+        layers = self.query.weight, self.query.bias, self.key.weight, self.key.bias
+        if self.kind == "separate":
+            return separate_fixation(phi_q, phi_k, *layers)
+        return cooperative_fixation(phi_q, phi_k, v, *layers)
+
+
+def temporal_association(x: Float[Tensor, "b t n d"], *, shift_div: int) -> Float[Tensor, "b t n d"]:
+    """Borrow channels from the neighboring frames, for keys and values of spatial attention.
+
+    With c = ⌊d / shift_div⌋: channels 0 to c come from the next frame, c to 2c from the previous frame, the rest stay.
+    Missing frames are zeros.
+
+    Args:
+        x: keys or values, channels head-major; with shift_div 4 and 8 heads, heads 0–1 look ahead, 2–3 look back.
+        shift_div: which fraction of the channels moves each way; at least 2. The paper's code uses 4 for
+            Something-Something v2 and 8 for Kinetics.
+
+    Raises:
+        ValueError: shift_div below 2.
+
+    Source: arXiv 2210.08164. Differs from the reference implementation: the shift runs over the whole clip, where
+    the reference's Kinetics configuration cuts 16 frames into segments of 8.
+    """
+    if shift_div < 2:
+        raise ValueError(f"shift_div={shift_div} would move more channels than there are: use 2 or more")
+    c = x.shape[-1] // shift_div
+    out = x.clone()
+    out[:, :-1, :, :c] = x[:, 1:, :, :c]
+    out[:, -1:, :, :c] = 0
+    out[:, 1:, :, c : 2 * c] = x[:, :-1, :, c : 2 * c]
+    out[:, :1, :, c : 2 * c] = 0
+    return out
+
+
+# (row, column) of the neighbor that each group of channels borrows from
+NEIGHBORS = ((1, 0), (-1, 0), (0, 1), (0, -1), (-1, -1), (1, 1), (-1, 1), (1, -1))
+
+
+def spatial_association(x: Float[Tensor, "b t n d"], *, grid: Grid) -> Float[Tensor, "b t n d"]:
+    """Borrow channels from the 8 neighboring locations, for keys and values of temporal attention.
+
+    With c = ⌊d / 16⌋: channels g·c to (g+1)·c come from the location at offset ``NEIGHBORS[g]``, g = 0 … 7; the
+    rest, half of all channels, stay. Where the neighbor lies outside the frame, groups 0–3 are zero, but groups 4–7
+    keep the location's own value: a quirk of the reference implementation, kept.
+
+    Args:
+        x: keys or values, channels head-major.
+        grid: rows and columns of the n tokens of one frame.
+
+    Raises:
+        ValueError: the grid has another number of tokens.
+
+    Source: arXiv 2210.08164.
+    """
+    if grid.tokens != x.shape[-2]:
+        raise ValueError(f"a {grid.rows}×{grid.columns} grid has {grid.tokens} tokens, x has {x.shape[-2]}")
+    c = x.shape[-1] // 16
+    source = rearrange(x, "b t (h w) d -> b t h w d", h=grid.rows)
+    out = source.clone()
+    for g, (down, right) in enumerate(NEIGHBORS):
+        channels = slice(g * c, (g + 1) * c)
+        if g < 4:
+            out[..., channels] = 0
+        to_rows, from_rows = _overlap(grid.rows, down)
+        to_columns, from_columns = _overlap(grid.columns, right)
+        out[:, :, to_rows, to_columns, channels] = source[:, :, from_rows, from_columns, channels]
+    return rearrange(out, "b t h w d -> b t (h w) d")
+
+
+def _overlap(length: int, offset: int) -> tuple[slice, slice]:
+    """Return where an axis has a neighbor at `offset`, and where these neighbors are."""
+    to_start, to_stop = max(0, -offset), length - max(0, offset)
+    return slice(to_start, to_stop), slice(to_start + offset, to_stop + offset)

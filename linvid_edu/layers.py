@@ -1,0 +1,182 @@
+"""The layers of a block: attention over time, space or both, and the MLP whose convolution carries position."""
+
+from typing import NamedTuple
+
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention import Span, fold, identity, linear_attention, relu_offset, softmax_attention, unfold
+from .fixation import Fixation, FixationRatios, spatial_association, temporal_association
+from .shapes import Float
+from .tokens import Grid
+
+
+class AttentionInputs(NamedTuple):
+    """What an attention function receives.
+
+    q, k: queries and keys, or their reweighted features
+    ratios: the fixation ratios behind them, None without fixation
+    """
+
+    q: Float[Tensor, "batch heads tokens e"]
+    k: Float[Tensor, "batch heads tokens e"]
+    ratios: FixationRatios | None = None
+
+
+class SoftmaxAttention(nn.Module):
+    """Call ``softmax_attention``; it owns no weights, and exists so that a recorder can see its inputs."""
+
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor) -> AttentionInputs:
+        """Return queries and keys as they are."""
+        return AttentionInputs(q, k)
+
+    def forward(
+        self,
+        q: Float[Tensor, "batch heads tokens e"],
+        k: Float[Tensor, "batch heads tokens e"],
+        v: Float[Tensor, "batch heads tokens e"],
+    ) -> Float[Tensor, "batch heads tokens e"]:
+        """Return the attended values."""
+        return softmax_attention(q, k, v)
+
+
+class LinearAttention(nn.Module):
+    """Apply the feature map, then fixation where there is one, then linear attention.
+
+    out = linear_attention(r_q ∘ φ(q), r_k ∘ φ(k), v), with φ = ``relu_offset``
+
+    Args:
+        fixation: the layers that learn r_q and r_k; None means r_q = r_k = 1.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, fixation: Fixation | None = None):
+        super().__init__()
+        self.fixation = fixation
+
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor) -> AttentionInputs:
+        """Return r_q ∘ φ(q), r_k ∘ φ(k) and the ratios."""
+        phi_q, phi_k = relu_offset(q), relu_offset(k)
+        if self.fixation is None:
+            return AttentionInputs(phi_q, phi_k)
+        ratios = self.fixation(phi_q, phi_k, v)
+        return AttentionInputs(ratios.q * phi_q, ratios.k * phi_k, ratios)
+
+    def forward(
+        self,
+        q: Float[Tensor, "batch heads tokens e"],
+        k: Float[Tensor, "batch heads tokens e"],
+        v: Float[Tensor, "batch heads tokens e"],
+    ) -> Float[Tensor, "batch heads tokens e"]:
+        """Return the attended values."""
+        features = self.attention_inputs(q, k, v)
+        return linear_attention(features.q, features.k, v, feature_map=identity)
+
+
+class SpaceTimeAttention(nn.Module):
+    """Project tokens to queries, keys and values, attend over time, space or both, and project back.
+
+    The order inside: projection → association on k and v → heads → mechanism → merged heads → projection.
+
+    Args:
+        width: d.
+        heads: attention heads; must divide d.
+        span: which tokens attend to each other.
+        mechanism: SoftmaxAttention or LinearAttention.
+        shift_div: None means no association. Otherwise k and v of spatial attention borrow from neighboring frames
+            (this fraction of the channels each way), those of temporal attention from neighboring locations, and
+            those of joint attention from frames, then locations.
+        qkv_bias: whether the first projection has a bias.
+
+    Source: arXiv 2210.08164. Differs from the reference implementation: joint attention is an addition.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        span: Span,
+        mechanism: SoftmaxAttention | LinearAttention,
+        shift_div: int | None = None,
+        qkv_bias: bool = True,
+    ):
+        super().__init__()
+        self.heads, self.span, self.shift_div = heads, span, shift_div
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.mechanism = mechanism
+        self.projection = nn.Linear(width, width)
+
+    def associate(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:
+        """Let keys or values borrow channels from their neighbors; return them unchanged without association."""
+        if self.shift_div is None:
+            return x
+        if self.span != "time":
+            x = temporal_association(x, shift_div=self.shift_div)
+        if self.span != "space":
+            x = spatial_association(x, grid=grid)
+        return x
+
+    def forward(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:
+        """Return the attended tokens, without the residual."""
+        t, n = x.shape[1:3]
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        k, v = self.associate(k, grid), self.associate(v, grid)
+        q, k, v = (fold(part, self.span, self.heads) for part in (q, k, v))
+        return self.projection(unfold(self.mechanism(q, k, v), self.span, t=t, n=n))
+
+
+class ConvolutionalMLP(nn.Module):
+    """Mix channels, and neighboring tokens of a frame, which tells each token where it stands.
+
+    out = W₂ GELU(DWConv₃ₓ₃(W₁ x)), the depthwise convolution on the grid, zeros outside
+
+    Args:
+        width: d.
+        hidden: channels in between.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.convolution = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:
+        """Return the mixed tokens, without the residual."""
+        t = x.shape[1]
+        # on b·t pictures of h × w tokens: this view is channels-last in memory, and stays so
+        hidden = rearrange(self.expand(x), "b t (h w) d -> (b t) d h w", h=grid.rows)
+        hidden = rearrange(self.convolution(hidden), "(b t) d h w -> b t (h w) d", t=t)
+        return self.contract(F.gelu(hidden))
+
+
+class Block(nn.Module):
+    """Attention layers in order, then the MLP, each behind its own LayerNorm (eps 1e-6) and added to its input.
+
+    x ← x + attention(LayerNorm(x)) for each attention, then x ← x + MLP(LayerNorm(x))
+
+    Args:
+        attention: name to layer, in the order of application: time before space in divided attention.
+        width: d.
+        mlp_hidden: channels inside the MLP.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, attention: dict[str, SpaceTimeAttention], *, width: int, mlp_hidden: int):
+        super().__init__()
+        self.attention = nn.ModuleDict(attention)
+        self.attention_norm = nn.ModuleDict({name: nn.LayerNorm(width, eps=1e-6) for name in attention})
+        self.mlp = ConvolutionalMLP(width, mlp_hidden)
+        self.mlp_norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:
+        """Return the tokens after this block."""
+        for name, attention in self.attention.items():
+            x = x + attention(self.attention_norm[name](x), grid)
+        return x + self.mlp(self.mlp_norm(x), grid)

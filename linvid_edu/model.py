@@ -1,0 +1,239 @@
+"""The video transformer: its configuration, and the model that every variant of the ablation is a setting of."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Span
+from .fixation import Fixation
+from .layers import Block, LinearAttention, SoftmaxAttention, SpaceTimeAttention
+from .shapes import Float
+from .tokens import Grid, PatchEmbedding, pair, patch_grid
+
+Attention = Literal["softmax", "linear"]
+FixationKind = Literal["none", "separate", "cooperative"]
+SpaceTime = Literal["divided", "joint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that decides a model's shape and mechanism; checked once, here.
+
+    Args:
+        num_classes: classes of the head.
+        num_frames: t, frames of a clip.
+        image_size: side of a square frame, or (height, width), in pixels. Without a spatial embedding the model also
+            takes other sizes.
+        kernel, stride, padding: the patch window, in pixels.
+        width: d, channels of a token.
+        depth: blocks.
+        heads: attention heads; must divide width.
+        mlp_hidden: channels inside each block's MLP.
+        head_hidden: channels inside the classification head.
+        dropout: share of the head's hidden channels dropped in training, 0 to 1.
+        attention: "softmax" or "linear".
+        fixation: "none", "separate" or "cooperative"; linear attention only.
+        shared_fixation: one cooperative layer for query and key.
+        association: neighborhood association on keys and values.
+        shift_div: temporal association moves 1/shift_div of the channels each way; at least 2.
+        space_time: "divided" (temporal, then spatial attention) or "joint" (all tokens of the clip at once).
+        qkv_bias: whether the projection to queries, keys and values has a bias.
+        spatial_embedding: a learned embedding for each location. An addition: the paper has none, its MLP's
+            convolution carries position.
+
+    Raises:
+        ValueError: a value out of range, or a combination without meaning; it names the value and the way out.
+    """
+
+    num_classes: int
+    num_frames: int
+    image_size: int | tuple[int, int]
+    kernel: int
+    stride: int
+    padding: int
+    width: int
+    depth: int
+    heads: int
+    mlp_hidden: int
+    head_hidden: int
+    dropout: float = 0.5
+    attention: Attention = "linear"
+    fixation: FixationKind = "none"
+    shared_fixation: bool = False
+    association: bool = False
+    shift_div: int = 4
+    space_time: SpaceTime = "divided"
+    qkv_bias: bool = True
+    spatial_embedding: bool = False
+
+    @classmethod
+    def reference(cls, num_classes: int = 174, **changes: Any) -> "ModelConfig":
+        """The paper's full size for Something-Something v2: 12 blocks of width 512 on 16 frames of 224 × 224."""
+        return cls(**_geometry(num_classes, 16, 224, (16, 14, 8), width=512, depth=12, heads=8, mlp=4) | changes)
+
+    @classmethod
+    def compact(cls, num_classes: int = 4, **changes: Any) -> "ModelConfig":
+        """A size that a laptop's CPU trains in minutes: 2 blocks of width 64 on 8 frames of 32 × 32, 8 × 8 tokens."""
+        return cls(**_geometry(num_classes, 8, 32, (6, 4, 1), width=64, depth=2, heads=4, mlp=2) | changes)
+
+    @classmethod
+    def gpu(cls, num_classes: int = 8, **changes: Any) -> "ModelConfig":
+        """A size for one GPU: 6 blocks of width 192 on 16 frames of 64 × 64, 11 × 11 tokens."""
+        return cls(**_geometry(num_classes, 16, 64, (8, 6, 2), width=192, depth=6, heads=6, mlp=4) | changes)
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name in ("attention", "fixation", "space_time"):
+            value, allowed = getattr(self, name), get_args(hints[name])
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, allowed))}")
+        sizes = "num_classes num_frames kernel stride width depth heads mlp_hidden head_hidden"
+        for name in sizes.split():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} is not divisible by heads={self.heads}: choose a multiple")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
+        if self.attention == "softmax" and self.fixation != "none":
+            raise ValueError(
+                f'fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention="softmax" '
+                'does not have: use attention="linear" or fixation="none"'
+            )
+        if self.shared_fixation and self.fixation != "cooperative":
+            raise ValueError(f'shared_fixation needs fixation="cooperative", not {self.fixation!r}')
+        if self.shift_div < 2:
+            raise ValueError(f"shift_div={self.shift_div} would move more channels than there are: use 2 or more")
+        _ = self.grid  # refuses frames smaller than a patch
+
+    @property
+    def grid(self) -> Grid:
+        """Rows and columns of the tokens of one frame."""
+        return patch_grid(self.image_size, kernel=self.kernel, stride=self.stride, padding=self.padding)
+
+    @property
+    def variant(self) -> str:
+        """The mechanism in words, such as "cooperative (shared) + association"."""
+        name = self.attention if self.fixation == "none" else self.fixation
+        return name + " (shared)" * self.shared_fixation + " + association" * self.association
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "ModelConfig":
+        """Read what ``to_dict`` wrote; unknown and missing names raise ValueError."""
+        fields = dict(fields)
+        known = set(get_type_hints(cls))
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown fields of a model configuration: {', '.join(unknown)}")
+        if isinstance(fields.get("image_size"), list):
+            fields["image_size"] = tuple(fields["image_size"])
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"not a model configuration: {error}") from error
+
+
+def _geometry(
+    num_classes: int, num_frames: int, image_size: int, window: tuple[int, int, int], *, mlp: int, **sizes: int
+) -> dict[str, Any]:
+    kernel, stride, padding = window
+    hidden = mlp * sizes["width"]
+    frames = {"num_classes": num_classes, "num_frames": num_frames, "image_size": image_size}
+    patches = {"kernel": kernel, "stride": stride, "padding": padding}
+    return frames | patches | sizes | {"mlp_hidden": hidden, "head_hidden": hidden}
+
+
+class VideoTransformer(nn.Module):
+    """Classify a clip.
+
+    tokens = patch embedding + temporal embedding (+ spatial embedding); blocks; LayerNorm; mean over the tokens of a
+    frame, then over frames; head: LayerNorm → Linear → GELU → Dropout → Linear.
+
+    Args:
+        config: size and mechanism.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.patch_embedding = PatchEmbedding(
+            width, kernel=config.kernel, stride=config.stride, padding=config.padding
+        )
+        self.temporal_embedding = nn.Parameter(torch.zeros(1, config.num_frames, 1, width))
+        tokens = config.grid.tokens
+        self.spatial_embedding = (
+            nn.Parameter(0.02 * torch.randn(1, 1, tokens, width)) if config.spatial_embedding else None
+        )
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Sequential(
+            nn.LayerNorm(width, eps=1e-5),
+            nn.Linear(width, config.head_hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.head_hidden, config.num_classes),
+        )
+
+    def embed(self, video: Float[Tensor, "b 3 t h w"]) -> tuple[Float[Tensor, "b t n d"], Grid]:
+        """Turn a clip into tokens that know their frame, and say on which grid they stand.
+
+        Raises:
+            ValueError: the clip has another number of frames, or, with a spatial embedding, another size.
+        """
+        frames, expected = video.shape[2], self.config.num_frames
+        if frames != expected:
+            raise ValueError(
+                f"clip has {frames} frames, the model expects {expected}: resample with num_frames={expected}"
+            )
+        x, grid = self.patch_embedding(video)
+        x = x + self.temporal_embedding
+        if self.spatial_embedding is not None:
+            if grid != self.config.grid:
+                height, width = pair(self.config.image_size)
+                raise ValueError(
+                    f"clip has {video.shape[3]}×{video.shape[4]} pixels, the model's spatial embedding expects "
+                    f"{height}×{width}: load the clip with size={self.config.image_size}"
+                )
+            x = x + self.spatial_embedding
+        return x, grid
+
+    def forward(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:
+        """Return the logits of a batch of clips, normalized to −1 to 1."""
+        x, grid = self.embed(video)
+        for block in self.blocks:
+            x = block(x, grid)
+        return self.head(self.norm(x).mean(dim=2).mean(dim=1))
+
+
+def _block(config: ModelConfig) -> Block:
+    spans: tuple[Span, ...] = ("time", "space") if config.space_time == "divided" else ("joint",)
+    attention: dict[str, SpaceTimeAttention] = {
+        span: SpaceTimeAttention(
+            config.width,
+            config.heads,
+            span=span,
+            mechanism=_mechanism(config),
+            shift_div=config.shift_div if config.association else None,
+            qkv_bias=config.qkv_bias,
+        )
+        for span in spans
+    }
+    return Block(attention, width=config.width, mlp_hidden=config.mlp_hidden)
+
+
+def _mechanism(config: ModelConfig) -> SoftmaxAttention | LinearAttention:
+    if config.attention == "softmax":
+        return SoftmaxAttention()
+    if config.fixation == "none":
+        return LinearAttention()
+    head_width = config.width // config.heads
+    return LinearAttention(Fixation(head_width, kind=config.fixation, shared=config.shared_fixation))
