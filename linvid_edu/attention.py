@@ -194,7 +194,8 @@ def fold(x: Float[Tensor, "b t n d"], span: Span, heads: int) -> Float[Tensor, "
         span: which tokens attend to each other.
         heads: attention heads; must divide d.
     """
-    return rearrange(x, f"b t n (heads e) -> {_FOLDED[span]}", heads=heads)
+    # the one copy of a layer: whatever follows, up to the matrix products, finds its operands in order
+    return rearrange(x, f"b t n (heads e) -> {_FOLDED[span]}", heads=heads).contiguous()
 
 
 def unfold(

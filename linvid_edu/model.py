@@ -92,8 +92,13 @@ class ModelConfig:
         sizes = "num_classes num_frames kernel stride width depth heads mlp_hidden head_hidden"
         for name in sizes.split():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        if type(self.padding) is not int or self.padding < 0:
+            raise ValueError(f"padding={self.padding!r} must be a whole number of at least 0")
+        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
+        if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+            raise ValueError(f"image_size={self.image_size!r} must be one whole number of pixels, or (height, width)")
         if self.width % self.heads:
             raise ValueError(f"width={self.width} is not divisible by heads={self.heads}: choose a multiple")
         if not 0 <= self.dropout < 1:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def official_name(name: str, *, shared_fixation: bool) -> str:
 
 
 def load_official(
-    state: Mapping[str, Tensor],
+    state: Mapping[str, Tensor | np.ndarray],
     *,
     heads: int,
     image_size: int | tuple[int, int],
@@ -94,8 +95,8 @@ def read_config(
     shared = any(".pgate." in name for name in state)
     separate_layers = any(".q_gate." in name or ".k_gate." in name for name in state)
     width = _size(state, {r"norm\d?\.(weight|bias)": 0}, default=heads)
-    gate_inputs = _size(state, {r"(q_gate|k_gate|pgate)\.weight": 1}, default=0)
-    kind: FixationKind = "separate" if gate_inputs == width // heads else "cooperative"
+    outputs, inputs = (_size(state, {r"(q_gate|k_gate|pgate)\.weight": axis}, default=axis) for axis in (0, 1))
+    kind: FixationKind = "separate" if inputs == outputs else "cooperative"
     return ModelConfig(
         num_classes=_size(state, {r"mlp_head\.4\.(weight|bias)": 0}),
         num_frames=_size(state, {r"temp_embed": 1}),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .attention import Span, attention_map, attention_row, divided_row, identity, unfold
 from .fixation import FixationRatios
-from .layers import LinearAttention, SoftmaxAttention
+from .layers import LinearAttention, SoftmaxAttention, SpaceTimeAttention
 from .model import VideoTransformer
 from .shapes import Float
 from .tokens import Grid
@@ -116,11 +116,15 @@ def record(model: VideoTransformer) -> Iterator[Trace]:
     trace = Trace([{} for _ in model.blocks])
     with ExitStack() as stack:
         for block, layers in zip(model.blocks.children(), trace.blocks, strict=True):
-            for layer in block.attention.children():
+            for layer in _attention_layers(block):
                 sizes: dict[str, int] = {}
                 stack.callback(layer.register_forward_pre_hook(_keep_sizes(sizes)).remove)
                 stack.callback(layer.mechanism.register_forward_hook(_keep_layer(layers, layer.span, sizes)).remove)
         yield trace
+
+
+def _attention_layers(block: nn.Module) -> list[SpaceTimeAttention]:
+    return [module for module in block.modules() if isinstance(module, SpaceTimeAttention)]
 
 
 def _keep_sizes(sizes: dict[str, int]) -> Callable:
