@@ -1,0 +1,21 @@
+"""Figures of the course: arrays in, a Picture out. Nothing here sees a model or needs a network."""
+
+from .charts import bars, curves
+from .frames import film_strip, patch_grid
+from .matrices import attention_map, heatmap
+from .picture import Picture
+from .sizes import matrix_product_sizes
+from .strips import attention_strip, attention_strips
+
+__all__ = [
+    "Picture",
+    "attention_map",
+    "attention_strip",
+    "attention_strips",
+    "bars",
+    "curves",
+    "film_strip",
+    "heatmap",
+    "matrix_product_sizes",
+    "patch_grid",
+]

@@ -1,0 +1,223 @@
+"""Interactive twins of the static figures: the same numbers, rounded, as plotly figures small enough to store."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .picture import GRID, INK, LARGEST_FINE_RANGE, LARGEST_OWN_TICKS, MISSING, SOFT_INK, Words, number
+
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+}
+
+
+def escape(text: str | None) -> str:
+    """Make text safe for plotly, which reads tags, $formulas$ and %{templates} in its labels.
+
+    Args:
+        text: anything.
+
+    Returns:
+        the same text with the special characters as entities, which plotly shows as they were.
+    """
+    return html.escape(text or "", quote=False).replace("$", "&#36;").replace("%", "&#37;")
+
+
+def rounded(values: np.ndarray, digits: int = 4) -> list[Any]:
+    """Round to a few significant digits, for JSON.
+
+    Args:
+        values: any shape.
+        digits: how many, at least 1.
+
+    Returns:
+        nested lists; what is not finite becomes None.
+    """
+    if values.ndim > 1:
+        return [rounded(row, digits) for row in values]
+    return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in values.tolist()]
+
+
+def heat_twin(
+    values: np.ndarray,
+    words: Words,
+    *,
+    colors: str,
+    limits: tuple[float, float],
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    size: tuple[int, int],
+    square: bool,
+) -> go.Figure:
+    """Heat map with the value of each cell on hover.
+
+    Args:
+        values: (rows columns).
+        words: texts of the figure, its axes and its color bar.
+        colors: name of a plotly color scale.
+        limits: values at its two ends.
+        rows, columns: tick labels, or None for indices.
+        size: width and height of the figure in pixels.
+        square: keep the cells square.
+
+    Returns:
+        the figure.
+    """
+    trace = go.Heatmap(
+        z=rounded(values),
+        zmin=limits[0],
+        zmax=limits[1],
+        colorscale=colors,
+        colorbar={"title": {"text": escape(words.value)}},
+        hovertemplate=f"{escape(words.y)} %{{y}}<br>{escape(words.x)} %{{x}}<br>%{{z:.3g}}<extra></extra>",
+    )
+    figure = _figure([trace], words, height=size[1])
+    figure.update_layout(width=size[0], plot_bgcolor=MISSING)
+    figure.update_yaxes(autorange="reversed", scaleanchor="x" if square else None, **_ticks(rows))
+    figure.update_yaxes(constrain="domain", showgrid=False, zeroline=False)
+    figure.update_xaxes(constrain="domain", showgrid=False, zeroline=False, **_ticks(columns))
+    return figure
+
+
+def curve_twin(
+    x: np.ndarray,
+    series: Mapping[str, np.ndarray],
+    looks: Sequence[tuple[str, str, str]],
+    words: Words,
+    *,
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    log_x: bool,
+    log_y: bool,
+    markers: bool,
+    height: int,
+) -> go.Figure:
+    """Lines with their values on hover.
+
+    Args:
+        x: (n).
+        series: label to values (n).
+        looks: color, dash and marker of each line, in matplotlib's words.
+        words: texts of the figure and its axes.
+        bands: label to low and high values (n).
+        log_x, log_y: logarithmic axes.
+        markers: draw a marker at each value.
+        height: of the figure in pixels.
+
+    Returns:
+        the figure.
+    """
+    traces = []
+    for (label, y), (color, dash, marker) in zip(series.items(), looks, strict=False):
+        if label in bands:
+            traces.append(_band(x, *bands[label], color))
+        traces.append(
+            go.Scatter(
+                x=rounded(x, 9),
+                y=rounded(y),
+                name=escape(label),
+                mode="lines+markers" if markers else "lines",
+                line={"color": color, "width": 2.5, "dash": DASHES[dash]},
+                marker={"symbol": SYMBOLS[marker], "size": 8},
+                hovertemplate="%{x:,.4~g}: %{y:.4~g}",
+            )
+        )
+    figure = _figure(traces, words, height=height)
+    figure.update_xaxes(showgrid=False, zeroline=False, **(_decades(x) if log_x else {}))
+    if log_x and len(x) <= LARGEST_OWN_TICKS:
+        figure.update_xaxes(tickvals=rounded(x, 9), ticktext=[number(value) for value in x])
+    figure.update_yaxes(zeroline=False, **(_decades(np.concatenate(list(series.values()))) if log_y else {}))
+    return figure
+
+
+def bar_twin(
+    labels: Sequence[str],
+    series: Mapping[str, np.ndarray],
+    colors: Sequence[str],
+    words: Words,
+    *,
+    log: bool,
+    height: int,
+) -> go.Figure:
+    """Horizontal bars, in the order given from top to bottom.
+
+    Args:
+        labels: one for each group of bars.
+        series: label to values, one for each group.
+        colors: one for each series.
+        words: texts of the figure and its axis.
+        log: logarithmic axis.
+        height: of the figure in pixels.
+
+    Returns:
+        the figure.
+    """
+    traces = [
+        go.Bar(
+            x=rounded(values),
+            y=list(range(len(labels))),
+            orientation="h",
+            name=escape(label),
+            marker={"color": color},
+            hovertext=[escape(name) for name in labels],
+            hovertemplate="%{hovertext}: %{x:,.4~g}",
+        )
+        for (label, values), color in zip(series.items(), colors, strict=False)
+    ]
+    figure = _figure(traces, words, height=height)
+    figure.update_layout(showlegend=len(series) > 1, bargap=0.25)
+    figure.update_xaxes(**(_decades(np.concatenate(list(series.values()))) if log else {}))
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, **_ticks(labels))
+    return figure
+
+
+def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> go.Scatter:
+    known = np.isfinite(low) & np.isfinite(high)
+    return go.Scatter(
+        x=rounded(np.concatenate([x[known], x[known][::-1]]), 9),
+        y=rounded(np.concatenate([low[known], high[known][::-1]])),
+        fill="toself",
+        fillcolor=color,
+        opacity=0.18,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
+    axis = {"linecolor": SOFT_INK, "ticks": "outside", "tickcolor": SOFT_INK, "gridcolor": GRID, "automargin": True}
+    return go.Figure(
+        traces,
+        {
+            "template": "none",
+            "paper_bgcolor": "white",
+            "plot_bgcolor": "white",
+            "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 15, "color": INK},
+            "hoverlabel": {"namelength": -1, "font": {"size": 15}},
+            "title": {"text": escape(words.title), "x": 0.02, "font": {"size": 18}},
+            "height": height,
+            "margin": {"l": 70, "r": 20, "t": 60 if words.title else 30, "b": 70},
+            "xaxis": {"title": {"text": escape(words.x), "standoff": 10}, **axis},
+            "yaxis": {"title": {"text": escape(words.y)}, **axis},
+        },
+    )
+
+
+def _ticks(labels: Sequence[str] | None) -> dict[str, Any]:
+    return {} if labels is None else {"tickvals": list(range(len(labels))), "ticktext": [escape(t) for t in labels]}
+
+
+def _decades(values: np.ndarray) -> dict[str, Any]:
+    wide = np.nanmax(values, initial=0.0) >= LARGEST_FINE_RANGE * np.nanmin(values, initial=np.inf)
+    return {"type": "log", "dtick": 1 if wide else "D2"}

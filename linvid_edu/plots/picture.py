@@ -1,0 +1,229 @@
+"""What every figure of the course shares: its container with alt text, its style, and how it writes numbers."""
+
+import base64
+import json
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import matplotlib.style
+import plotly.graph_objects as go
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter
+
+INK = "#1f2328"
+SOFT_INK = "#57606a"
+FAINT = "#d0d7de"
+GRID = "#e3e7eb"
+MISSING = "#c9ced3"  # cells without a finite value
+ACCENT = "#d55e00"
+ACCENT_INK = "#a84300"  # ACCENT, darkened until text in it reaches a contrast of 4.5 on white
+DPI = 110
+WIDTH = 7.6  # inches: 836 pixels, so that JupyterLab shows it uncut in a window of 1280
+MARGIN = 0.14  # inches of white around every figure, so that it reads as a card on a dark page
+LINE_HEIGHT = 0.24  # inches a line of the title takes
+LARGEST_OWN_TICKS = 9  # values of a logarithmic axis, such as 64, 128, 256, that are all written as its ticks
+LARGEST_FINE_RANGE = 50  # ratio up to which a logarithmic axis has ticks at 1, 2, 5 of each decade
+
+# text.parse_math off: a title or label with stray dollar signs is text, not a formula
+STYLE = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.facecolor": "white",
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "axes.titlesize": 13,
+    "axes.labelpad": 6,
+    "axes.edgecolor": SOFT_INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": SOFT_INK,
+    "ytick.color": SOFT_INK,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.parse_math": False,
+    "figure.constrained_layout.w_pad": MARGIN,
+    "figure.constrained_layout.h_pad": 0.1,
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def styled(function: Function) -> Function:
+    """Draw in the course's style, whatever style the notebook has set, and leave that style as it was."""
+    return matplotlib.style.context(["default", STYLE])(function)  # type: ignore[no-any-return, operator]
+
+
+class Words(NamedTuple):
+    """The texts of a figure, shown as they are.
+
+    Args:
+        title: a line above, or None.
+        x, y: names of the axes.
+        value: what the colors show.
+    """
+
+    title: str | None
+    x: str
+    y: str = ""
+    value: str = ""
+
+
+class Picture(NamedTuple):
+    """A figure with its description: show it as the last expression of a cell, or with ``display``.
+
+    Args:
+        figure: the static figure, owned by nobody else: nothing is left open.
+        alt: what the figure shows, in plain words with its key numbers.
+        interactive: the same data as a plotly figure, or None.
+    """
+
+    figure: Figure
+    alt: str
+    interactive: go.Figure | None = None
+
+    def png(self) -> bytes:
+        """Render the static figure.
+
+        Returns:
+            a PNG file on a white card, with the alt text as its Description.
+        """
+        buffer = BytesIO()
+        metadata = {"Description": self.alt, "Software": None}
+        styled(self.figure.savefig)(buffer, format="png", dpi=DPI, metadata=metadata)
+        return buffer.getvalue()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the static figure as a PNG file with its alt text inside.
+
+        Args:
+            path: where to; its name ends in .png.
+
+        Raises:
+            ValueError: the name ends otherwise.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise ValueError(f"a picture is saved as .png, the path ends in {Path(path).suffix!r}")
+        Path(path).write_bytes(self.png())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        data: dict[str, Any] = {"text/plain": self.alt, "image/png": base64.b64encode(self.png()).decode()}
+        if self.interactive is not None:
+            config = {"displaylogo": False, "responsive": True}
+            data["application/vnd.plotly.v1+json"] = {**json.loads(self.interactive.to_json()), "config": config}
+        return data, {"image/png": {"alt": self.alt}}
+
+
+def number(value: float) -> str:
+    """Write a number for the eye and the ear: three digits, thousands with commas, powers of ten far from 1.
+
+    Args:
+        value: any float.
+
+    Returns:
+        for example 0.0123, 4,624, 1.2×10⁻⁵ or −∞.
+    """
+    value = float(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+        return text.replace("-", "−")
+    mantissa, exponent = f"{value:.2e}".split("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    factor = f"{float(mantissa):g}".replace("-", "−")
+    return power if factor == "1" else f"{factor}×{power}"
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """Write numbers that stand together with the same count of decimals, where that stays short.
+
+    Args:
+        values: any floats.
+
+    Returns:
+        one text for each.
+    """
+    texts = [number(value) for value in values]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    if decimals > 3 or any("10" in text and not text[-1].isascii() for text in texts):
+        return texts
+    return [
+        f"{value:,.{decimals}f}".replace("-", "−") if math.isfinite(value) else text
+        for value, text in zip(values, texts, strict=True)
+    ]
+
+
+class NumberFormatter(Formatter):
+    """Write the ticks of an axis as ``numbers`` does."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return number(x)
+
+    def format_ticks(self, values: Iterable[float]) -> list[str]:
+        return numbers(list(values))
+
+
+def wrap_title(title: str | None, width: float) -> str:
+    """Break a title into lines that fit a figure.
+
+    Args:
+        title: one line of text, or None.
+        width: of the figure, in inches.
+
+    Returns:
+        the lines joined by newlines; "" for None.
+    """
+    return textwrap.fill(title or "", max(10, int(width * 9.5)))
+
+
+def sentence(*parts: str | None) -> str:
+    """Join the parts of an alt text, the empty ones left out, each ended with a period.
+
+    Args:
+        parts: phrases or sentences.
+
+    Returns:
+        one paragraph.
+    """
+    return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part)
+
+
+def luminance(color: Any) -> float:
+    """Relative luminance of a color, as WCAG 2 defines it.
+
+    Args:
+        color: anything matplotlib takes as a color.
+
+    Returns:
+        0 (black) to 1 (white).
+    """
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def ink_on(background: Any) -> str:
+    """Choose black or white text, whichever stands out more; the better of the two reaches 4.5 on any color.
+
+    Args:
+        background: anything matplotlib takes as a color.
+
+    Returns:
+        "black" or "white".
+    """
+    shade = luminance(background)
+    return "black" if (shade + 0.05) / 0.05 >= 1.05 / (shade + 0.05) else "white"

@@ -1,0 +1,298 @@
+"""Every figure of the gallery below is drawn once; the tests look at it from several sides."""
+
+import io
+import json
+import re
+from itertools import pairwise
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
+from PIL import Image
+
+from linvid_edu import plots
+from linvid_edu.plots import picture as shared
+from linvid_edu.plots.charts import BAR_COLORS, LOOKS
+from linvid_edu.plots.interactive import escape
+from linvid_edu.plots.matrices import LARGEST_TWIN
+from linvid_edu.plots.sizes import PRODUCT_INK
+
+HOSTILE = "<img src=x onerror=alert(1)> $x_1$ 100 % %{y} a_b \\frac{ $5 & &amp;"
+GENERATOR = np.random.default_rng(0)
+FRAMES = GENERATOR.integers(0, 256, (5, 32, 48, 3), dtype=np.uint8)
+TIMES = np.arange(5) * 0.4
+
+
+def weights(peak=(3, 1, 2), share=0.5):
+    values = np.full((5, 4, 6), (1 - share) / 119)
+    values[peak] = share
+    return values
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    matplotlib.use("agg")
+    n = np.array([64, 128, 256, 512])
+    scores = np.array([[0.1, -0.5, 1.2, 3.0], [0.0, 0.25, -np.inf, 2.0], [1.0, 2.0, -3.0, 0.75], [0.5, 0.5, 0.5, 0.5]])
+    attention = GENERATOR.random((17, 17 * 16))
+    times = {"softmax attention": 1e-3 * n**2.0, "linear attention": 1e-2 * n}
+    found = {"tokens that hold half": [37, 812, np.nan]}
+    return {
+        "film": plots.film_strip(
+            FRAMES, grid=(4, 6), times=TIMES, query=(2, 1, 5), boxes=[[2, 2, 20, 30]] * 5, columns=3
+        ),
+        "film without marks": plots.film_strip(torch.from_numpy(FRAMES), title="A clip"),
+        "strip": plots.attention_strip(FRAMES, weights(), query=(2, 1, 5), times=TIMES, title="Attention"),
+        "strip, separate": plots.attention_strip(FRAMES, torch.tensor(weights()), scale="separate"),
+        "strips": plots.attention_strips(FRAMES, {"softmax": weights(), "linear": weights(share=0.1)}, query=(3, 0, 0)),
+        "strips, separate": plots.attention_strips(FRAMES, {"softmax": weights()}, scale="separate", show=[0, 3]),
+        "patches": plots.patch_grid(FRAMES[0], 8, zoom=(1, 2), title="Patches"),
+        "map": plots.attention_map(attention / attention.sum(1, keepdims=True), tokens_per_frame=17, title="Map"),
+        "heat map": plots.heatmap(scores, rows=["red", "green", "blue", "night"], label="score", title="Scores"),
+        "heat map of whole numbers": plots.heatmap(torch.arange(16).reshape(4, 4)),
+        "heat map without numbers": plots.heatmap(scores, annotate=False, columns=["a", "b", "c", "d"]),
+        "curves": plots.curves(n, times, xlabel="tokens", ylabel="ms", log_x=True, log_y=True, title="Time of a pass"),
+        "curves with a band": plots.curves(n, {"loss": n / 9}, bands={"loss": (n / 10, n / 8)}, xlabel="x", ylabel="y"),
+        "bars": plots.bars(["softmax", "linear", "fixation"], found, xlabel="tokens", title="Concentration"),
+        "bars in groups": plots.bars(["a", "b"], {"still": [0.5, -0.25], "moving": [0.4, 0.1]}, xlabel="change"),
+        "sizes": plots.matrix_product_sizes(64, 16, title="Two orders"),
+        "sizes, more channels": plots.matrix_product_sizes(16, 64),
+        "sizes, many tokens": plots.matrix_product_sizes(4624, 64),
+        "hostile curves": plots.curves(
+            [1, 2], {HOSTILE: [1, 2], "b": [2, 1]}, xlabel=HOSTILE, ylabel="$", title=HOSTILE
+        ),
+        "hostile bars": plots.bars([HOSTILE, HOSTILE], {HOSTILE: [1, 2], "b": [1, 2]}, xlabel=HOSTILE, title=HOSTILE),
+        "hostile heat map": plots.heatmap(
+            np.eye(2), annotate=False, rows=["$a$", "_"], columns=["<b>", "%"], label=HOSTILE, title=HOSTILE
+        ),
+        "hostile strips": plots.attention_strips(FRAMES, {HOSTILE: weights()}, title=HOSTILE),
+    }
+
+
+def test_nothing_global_is_left_behind():
+    import matplotlib.pyplot as plt
+
+    before, settings = plt.get_fignums(), dict(matplotlib.rcParams)
+    plots.heatmap(np.eye(3)).png()
+    assert plt.get_fignums() == before
+    assert dict(matplotlib.rcParams) == settings
+
+
+def test_the_notebook_style_does_not_leak_in():
+    with matplotlib.style.context("dark_background"):
+        picture = plots.bars(["a"], {"x": [1]}, xlabel="x")
+        pixels = np.asarray(Image.open(io.BytesIO(picture.png())))
+    assert (pixels[0, 0] == 255).all()
+
+
+def test_a_picture_unpacks_and_saves(gallery, tmp_path):
+    figure, alt, interactive = gallery["map"]
+    assert figure is gallery["map"].figure
+    assert interactive is not None
+    gallery["map"].save(tmp_path / "map.png")
+    stored = Image.open(tmp_path / "map.png")
+    assert stored.info["Description"] == alt
+    with pytest.raises(ValueError, match=r"saved as \.png, the path ends in '\.svg'"):
+        gallery["map"].save(tmp_path / "map.svg")
+
+
+def test_every_output_holds_an_opaque_card_and_its_description(gallery):
+    for name, picture in gallery.items():
+        data, metadata = picture._repr_mimebundle_()
+        assert metadata == {"image/png": {"alt": picture.alt}}, name
+        assert data["text/plain"] == picture.alt
+        assert len(picture.alt) > 30
+        output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+        nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]))
+        pixels = np.asarray(Image.open(io.BytesIO(picture.png())))
+        assert (pixels[..., 3] == 255).all(), name
+        edges = np.concatenate([pixels[[0, 1, -2, -1]].ravel(), pixels[:, [0, 1, -2, -1]].ravel()])
+        assert (edges == 255).all(), f"{name} touches the edge of its card"
+
+
+def test_exported_html_reads_the_alt_text(gallery):
+    from nbconvert import HTMLExporter
+
+    data, metadata = gallery["strip"]._repr_mimebundle_()
+    output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
+    html, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
+    assert f'alt="{gallery["strip"].alt}"' in html
+
+
+def test_nothing_is_clipped_and_all_text_is_legible(gallery):
+    for name, picture in gallery.items():
+        picture.figure.canvas.draw()
+        inches = picture.figure.get_tightbbox()
+        width, height = picture.figure.get_size_inches()
+        assert inches.x0 >= 0, name
+        assert inches.y0 >= 0, name
+        assert inches.x1 <= width, name
+        assert inches.y1 <= height, name
+        assert width <= shared.WIDTH + 0.01, name
+        shown = [text for text in picture.figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert min(text.get_fontsize() for text in shown) >= 11, name
+        assert not any(text.get_parse_math() for text in shown), name
+
+
+def test_alt_texts_hold_the_true_numbers(gallery):
+    for name, facts in {
+        "film": ["5 frames of 32 × 48 pixels", "0.0 s to 1.6 s", "4 × 6 = 24 tokens", "frame 2, row 1, column 5"],
+        "strip": [
+            "50 % in frame 3, row 1, column 2",
+            "60 times the uniform 1/120",
+            "half of all weight lies on 1 of 120",
+        ],
+        "strips": [
+            "softmax: the largest weight is 50 %",
+            "linear: the largest weight is 10 %",
+            "frame 3, row 0, column 0",
+        ],
+        "strips, separate": ["Shown are 2 of 5 frames", "own color scale"],
+        "patches": ["4 × 6 = 24 patches", "192 numbers"],
+        "map": ["17 × 272 cells", "Each row sums to 1"],
+        "heat map": ["smallest value is −3 at row 2, column 2", "Row 1: 0.00, 0.25, −∞, 2.00"],
+        "heat map of whole numbers": ["largest value is 15 at row 3, column 3"],
+        "curves": ["softmax attention goes from 4.1 at 64 to 262 at 512", "2 lines"],
+        "bars": ["softmax: 37. linear: 812. fixation: no value"],
+        "bars in groups": ["b: still −0.25, moving 0.10"],
+        "sizes": [
+            "4,096 numbers and takes 2 n² d = 131,072",
+            "256 numbers and takes 2 n d² = 32,768",
+            "4 times as many",
+        ],
+    }.items():
+        for fact in facts:
+            assert fact in gallery[name].alt, name
+
+
+def test_half_of_the_weight_of_uniform_attention_lies_on_half_of_the_tokens():
+    assert "lies on 60 of 120 tokens" in plots.attention_strip(FRAMES, np.full((5, 4, 6), 1 / 120)).alt
+
+
+def test_interactive_twins_hold_the_data_of_the_static_figure(gallery):
+    for name in ("map", "heat map without numbers"):
+        static = gallery[name].figure.axes[0].images[0].get_array()
+        twin = np.array(gallery[name].interactive.data[0].z, dtype=float)
+        assert np.allclose(static.filled(np.nan), twin, rtol=1e-3, equal_nan=True), name
+    lines = gallery["curves"].figure.axes[0].get_lines()
+    for line, trace in zip(lines, gallery["curves"].interactive.data, strict=True):
+        assert trace.name == line.get_label()
+        assert np.allclose(line.get_xdata(), trace.x)
+        assert np.allclose(line.get_ydata(), trace.y, rtol=1e-3)
+    heights = [bar.get_width() for bar in gallery["bars in groups"].figure.axes[0].patches]
+    assert heights == [x for trace in gallery["bars in groups"].interactive.data for x in trace.x]
+
+
+def test_stored_outputs_stay_small(gallery):
+    full = GENERATOR.random((100, LARGEST_TWIN // 100))
+    for name, picture in {**gallery, "full": plots.heatmap(full)}.items():
+        data, _ = picture._repr_mimebundle_()
+        assert len(json.dumps(data.get("application/vnd.plotly.v1+json", {}))) < 100_000, name
+    assert len(gallery["map"].png()) < 60_000
+    assert plots.heatmap(np.zeros((101, 100))).interactive is None
+
+
+def test_labels_are_text_for_plotly_too(gallery):
+    for name in ("hostile curves", "hostile bars", "hostile heat map"):
+        stored = json.dumps(gallery[name].interactive.to_plotly_json(), ensure_ascii=False)
+        ours = re.sub(r"<br>|<extra></extra>|%\{(x|y|z|hovertext)(:[^}]*)?\}", "", stored)
+        assert not re.search(r"[<>$%]", ours), name
+    assert escape(HOSTILE).startswith("&lt;img src=x onerror=alert(1)&gt; &#36;x_1&#36; 100 &#37;")
+
+
+def contrast(one, other):
+    dark, light = sorted((shared.luminance(one), shared.luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_stands_out_from_its_background(gallery):
+    for ink in (shared.INK, shared.SOFT_INK, shared.ACCENT_INK, PRODUCT_INK):
+        assert contrast(ink, "white") >= 4.5
+    for name in ("heat map", "heat map of whole numbers"):
+        axes = gallery[name].figure.axes[0]
+        cells = axes.images[0].to_rgba(axes.images[0].get_array())
+        assert len(axes.texts) == 16
+        for text in axes.texts:
+            column, row = text.get_position()
+            assert contrast(text.get_color(), cells[row, column, :3]) >= 4.5
+    assert all(contrast(shared.ink_on((r, g, b)), (r, g, b)) >= 4.5 for r, g, b in GENERATOR.random((500, 3)))
+
+
+def test_lines_and_bars_differ_in_more_than_hue():
+    assert len({look[1:] for look in LOOKS}) == len(LOOKS)
+    lightness = [shared.luminance(to_rgba(color)) for color in BAR_COLORS]
+    assert min(abs(a - b) for a, b in pairwise(lightness)) > 0.2
+
+
+def test_the_color_scale_is_common_or_separate(gallery):
+    def brightest(picture, axis):
+        return picture.figure.axes[axis].images[0].get_array().max(axis=(0, 1))
+
+    flat = weights(share=1 / 120)
+    common = plots.attention_strips(FRAMES, {"peaked": weights(), "flat": flat}, show=[3])
+    separate = plots.attention_strips(FRAMES, {"peaked": weights(), "flat": flat}, show=[3], scale="separate")
+    assert np.allclose(brightest(common, 0), brightest(separate, 0))
+    assert brightest(common, 1)[1] < 0.5 < brightest(separate, 1)[1]
+
+
+def test_numbers_are_written_for_the_eye():
+    values = [0.0, 37.0, 999.6, 4624.0, 0.0123, 1.2e-5, 1e-5, 3.1e9, -0.5, -np.inf]
+    texts = ["0", "37", "1,000", "4,624", "0.0123", "1.2×10⁻⁵", "10⁻⁵", "3.1×10⁹", "−0.5", "−∞"]
+    assert [shared.number(value) for value in values] == texts
+    assert shared.numbers([0.4, 0.55, 1.0]) == ["0.40", "0.55", "1.00"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: plots.attention_strip(np.tile(FRAMES, (2, 1, 1, 1))[:8], weights()),
+            "weights have 5 frames, frames has 8",
+        ),
+        (lambda: plots.attention_strip(FRAMES, 2 * weights()), "weights sum to 2, not 1"),
+        (lambda: plots.attention_strip(FRAMES, -weights()), "at least 0, the smallest is −0.5"),
+        (
+            lambda: plots.attention_strip(FRAMES, weights(), query=(5, 0, 0)),
+            r"query \(5, 0, 0\) lies outside \(5, 4, 6\)",
+        ),
+        (lambda: plots.attention_strip(FRAMES, weights(), times=[0.0, 1.0]), r"times have shape \(2,\), frames has 5"),
+        (lambda: plots.attention_strips(FRAMES, {}), "mechanisms has 0 entries"),
+        (lambda: plots.attention_strips(FRAMES, {"a": weights()[:4]}), "weights of 'a' have 4 frames, frames has 5"),
+        (lambda: plots.attention_strips(FRAMES, {"a": weights()}, show=[7]), r"show is \[7\], frames has 5"),
+        (lambda: plots.film_strip(FRAMES / 255), "frames are float64, expected uint8"),
+        (lambda: plots.film_strip(FRAMES[0]), r"frames have shape \(32, 48, 3\)"),
+        (lambda: plots.film_strip(FRAMES, query=(0, 0, 0)), "needs the token grid"),
+        (lambda: plots.film_strip(FRAMES, boxes=[[0, 0, 1, 1]]), r"boxes have shape \(1, 4\), expected \(5, 4\)"),
+        (lambda: plots.patch_grid(FRAMES[0], 7), "frame is 32 × 48 pixels, which patches of 7 do not divide"),
+        (lambda: plots.patch_grid(FRAMES[0], 8, zoom=(4, 0)), r"patch \(4, 0\) lies outside the grid of 4 × 6"),
+        (lambda: plots.attention_map(np.zeros(3)), r"weights have shape \(3,\)"),
+        (lambda: plots.attention_map([[-1.0]]), "at least 0, the smallest is −1"),
+        (lambda: plots.heatmap(np.eye(3), rows=["a"]), "rows has 1 labels, values has 3 rows"),
+        (lambda: plots.heatmap(np.eye(11), annotate=True), r"shape \(11, 11\), numbers fit into at most 10 × 10"),
+        (lambda: plots.curves([1, 2], {"a": [1]}, xlabel="", ylabel=""), r"'a' has shape \(1,\), x has \(2,\)"),
+        (lambda: plots.curves([1], {}, xlabel="", ylabel=""), "series has 0 entries, 1 to 7"),
+        (lambda: plots.curves([0], {"a": [1]}, xlabel="", ylabel="", log_x=True), "log_x needs positive values"),
+        (lambda: plots.bars(["a"], {"x": [0.0]}, xlabel="", log=True), "log needs positive values, the smallest is 0"),
+        (lambda: plots.bars(["a"], {"x": [1, 2]}, xlabel=""), r"'x' has shape \(2,\), labels has \(1,\)"),
+        (lambda: plots.matrix_product_sizes(0, 4), "n is 0 and d is 4"),
+    ],
+)
+def test_errors_name_both_numbers(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_the_smallest_inputs_are_drawn():
+    plots.film_strip(FRAMES[:1], columns=0).png()
+    plots.attention_strip(FRAMES[:1], np.ones((1, 1, 1))).png()
+    plots.heatmap([[np.nan]]).png()
+    plots.heatmap(np.zeros((2, 2))).png()
+    plots.attention_map([[0.0]]).png()
+    plots.curves([3], {"a": [np.nan]}, xlabel="", ylabel="", log_y=True).png()
+    plots.bars(["a"], {"x": [np.nan]}, xlabel="", log=True).png()
+    plots.matrix_product_sizes(1, 1).png()
