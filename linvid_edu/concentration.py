@@ -3,6 +3,7 @@
 Every measure takes weights of shape (…, m) that are at least 0, and normalizes them to p with Σ_j p_j = 1 first.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -46,7 +47,7 @@ def top_mass(weights: Float[Tensor, "*batch m"], *, share: float = 0.05) -> Floa
     """
     if not 0 < share <= 1:
         raise ValueError(f"share={share} must be above 0 and at most 1")
-    count = -int(-share * weights.shape[-1] // 1)
+    count = math.ceil(share * weights.shape[-1] - 1e-9)  # 0.07 · 100 is a little above 7 in floating point
     return _distribution(weights).topk(count, dim=-1).values.sum(dim=-1)
 
 

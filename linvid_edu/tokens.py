@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from .shapes import Float
@@ -144,6 +144,32 @@ def to_patches(video: Float[Tensor, "b c t h w"], *, patch: int) -> Float[Tensor
 def from_patches(patches: Float[Tensor, "b t n values"], *, patch: int, grid: Grid) -> Float[Tensor, "b c t h w"]:
     """Put patches back together: the inverse of ``to_patches``."""
     return from_tubelets(patches, frames=1, patch=patch, grid=grid)
+
+
+def color_tokens(video: Float[Tensor, "b c t h w"], *, patch: int, cells: int = 2) -> Float[Tensor, "b t n e"]:
+    """Describe every patch by the colors of its parts, so that attention can be seen before anything is trained.
+
+    token = √e · z / |z|, with z the mean color of each of cells × cells parts of the patch, in standard deviations
+    from its mean over the clip, and e = c · cells²
+
+    Args:
+        video: any range.
+        patch: side of a patch in pixels; must divide h and w.
+        cells: parts along each side of a patch; must divide patch.
+
+    Returns:
+        Tokens of length √e, as a LayerNorm would give them; a patch of exactly average color is 0.
+
+    Raises:
+        ValueError: the sizes do not divide.
+    """
+    if patch % cells:
+        raise ValueError(f"a patch of {patch} pixels cannot be split into {cells} parts a side: choose a divisor")
+    patches = to_patches(video, patch=patch)
+    side = patch // cells
+    z = reduce(patches, "b t n (c p i q j) -> b t n (c p q)", "mean", c=video.shape[1], p=cells, q=cells, i=side, j=side)
+    z = (z - z.mean(dim=(1, 2), keepdim=True)) / z.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=1e-6)
+    return z.shape[-1] ** 0.5 * z / z.norm(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
 class PatchEmbedding(nn.Module):

@@ -120,6 +120,9 @@ class Picture(NamedTuple):
             raise ValueError(f"a picture is saved as .png, the path ends in {Path(path).suffix!r}")
         Path(path).write_bytes(self.png())
 
+    def __repr__(self) -> str:
+        return self.alt  # IPython prefers this to the bundle's text/plain
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         data: dict[str, Any] = {"text/plain": self.alt, "image/png": base64.b64encode(self.png()).decode()}
         if self.interactive is not None:

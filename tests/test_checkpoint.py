@@ -1,0 +1,94 @@
+"""Checkpoints come back exactly; broken or dangerous files give a clear error and nothing runs."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from linvid_edu.checkpoint import CheckpointError, load_model, read_state, save_model
+from linvid_edu.files import atomic_path
+from linvid_edu.model import ModelConfig, VideoTransformer
+
+
+@pytest.mark.parametrize("changes", [{}, {"fixation": "cooperative", "shared_fixation": True}, {"attention": "softmax"}])
+def test_a_model_comes_back(tmp_path, changes):
+    model = VideoTransformer(ModelConfig.compact(spatial_embedding=True, **changes)).eval()
+    loaded = load_model(save_model(model, tmp_path / "deep" / "model.safetensors"))
+    video = torch.randn(1, 3, 8, 32, 32)
+    assert loaded.config == model.config
+    assert torch.equal(loaded(video), model(video))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_model(VideoTransformer(ModelConfig.compact()), tmp_path / "model.safetensors")
+
+
+def test_a_cut_file_is_named(saved):
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not a whole safetensors file"):
+        load_model(saved)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match="missing"):
+        load_model(tmp_path / "none.safetensors")
+    with pytest.raises(CheckpointError, match="a folder"):
+        load_model(tmp_path)
+
+
+def test_weights_without_or_with_a_wrong_configuration_are_named(tmp_path):
+    path = tmp_path / "bare.safetensors"
+    save_file({"norm.weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError, match="no model configuration"):
+        load_model(path)
+    save_file({"norm.weight": torch.zeros(3)}, path, metadata={"config": "{}"})
+    with pytest.raises(CheckpointError, match="broken model configuration"):
+        load_model(path)
+    import json
+
+    config = json.dumps(ModelConfig.compact().to_dict())
+    save_file({"norm.weight": torch.zeros(3)}, path, metadata={"config": config})
+    with pytest.raises(CheckpointError, match=r"weights are missing, unknown or misshapen .*blocks\.0"):
+        load_model(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.safetensors", "model.npz"])
+def test_a_pickle_is_refused_and_runs_nothing(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with open(name, "wb") as file:
+        pickle.dump(Bomb(), file)
+    for load in (load_model, read_state):
+        with pytest.raises(CheckpointError):
+            load(name)
+    torch.save({"weights": Bomb()}, "torch.pth")
+    with pytest.raises(CheckpointError, match="could run code"):
+        read_state("torch.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_states_of_other_programs_are_read(tmp_path):
+    state = {"a": torch.ones(2)}
+    for index, wrapped in enumerate((state, {"state_dict": state, "epoch": 3}, {"model": state})):
+        torch.save(wrapped, tmp_path / f"{index}.pth")
+        assert torch.equal(read_state(tmp_path / f"{index}.pth")["a"], state["a"])
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="not a mapping of names to weights"):
+        read_state(tmp_path / "list.pth")
+
+
+def test_a_crash_leaves_the_old_file(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["page.html"]

@@ -1,0 +1,125 @@
+"""Data flows one way: a module imports only modules before it, and only the packages it is allowed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "linvid_edu"
+
+# in import order: module → the modules of this package that it may import. README shows it as a map.
+ALLOWED = {
+    "shapes": (),
+    "files": (),
+    "check": (),
+    "clip": ("shapes",),
+    "video": ("clip",),
+    "scenes": ("clip", "shapes"),
+    "samples": ("scenes", "files"),
+    "tokens": ("shapes",),
+    "attention": ("shapes",),
+    "fixation": ("shapes", "tokens"),
+    "layers": ("attention", "fixation", "shapes", "tokens"),
+    "model": ("attention", "fixation", "layers", "shapes", "tokens"),
+    "official": ("model", "tokens"),
+    "checkpoint": ("files", "model"),
+    "trace": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
+    "concentration": ("shapes",),
+    "plots": ("check",),
+    "widgets": ("plots",),
+    "environment": (),
+    "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
+    "course": ("files", "video"),
+    "cli": ("checkpoint", "course", "explain", "official", "samples", "video"),
+}
+# what each module may import from outside, beside the standard library; the core needs torch, einops and numpy alone
+CORE = {"torch", "einops", "numpy", "jaxtyping"}
+OUTSIDE = {
+    "video": {"av"},
+    "samples": {"av", "skimage"},
+    "checkpoint": {"safetensors"},
+    "plots": {"matplotlib", "plotly"},
+    "widgets": {"ipywidgets"},
+    "environment": {"packaging"},
+    "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
+    "cli": {"typer"},
+}
+
+
+def sources(module):
+    path = PACKAGE / module
+    return sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def imports(module):
+    """Return the modules of this package, and the outside packages, that a module imports anywhere."""
+    inside, outside = set(), set()
+    for path in sources(module):
+        nested = path.parent != PACKAGE
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                if node.level == 1 and nested:
+                    continue  # a sibling within the same package
+                assert node.level == 1 + nested, f"{path.name} imports across folders"
+                names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+                inside.update(name for name in names if not name.startswith("__"))
+            elif isinstance(node, ast.ImportFrom):
+                outside.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                outside.update(alias.name.split(".")[0] for alias in node.names)
+    return inside, outside - set(sys.stdlib_module_names)
+
+
+def test_the_table_names_every_module_in_import_order():
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(ALLOWED)
+    order = list(ALLOWED)
+    for module, before in ALLOWED.items():
+        assert all(order.index(name) < order.index(module) for name in before), module
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_imports_are_in_the_table(module):
+    inside, outside = imports(module)
+    assert inside <= set(ALLOWED[module])
+    assert outside <= CORE | OUTSIDE.get(module, set())
+
+
+def test_the_map_in_readme_is_the_table():
+    readme = (ROOT / "README.md").read_text()
+    lines = [line.split()[0] for line in readme.split("```text\n")[1].split("```")[0].splitlines() if line.strip()]
+    assert lines == list(ALLOWED)
+
+
+CORE_ALONE = """
+import sys
+allowed = {"torch", "einops", "numpy"}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(name + " is not installed here")
+BLOCKED = {"jaxtyping", "beartype", "av", "matplotlib", "plotly", "typer", "safetensors", "papermill", "nbconvert",
+           "ipywidgets", "anywidget", "IPython", "latex2mathml", "skimage", "scipy", "PIL"}
+sys.meta_path.insert(0, Refuse())
+import torch
+import linvid_edu
+from linvid_edu import ModelConfig, VideoTransformer, record
+from linvid_edu.scenes import CueMatch, render
+import linvid_edu.official, linvid_edu.concentration, linvid_edu.check
+scenes = render(CueMatch(), count=4, seed=0)
+model = VideoTransformer(ModelConfig.compact(fixation="cooperative", association=True))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+with record(model) as trace:
+    loss = torch.nn.functional.cross_entropy(model(scenes.video), scenes.label)
+loss.backward()
+optimizer.step()
+print(trace.row(-1, 0, 0).shape, float(loss))
+"""
+
+
+def test_the_core_trains_with_torch_einops_and_numpy_alone():
+    done = subprocess.run([sys.executable, "-c", CORE_ALONE], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
