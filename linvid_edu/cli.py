@@ -1,0 +1,215 @@
+"""The command line: `linvid explain`, `convert`, `samples` and `course`."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+
+MOST_PROBLEMS = 5  # lines of a long error that are told
+
+app = typer.Typer(
+    name="linvid",
+    help="Linear attention for video: explain a clip, convert checkpoints, make the course.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Tell the library's errors in one line on stderr, and exit with code 1."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extra = "test" if error.name == "skimage" else "course"
+        message = f"{error.name} is not installed: pip install 'linvid-edu[{extra}]'"
+    except (ValueError, OSError, RuntimeError) as error:
+        first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        hidden = len(rest) - MOST_PROBLEMS
+        rest[MOST_PROBLEMS:] = [f"and {hidden} more"] if hidden > 0 else []
+        message = " ".join((first, "; ".join(rest))).strip()
+    else:
+        return
+    typer.echo(f"linvid: {message}", err=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], object]]:
+    """Show a bar on stderr that moves by one step, and tells its name, at each call."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda name: bar.update(task, advance=1, description=name)
+
+
+def _number(help: str, min: int | None = 0, max: int | None = None) -> Any:
+    return typer.Option(metavar="N", min=min, max=max, help=help)
+
+
+def _tell_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"linvid {__version__}")
+        raise typer.Exit()
+    return wanted
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Linear attention for video: explain a clip, convert checkpoints, make the course."""
+
+
+@app.command(no_args_is_help=True)
+def explain(
+    video: Annotated[Path, typer.Argument(help="A video file, in any format that FFmpeg reads.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The page to write; it ends in .html.")] = Path("explain.html"),
+    png: Annotated[bool, typer.Option("--png", help="Also write the figures beside the page, as PNG files.")] = False,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A model file of `linvid convert`; repeatable.  [default: random weights]"),
+    ] = None,
+    frames: Annotated[int | None, _number("Frames to sample.  [default: the checkpoint's, else 8]", min=1)] = None,
+    size: Annotated[
+        int | None, _number("Side of a frame, pixels.  [default: the checkpoint's, else 112]", min=1)
+    ] = None,
+    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Begin here.  [default: 0]")] = None,
+    stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="End here.  [default: the end]")] = None,
+    frame: Annotated[int | None, _number("Frame of the query, from 0.  [default: where most changes]")] = None,
+    row: Annotated[int | None, _number("Token row of the query, from 0.  [default: where most changes]")] = None,
+    column: Annotated[int | None, _number("Token column of the query, from 0.  [default: where most changes]")] = None,
+    block: Annotated[int, _number("Block to look at, from 0; -1 is the last.", min=None)] = -1,
+    head: Annotated[int | None, _number("Attention head, from 0.  [default: the mean over heads]")] = None,
+    seed: Annotated[int, _number("Seed of the weights that are random.", max=2**32 - 1)] = 0,
+) -> None:
+    """Show where one token of a video looks under four mechanisms, as one HTML page.
+
+    The mechanisms are softmax attention, linear attention, linear attention with feature fixation, and that with
+    neighborhood association. All share one set of weights: random, or from checkpoints.
+
+    Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
+    """
+    with _plain_errors():
+        if output.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"--output {output} does not end in .html: choose a name that does")
+        from . import explain as explaining
+        from .checkpoint import load_model
+        from .video import load_clip
+
+        files, query = checkpoint or [], {"--frame": frame, "--row": row, "--column": column}
+        models = [(path.name, load_model(path)) for path in files]
+        num_frames, side = explaining.clip_size(models, frames, size)
+        with _progress(2 + len(explaining.MECHANISMS)) as step:
+            step("video")
+            clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
+            explanation = explaining.explain(
+                clip,
+                checkpoints=models,
+                query=(frame, row, column),
+                block=block,
+                head=head,
+                seed=seed,
+                progress=step,
+            )
+            step("figures")
+            given = {"--frames": frames, "--size": size, "--start": start, "--stop": stop}
+            command = _command(video, files, given | query | {"--block": block, "--head": head, "--seed": seed})
+            paths = explaining.save(explanation, output, command=command, png=png)
+        typer.echo("\n".join(map(str, paths)))
+
+
+@app.command(no_args_is_help=True)
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="The reference's weights: .safetensors, .npz, or of torch.save.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Argument(help="The model file to write, .safetensors.", show_default=False)],
+    heads: Annotated[int, _number("Attention heads, which no weight tells; 8 in the paper.", min=1)],
+    image_size: Annotated[int, _number("Side of a frame, pixels; 224 in the paper.", min=1)],
+    temporal_shift_div: Annotated[
+        int | None,
+        _number(
+            "Neighborhood association moves 1/N of the channels each way: 4 for Something-Something v2, "
+            "8 for Kinetics.  [default: no association]",
+            min=2,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite OUTPUT if it exists.")] = False,
+) -> None:
+    """Convert a checkpoint of the paper's reference implementation into a model file of this course.
+
+    Frames, width, depth, classes and the kind of fixation are read off the weights. Nothing in SOURCE is run.
+
+    Example: linvid convert ssv2.pth ssv2.safetensors --heads 8 --image-size 224 --temporal-shift-div 4
+    """
+    with _plain_errors():
+        if output.exists() and not force:
+            raise ValueError(f"{output} exists: choose another name, or overwrite it with --force")
+        if output.exists() and source.exists() and output.samefile(source):
+            raise ValueError(f"{output} is the source itself: choose another name")
+        from .checkpoint import read_state, save_model
+        from .official import load_official
+
+        state = read_state(source)
+        model = load_official(state, heads=heads, image_size=image_size, temporal_shift_div=temporal_shift_div)
+        save_model(model, output)
+        count = sum(weight.numel() for weight in model.parameters())
+        typer.echo(f"{output}: {model.config.variant}, {model.config.depth} blocks, {count:,} weights")
+
+
+@app.command()
+def samples(
+    folder: Annotated[Path, typer.Argument(help="Where to write them; made if missing.")] = Path("data_samples"),
+) -> None:
+    """Render the twelve sample clips and their manifest; files of the same names are replaced.
+
+    Needs scikit-image, whose photographs are behind some of them: pip install 'linvid-edu[test]'
+
+    Example: linvid samples data_samples
+    """
+    with _plain_errors():
+        from .samples import SAMPLES, write_samples
+
+        with _progress(len(SAMPLES) + 1) as step:
+
+            def tell(path: Path) -> None:
+                step(path.name)
+
+            paths = write_samples(folder, tell)
+        typer.echo(f"{len(paths) - 1} clips and their manifest in {folder}")
+
+
+@app.command()
+def course(
+    video: Annotated[
+        Path | None, typer.Option(help="A video file that the lessons show instead.  [default: a sample clip]")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The folder to write the course to.")] = Path("build/course"),
+) -> None:
+    """Run all lessons and write them as HTML pages that open without a network.
+
+    Example: linvid course --video clip.mp4 --output build/course
+    """
+    with _plain_errors():
+        from .course import build_course
+
+        typer.echo(build_course(video, output))
+
+
+def _command(video: Path, files: list[Path], options: dict[str, Any]) -> str:
+    """Write the line that makes the same page again, next to the files."""
+    words = [word for path in files for word in ("--checkpoint", path.name)]
+    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["linvid", "explain", *words, "--", video.name])

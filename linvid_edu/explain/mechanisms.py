@@ -1,0 +1,223 @@
+"""One set of weights, four mechanisms: where one token of a clip looks under each of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..clip import Clip
+from ..concentration import Concentration, concentration, numerical_rank
+from ..model import Attention, FixationKind, ModelConfig, VideoTransformer
+from ..tokens import Grid, pair, patch_grid
+from ..trace import record
+from .query import Place, Query, choose_query, index_of
+
+Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the folder, and what load_model returned
+
+FRAMES, SIZE = 8, 112  # of a clip for the random model
+# fields of a configuration in which checkpoints may differ
+SWITCHED = {"attention", "fixation", "shared_fixation", "association", "shift_div", "dropout"}
+
+
+class Mechanism(NamedTuple):
+    """What one answer switches on."""
+
+    attention: Attention
+    fixation: bool = False
+    association: bool = False
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> "Mechanism":
+        """Read the mechanism off a configuration."""
+        return cls(config.attention, config.fixation != "none", config.association)
+
+    def switch(self, config: ModelConfig) -> ModelConfig:
+        """Switch a configuration to this mechanism; its kind of fixation stays, or becomes cooperative."""
+        kind: FixationKind = "cooperative" if config.fixation == "none" else config.fixation
+        return replace(
+            config,
+            attention=self.attention,
+            fixation=kind if self.fixation else "none",
+            shared_fixation=self.fixation and config.shared_fixation,
+            association=self.association,
+        )
+
+
+FULL = Mechanism("linear", fixation=True, association=True)
+MECHANISMS = (Mechanism("softmax"), Mechanism("linear"), Mechanism("linear", fixation=True), FULL)
+
+
+class Answer(NamedTuple):
+    """Where the query looks under one mechanism.
+
+    name: the mechanism in words, such as "linear + fixation"
+    status, origin: where the weights of the model come from, in a few words and in full
+    weights: p, the attention to all tokens, Σ p = 1, (t rows columns)
+    concentration: the measures of p
+    rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
+    """
+
+    name: str
+    status: str
+    origin: str
+    weights: Tensor
+    concentration: Concentration
+    rank: float | None
+
+
+class Explanation(NamedTuple):
+    """A query and its answers.
+
+    config: the size of the models, with the first checkpoint's mechanism
+    block, head: whose attention it is, counted from 0; head None is the mean over heads
+    seed: of the weights that are random
+    files: names of the checkpoints; none where all weights are random
+    """
+
+    clip: Clip
+    config: ModelConfig
+    grid: Grid
+    query: Query
+    block: int
+    head: int | None
+    seed: int
+    files: tuple[str, ...]
+    answers: tuple[Answer, ...]
+
+
+def explain(
+    clip: Clip,
+    *,
+    checkpoints: Sequence[Checkpoint] = (),
+    query: Place = (None, None, None),
+    block: int = -1,
+    head: int | None = None,
+    seed: int = 0,
+    progress: Callable[[str], object] = lambda name: None,
+) -> Explanation:
+    """Ask one token where it looks, with one set of weights under four mechanisms.
+
+    A checkpoint answers for its own mechanism, which is added where it is none of the four. The other mechanisms take
+    the weights they share with the first checkpoint, or with the first that has fixation where they need it.
+
+    Args:
+        clip: of any size where there is no checkpoint, because a small random model is made for it.
+        checkpoints: of one size and different mechanisms.
+        query: frame, row and column of the token, counted from 0; ``choose_query`` fills in what is None.
+        block: index of the block; −1 is the last.
+        head: index of the head; None is the mean over heads.
+        seed: of the weights that are random, 0 or more.
+        progress: called with the name of each mechanism before it answers.
+
+    Raises:
+        ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, or there is no
+            such token, block or head.
+    """
+    _check(checkpoints)
+    t, h, w, _ = clip.frames.shape
+    small = ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8)
+    donors = checkpoints or [("", _build(FULL.switch(small), seed))]
+    config = donors[0][1].config
+    grid = patch_grid((h, w), kernel=config.kernel, stride=config.stride, padding=config.padding)
+    chosen = choose_query(clip, config, query)
+    block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
+    head = None if head is None else index_of("head", head, config.heads)
+    own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
+    answers = []
+    for mechanism in dict.fromkeys((*MECHANISMS, *own)):
+        fixing = [each for each in donors if mechanism.fixation and each[1].config.fixation != "none"]
+        name, donor = own.get(mechanism) or (fixing or donors)[0]
+        model = donor if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
+        words = mechanism_name(model.config)
+        progress(words)
+        weights, rank = _look(model, clip, chosen, grid, block, head)
+        origin = _origin(name, seed, trained=mechanism in own, added=mechanism.fixation and not fixing)
+        answers.append(Answer(words, *origin, weights, concentration(weights.flatten()), rank))
+    return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
+
+
+def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
+    """Say which clip to load: the checkpoints decide, and without them 8 frames of 112 × 112.
+
+    Args:
+        checkpoints: the first one counts.
+        frames: t that was asked for; None asks for nothing.
+        size: side of a frame in pixels that was asked for; None asks for nothing.
+
+    Returns:
+        frames and side.
+
+    Raises:
+        ValueError: something else was asked for than the checkpoint takes, or its frames are not square.
+    """
+    if not checkpoints:
+        return frames or FRAMES, size or SIZE
+    name, config = checkpoints[0][0], checkpoints[0][1].config
+    height, width = pair(config.image_size)
+    if height != width:
+        raise ValueError(f"{name} is made for frames of {height}×{width} pixels, videos are cut to squares")
+    for option, asked, own in (("frames", frames, config.num_frames), ("size", size, height)):
+        if asked not in (None, own):
+            raise ValueError(f"{option} {asked} does not fit {name}, which is made for {own}: leave {option} out")
+    return config.num_frames, height
+
+
+def mechanism_name(config: ModelConfig) -> str:
+    """Say a configuration's mechanism in words, such as "linear + fixation + association"."""
+    kind = {"none": "", "separate": " + separate fixation", "cooperative": " + fixation"}[config.fixation]
+    shared = " with one shared layer" * config.shared_fixation
+    return config.attention + kind + shared + " + association" * config.association
+
+
+def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None) -> VideoTransformer:
+    """Make a model whose weights are the donor's where it has them, else random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VideoTransformer(config).eval()
+    shared = {} if donor is None else donor.state_dict()
+    model.load_state_dict({name: shared.get(name, weight) for name, weight in model.state_dict().items()})
+    return model
+
+
+def _look(
+    model: VideoTransformer, clip: Clip, query: Query, grid: Grid, block: int, head: int | None
+) -> tuple[Tensor, float | None]:
+    heads = slice(None) if head is None else slice(head, head + 1)
+    with torch.no_grad(), record(model) as trace:
+        model(clip.video.unsqueeze(0))
+        weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
+        space = trace.blocks[block].get("space")
+        maps = None if space is None else space.map()[0, heads, query.frame]
+    if abs(weights.sum().item() - 1) > 1e-5:  # where features are small, eps in the denominator takes a share
+        weights = weights / weights.sum()
+    rank = None if maps is None else numerical_rank(maps).double().mean().item()
+    return weights.unflatten(-1, tuple(grid)), rank
+
+
+def _origin(name: str, seed: int, *, trained: bool, added: bool) -> tuple[str, str]:
+    if trained:
+        return "trained", f"trained: the weights of {name}"
+    if not name:
+        return "random weights", f"random weights, seed {seed}"
+    if added:
+        words = f"the weights of {name} with the mechanism switched; its fixation layers are random, seed {seed}"
+        return "not trained so, random fixation", f"{words}; not trained so"
+    return "not trained so", f"the weights of {name} with the mechanism switched; not trained so"
+
+
+def _check(checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse checkpoints that differ in more than the mechanism, and two of the same mechanism."""
+    own: dict[Mechanism, str] = {}
+    first, size = next(((name, model.config.to_dict()) for name, model in checkpoints), ("", {}))
+    for name, model in checkpoints:
+        for field, value in model.config.to_dict().items():
+            if field not in SWITCHED and value != size[field]:
+                raise ValueError(f"{first} and {name} differ in {field}, {size[field]} and {value}: compare one size")
+        mechanism = Mechanism.of(model.config)
+        if mechanism in own:
+            raise ValueError(
+                f"{own[mechanism]} and {name} both hold {mechanism_name(model.config)!r}: pass one for each mechanism"
+            )
+        own[mechanism] = name

@@ -1,0 +1,220 @@
+"""The command line: pages and files appear, help is complete, and errors are one line."""
+
+import html
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from linvid_edu import __version__
+from linvid_edu.checkpoint import load_model, save_model
+from linvid_edu.model import ModelConfig, VideoTransformer
+
+pytest.importorskip("typer")
+
+from typer.testing import CliRunner
+
+from linvid_edu.cli import app
+
+SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
+GOLDEN = sorted(Path(__file__).parent.glob("golden/*.npz"))
+FAST = ("--frames", 2, "--size", 42)
+
+needs_video = pytest.mark.usefixtures("video_tools")
+
+
+@pytest.fixture
+def video_tools():
+    pytest.importorskip("av")
+    pytest.importorskip("matplotlib")
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], prog_name="linvid", terminal_width=200)
+
+
+def refused(*words):
+    """Run a command that must end in one line on stderr, and return the line."""
+    result = run(*words)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert not result.stdout
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("linvid: ")
+    return lines[0]
+
+
+@needs_video
+def test_explain_writes_a_page_and_pictures(tmp_path):
+    result = run("explain", SAMPLE, *FAST, "--output", tmp_path / "new" / "page.html", "--png", "--row", 1)
+    assert result.exit_code == 0, result.output
+    names = ["page.html", "page_film.png", "page_attention.png", "page_attention_own_scales.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
+    assert [Path(line).name for line in result.stdout.splitlines()] == names
+    text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    command = "linvid explain --frames 2 --size 42 --row 1 --block -1 --seed 0 -- motion_left_photo.mp4"
+    assert f"<code>{command}</code>" in text
+    assert str(tmp_path) not in text
+
+
+@needs_video
+def test_the_command_on_the_page_makes_the_page_again(tmp_path, monkeypatch):
+    (tmp_path / "-a b&c.mp4").write_bytes(SAMPLE.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert run("explain", *FAST, "--stop", 1.5, "--output", "one.html", "--", "-a b&c.mp4").exit_code == 0
+    text = Path("one.html").read_text(encoding="utf-8")
+    words = shlex.split(html.unescape(re.search("<code>(.*)</code>", text)[1]))
+    assert words[:2] == ["linvid", "explain"]
+    assert run(*words[1:]).exit_code == 0
+    assert Path("explain.html").read_text(encoding="utf-8") == text
+
+
+@needs_video
+def test_explain_takes_its_size_from_the_checkpoint(tmp_path):
+    path = tmp_path / "trained.safetensors"
+    save_model(VideoTransformer(ModelConfig.compact(num_frames=3)), path)
+    page = tmp_path / "page.html"
+    assert run("explain", SAMPLE, "--checkpoint", path, "--frames", 3, "--output", page).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "3 of 32 × 32 pixels" in text
+    assert "trained: the weights of trained.safetensors" in text
+    line = refused("explain", SAMPLE, "--checkpoint", path, "--frames", 8, "--output", page)
+    assert "frames 8 does not fit trained.safetensors, which is made for 3: leave frames out" in line
+    assert "size 64 does not fit" in refused("explain", SAMPLE, "--checkpoint", path, "--size", 64, "--output", page)
+    save_model(VideoTransformer(ModelConfig.compact(image_size=(32, 40))), path)
+    assert "32×40" in refused("explain", SAMPLE, "--checkpoint", path, "--output", page)
+
+
+@needs_video
+def test_errors_of_explain_are_one_line(tmp_path):
+    page = ("--output", tmp_path / "page.html")
+    assert "no such file" in refused("explain", tmp_path / "missing.mp4", *page)
+    (tmp_path / "text.mp4").write_text("no video")
+    assert "not a readable video" in refused("explain", tmp_path / "text.mp4", *page)
+    assert "is missing" in refused("explain", SAMPLE, "--checkpoint", tmp_path / "missing.safetensors", *page)
+    assert "stop=1.0" in refused("explain", SAMPLE, "--start", 2, "--stop", 1, *page)
+    assert "column=9 does not exist: choose 0 to 3" in refused("explain", SAMPLE, *FAST, "--column", 9, *page)
+    assert "does not end in .html" in refused("explain", SAMPLE, "--output", SAMPLE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.mp4"]
+
+
+@pytest.mark.parametrize("words", [("explain",), ("unknown",), ("explain", "a.mp4", "--frames", "0")])
+def test_misuse_exits_with_code_2(words):
+    assert run(*words).exit_code == 2
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_converted_checkpoints_have_the_golden_logits(path, tmp_path):
+    with np.load(path) as arrays:
+        config = json.loads(str(arrays["config"]))
+        video, logits = torch.from_numpy(arrays["video"]), torch.from_numpy(arrays["logits"])
+    shift = ("--temporal-shift-div", config["n_div"]) if config["shift"] else ()
+    output = tmp_path / "model.safetensors"
+    result = run("convert", path, output, "--heads", config["heads"], "--image-size", config["img"], *shift)
+    assert result.exit_code == 0, result.output
+    model = load_model(output)
+    assert model.config.variant in result.stdout
+    with torch.no_grad():
+        error = (model(video) - logits).abs().max() / logits.abs().max()
+    assert error < 1e-5
+
+
+def test_convert_overwrites_only_when_told(tmp_path):
+    output, sizes = tmp_path / "model.safetensors", ("--heads", 4, "--image-size", 56)
+    output.write_text("precious")
+    assert "exists: choose another name, or overwrite it with --force" in refused("convert", GOLDEN[0], output, *sizes)
+    assert output.read_text() == "precious"
+    assert run("convert", GOLDEN[-1], output, *sizes, "--force").exit_code == 0
+    assert load_model(output).config.heads == 4
+    assert "is the source itself" in refused("convert", output, output, *sizes, "--force")
+
+
+def test_errors_of_convert_are_one_line(tmp_path):
+    output, sizes = tmp_path / "model.safetensors", ("--heads", 4, "--image-size", 56)
+    assert "is missing" in refused("convert", tmp_path / "none.pth", output, *sizes)
+    save_model(VideoTransformer(ModelConfig.compact()), tmp_path / "ours.safetensors")
+    line = refused("convert", tmp_path / "ours.safetensors", output, *sizes)
+    assert re.search(r"weights do not fit .*missing: .*; and \d+ more", line)
+    assert not output.exists()
+
+
+def test_samples_asks_for_the_photographs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    pytest.importorskip("av")
+    assert "pip install 'linvid-edu[test]'" in refused("samples", tmp_path)
+
+
+def test_samples_tells_what_it_wrote(tmp_path, monkeypatch):
+    def write(folder, progress):
+        progress(folder / "a.mp4")
+        return [folder / "a.mp4", folder / "b.mp4", folder / "manifest.json"]
+
+    monkeypatch.setattr("linvid_edu.samples.write_samples", write)
+    result = run("samples", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "2 clips and their manifest" in result.stdout
+
+
+def test_course_passes_the_video_and_the_folder_on(tmp_path, monkeypatch):
+    calls, made = [], ModuleType("linvid_edu.course")
+    made.build_course = lambda video, output: calls.append((video, output)) or output / "index.html"
+    monkeypatch.setitem(sys.modules, "linvid_edu.course", made)
+    monkeypatch.setattr("linvid_edu.course", made, raising=False)
+    assert run("course", "--video", SAMPLE, "--output", tmp_path).exit_code == 0
+    assert run("course").exit_code == 0
+    assert calls == [(SAMPLE, tmp_path), (None, Path("build/course"))]
+
+    def fail(video, output):
+        raise RuntimeError("lesson 3 failed\nin cell 4")
+
+    made.build_course = fail
+    assert "lesson 3 failed in cell 4" in refused("course")
+
+
+def test_help_lists_every_command_and_option():
+    listed = {
+        "explain": "--output --png --checkpoint --frames --size --start --stop "
+        "--frame --row --column --block --head --seed",
+        "convert": "--heads --image-size --temporal-shift-div --force",
+        "samples": "folder",
+        "course": "--video --output",
+    }
+    for command, options in listed.items():
+        assert command in run("--help").stdout
+        text = run(command, "--help").stdout
+        assert "Example: linvid " + command in text
+        for option in options.split():
+            assert re.search(rf"^  {option}\b.*\S  +\S|^  {option}\b", text, re.M | re.I), option
+    text = run("explain", "--help").stdout
+    assert "SECONDS" in text
+    assert text.lower().count("default") >= 12
+
+
+def test_version_and_completion():
+    assert run("--version").stdout == f"linvid {__version__}\n"
+    assert "--install-completion" in run("--help").stdout
+    script = subprocess.run(
+        [sys.executable, "-c", "from linvid_edu.cli import app; app(prog_name='linvid')"],
+        env={"_LINVID_COMPLETE": "source_bash", "PATH": ""},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "_linvid_completion" in script.stdout
+
+
+def test_the_command_line_itself_imports_nothing_heavy():
+    """What the package imports, torch above all, is not this module's doing."""
+    code = "import sys, linvid_edu.cli; print(sorted({'av', 'matplotlib', 'papermill', 'plotly'} & set(sys.modules)))"
+    folder = Path(__file__).parents[1]
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,0 +1,244 @@
+"""The page of `linvid explain`: its numbers are the library's, its words say where the weights come from."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from linvid_edu.checkpoint import load_model, save_model
+from linvid_edu.clip import Clip, normalize
+from linvid_edu.concentration import concentration
+from linvid_edu.model import ModelConfig, VideoTransformer
+
+pytest.importorskip("matplotlib")
+
+from linvid_edu.explain import MECHANISMS, choose_query, explain, page, pictures
+from linvid_edu.plots import patch_grid
+
+SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
+SIZE = ModelConfig.compact(num_frames=4)
+
+
+def clip_of(frames, source="clip.mp4"):
+    return Clip(normalize(frames), frames, torch.arange(len(frames)) / 4, source)
+
+
+def moving(t=4, size=32, source="clip.mp4"):
+    """A still picture in which one square of 4 pixels flickers, in the patch at row 5, column 2."""
+    frames = torch.randint(0, 200, (1, size, size, 3), generator=torch.Generator().manual_seed(1)).repeat(t, 1, 1, 1)
+    frames[::2, 20:24, 8:12] += 50
+    return clip_of(frames.to(torch.uint8), source)
+
+
+def checkpoint(folder, name, **changes):
+    torch.manual_seed(len(name))
+    return name, load_model(save_model(VideoTransformer(replace(SIZE, **changes)), folder / name))
+
+
+def words_of(explanation, **options):
+    """Write the page with one small figure in place of all: drawing takes most of the time."""
+    figure = patch_grid(torch.zeros(8, 8, 3, dtype=torch.uint8), 4)
+    return page(explanation, figures=dict.fromkeys(("film", "attention", "attention_own_scales"), figure), **options)
+
+
+class Reader(HTMLParser):
+    """Collect tags with attributes, and the text of the cells of tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.rows, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        self.text += data
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def random_page():
+    pytest.importorskip("av")
+    from linvid_edu.video import load_clip
+
+    explanation = explain(load_clip(SAMPLE, num_frames=8, size=112))
+    return explanation, page(explanation, command="linvid explain -- motion_left_photo.mp4")
+
+
+def test_four_mechanisms_answer_with_distributions(random_page):
+    explanation, _ = random_page
+    names = ["softmax", "linear", "linear + fixation", "linear + fixation + association"]
+    assert [answer.name for answer in explanation.answers] == names
+    for answer in explanation.answers:
+        assert answer.weights.shape == (8, 9, 9)
+        assert answer.weights.sum().item() == pytest.approx(1, abs=1e-5)
+        assert answer.concentration == concentration(answer.weights.flatten())
+        assert (answer.rank <= 16) == (answer.name != "softmax")
+
+
+def test_the_page_tells_the_numbers_of_the_library(random_page):
+    explanation, text = random_page
+    rows = Reader(text).rows
+    uniform = concentration(torch.ones(648, dtype=torch.float64))
+    assert len(rows) == 6
+    for row, measures in zip(rows[1:], [*(a.concentration for a in explanation.answers), uniform], strict=True):
+        entropy, effective, top, gini = (float(cell.strip().removesuffix("%").replace(",", "")) for cell in row[1:5])
+        assert entropy == pytest.approx(measures.normalized_entropy, abs=6e-5)
+        assert effective == pytest.approx(measures.effective_tokens, abs=0.06)
+        assert top == pytest.approx(100 * measures.top_mass, abs=6e-3)
+        assert gini == pytest.approx(measures.gini, abs=6e-5)
+    assert rows[-1][0].startswith("uniform")
+
+
+def test_the_page_says_that_weights_are_random_and_how_the_query_was_chosen(random_page):
+    _, text = random_page
+    words = Reader(text).text
+    assert words.count("Weights are random: this shows the mechanisms, not what a trained model looks at.") == 3
+    assert "the token that changes most from frame to frame" in words
+    assert "N = 8 · 9 · 9 = 648" in words
+    assert "linvid explain -- motion_left_photo.mp4" in words
+    assert "linvid_edu" in words
+    assert f"torch {torch.__version__.split('+')[0]}" in words
+
+
+def test_the_page_needs_nothing_and_tells_no_folder(random_page):
+    _, text = random_page
+    reader = Reader(text)
+    links = [attrs[name] for _, attrs in reader.tags for name in ("src", "href", "srcset", "action") if name in attrs]
+    assert len(links) == 3
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in reader.tags}
+    assert not re.search(r"url\(|@import", text)
+    assert str(SAMPLE.parent) not in text
+    assert all(attrs["alt"] for tag, attrs in reader.tags if tag == "img")
+
+
+def test_the_same_call_gives_the_same_page(random_page):
+    assert page(explain(random_page[0].clip), command="linvid explain -- motion_left_photo.mp4") == random_page[1]
+
+
+def test_explaining_leaves_the_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    explain(moving())
+    assert torch.rand(1) == expected
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    model = checkpoint(tmp_path, "<script>.safetensors")
+    text = words_of(explain(moving(source="/home/someone/<img onerror=x>.mp4"), checkpoints=[model]), command="<b>&")
+    assert "onerror" not in str([attrs for _, attrs in Reader(text).tags])
+    assert "&lt;img onerror=x&gt;.mp4" in text
+    assert not {"script", "b"} & {tag for tag, _ in Reader(text).tags}
+    assert "someone" not in text
+
+
+def test_one_checkpoint_lends_its_weights(tmp_path):
+    name, model = checkpoint(tmp_path, "linear.safetensors")
+    answers = explain(moving(), checkpoints=[(name, model)]).answers
+    random = "not trained so, random fixation"
+    assert [answer.status for answer in answers] == ["not trained so", "trained", random, random]
+    assert answers[1].origin == "trained: the weights of linear.safetensors"
+    assert "linear.safetensors with the mechanism switched; not trained so" in answers[0].origin
+    assert "fixation layers are random, seed 0" in answers[2].origin
+    softmax = VideoTransformer(replace(SIZE, attention="softmax"))
+    softmax.load_state_dict(model.state_dict())
+    again = explain(moving(), checkpoints=[("softmax", softmax)]).answers
+    torch.testing.assert_close(again[0].weights, answers[0].weights)
+
+
+def test_each_checkpoint_takes_its_own_row(tmp_path):
+    full = checkpoint(tmp_path, "full.safetensors", fixation="cooperative", association=True)
+    softmax = checkpoint(tmp_path, "softmax.safetensors", attention="softmax")
+    explanation = explain(moving(), checkpoints=[softmax, full])
+    assert [answer.status for answer in explanation.answers] == [
+        "trained",
+        "not trained so",
+        "not trained so",
+        "trained",
+    ]
+    assert "softmax.safetensors" in explanation.answers[1].origin
+    assert "full.safetensors" in explanation.answers[2].origin  # it has fixation layers, the first does not
+    text = Reader(words_of(explanation)).text
+    assert "Only rows marked “trained”" in text
+    assert "Weights are random" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "place"),
+    [
+        ({"fixation": "cooperative", "shared_fixation": True}, "linear + fixation with one shared layer", 2),
+        ({"fixation": "separate", "association": True}, "linear + separate fixation + association", 3),
+        ({"attention": "softmax", "association": True}, "softmax + association", 4),
+        ({"space_time": "joint"}, "linear", 1),
+    ],
+)
+def test_other_variants_are_shown_as_they_are(tmp_path, changes, name, place):
+    explanation = explain(moving(), checkpoints=[checkpoint(tmp_path, "other.safetensors", **changes)])
+    answer = explanation.answers[place]
+    assert (answer.name, answer.status) == (name, "trained")
+    assert answer.weights.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (answer.rank is None) == ("space_time" in changes)
+    assert len(Reader(words_of(explanation)).rows) == len(explanation.answers) + 2
+
+
+def test_checkpoints_must_agree_in_size_and_differ_in_mechanism(tmp_path):
+    one = checkpoint(tmp_path, "one.safetensors")
+    deep = checkpoint(tmp_path, "deep.safetensors", depth=3, attention="softmax")
+    with pytest.raises(ValueError, match=r"one\.safetensors and deep\.safetensors differ in depth, 2 and 3"):
+        explain(moving(), checkpoints=[one, deep])
+    with pytest.raises(ValueError, match=r"one\.safetensors and twin\.safetensors both hold 'linear'"):
+        explain(moving(), checkpoints=[one, checkpoint(tmp_path, "twin.safetensors")])
+    with pytest.raises(ValueError, match="clip has 5 frames, the model expects 4"):
+        explain(moving(5), checkpoints=[one])
+
+
+def test_the_query_is_where_most_changes():
+    assert choose_query(moving(), SIZE)[1:3] == (5, 2)
+    assert choose_query(moving(), SIZE, (2, None, None)) == (
+        2, 5, 2, "the token that changes most from frame to frame, with the frame given",
+    )  # fmt: skip
+    assert choose_query(moving(), SIZE, (1, 2, 3)) == (1, 2, 3, "given")
+    for t in (1, 4):
+        still = clip_of(torch.zeros(t, 32, 32, 3, dtype=torch.uint8))
+        assert choose_query(still, SIZE) == (t // 2, 4, 4, "the token in the middle, because nothing changes")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"query": (4, None, None)}, "frame=4 does not exist: choose 0 to 3"),
+        ({"query": (None, -1, None)}, "row=-1 does not exist"),
+        ({"query": (0, 0, 99)}, "column=99 does not exist"),
+        ({"block": 2}, "block=2 does not exist: choose -2 to 1"),
+        ({"head": 4}, "head=4 does not exist: choose 0 to 3"),
+    ],
+)
+def test_what_does_not_exist_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        explain(moving(), **options)
+
+
+def test_block_and_head_are_chosen():
+    mean = explain(moving()).answers[0].weights
+    heads = [explain(moving(), head=head, block=1).answers[0].weights for head in range(4)]
+    torch.testing.assert_close(torch.stack(heads).mean(0), mean)
+    assert not torch.allclose(explain(moving(), block=0).answers[0].weights, mean)
+
+
+def test_one_frame_and_many_frames_are_drawn():
+    assert len(MECHANISMS) == 4
+    for t in (1, 11):
+        figures = pictures(explain(moving(t)))
+        assert list(figures) == ["film", "attention", "attention_own_scales"]
+        assert all(figure.png().startswith(b"\x89PNG") for figure in figures.values())
