@@ -1,0 +1,38 @@
+# Every target works on a fresh clone; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+VIDEO ?=
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -n 2 --dist loadfile -p no:cacheprovider
+
+.PHONY: help setup course lab test lint lessons clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.done  ## create .venv with the pinned dependencies; quick when nothing changed
+
+.venv/.done: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,test]'
+	@touch $@
+
+course: setup  ## run the lessons and write build/course/index.html; VIDEO=clip.mp4 takes your own clip
+	$(BIN)/linvid course --output build/course $(if $(VIDEO),--video '$(VIDEO)')
+
+lab: setup  ## open JupyterLab on lesson 00
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest $(NBVAL) notebooks
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lessons: setup  ## execute the committed lessons in place, without machine paths or widget state
+	$(BIN)/python notebooks/refresh.py
+
+clean:  ## remove what the targets made
+	rm -rf .venv build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,41 @@
+"""Controls that redraw a figure in a notebook, without a network."""
+
+import base64
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets
+
+from .plots import Picture
+
+
+def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Show what `draw` returns for the values of some controls, and draw anew when one changes.
+
+    The result goes into one HTML widget: a figure as an image with its alt text, words as preformatted text. (An
+    Output widget would do as well in JupyterLab, but stalls nbclient, and with it papermill and nbval, when it
+    receives images.)
+
+    Args:
+        draw: takes the controls' values by name.
+        controls: name to an ipywidgets control such as FloatSlider.
+
+    Returns:
+        The controls above the result.
+    """
+    view = ipywidgets.HTML()
+
+    def update(_: object = None) -> None:
+        result = draw(**{name: control.value for name, control in controls.items()})
+        view.value = _image(result) if isinstance(result, Picture) else f"<pre>{escape(result)}</pre>"
+
+    for name, control in controls.items():
+        control.description = control.description or name
+        control.observe(update, names="value")
+    update()
+    return ipywidgets.VBox([*controls.values(), view])
+
+
+def _image(picture: Picture) -> str:
+    data = base64.b64encode(picture.png()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}" style="max-width: 100%">'
