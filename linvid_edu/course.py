@@ -21,6 +21,7 @@ from .video import load_clip
 
 LESSONS = Path(__file__).parents[1] / "notebooks"
 KERNEL = "python3"
+CELL_SECONDS = 600  # a cell that hangs ends in an error
 
 
 class CourseError(RuntimeError):
@@ -100,6 +101,7 @@ def run_lesson(lesson: Lesson, target: Path, video: str | Path | None = None) ->
             kernel_name=KERNEL,
             extra_arguments=["--IPKernelApp.log_level=40"],
             cwd=str(lesson.path.parent),
+            execution_timeout=CELL_SECONDS,
             progress_bar={"desc": f"{lesson.name:28}"},
         )
     except PapermillExecutionError as error:

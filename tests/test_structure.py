@@ -45,7 +45,7 @@ OUTSIDE = {
     "widgets": {"ipywidgets"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
-    "cli": {"typer"},
+    "cli": {"rich", "typer"},
 }
 
 

@@ -1,0 +1,161 @@
+"""What nbval passes silently is refused here, and the lessons' scratch definitions hold on harder shapes."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from einops import rearrange
+
+from linvid_edu import attention
+from linvid_edu.course import find_lessons, without_widgets
+from linvid_edu.tokens import Grid, from_patches, to_patches
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/**/*.ipynb"))
+FIGURES = "film_strip|attention_strip|attention_strips|attention_map|patch_grid|curves|bars|heatmap|matrix_product_sizes"
+MACHINE_PATH = re.compile(r"(?<![\w.])/(work|farm|root|home|Users|tmp|opt)/|[A-Z]:\\\\")
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    return notebook, [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_there_are_lessons():
+    assert len(NOTEBOOKS) >= 4
+
+
+@every_notebook
+def test_every_cell_was_executed_in_order_without_error(path):
+    notebook, cells = code_cells(path)
+    nbformat.validate(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert not errors
+    assert not any("raises-exception" in tags(cell) for cell in cells), "show errors with try and except"
+
+
+@every_notebook
+def test_compared_cells_have_text_and_nothing_that_varies(path):
+    _, cells = code_cells(path)
+    compared = [cell for cell in cells if "nbval-check-output" in tags(cell)]
+    assert compared, "no cell of this notebook is compared"
+    for cell in compared:
+        assert cell.outputs, f"tagged for comparison, but without output: {cell.source[:60]}"
+        assert all(output.output_type == "stream" for output in cell.outputs), "compare printed text only"
+
+
+@every_notebook
+def test_cells_with_text_are_compared_or_measured(path):
+    """Most text is compared; the rest depends on the clip, on the machine, or on the learner."""
+    _, cells = code_cells(path)
+    with_text = [cell for cell in cells if any(output.output_type == "stream" for output in cell.outputs)]
+    compared = [cell for cell in with_text if "nbval-check-output" in tags(cell)]
+    assert len(compared) >= 0.5 * len(with_text)
+
+
+@every_notebook
+def test_figures_have_alt_text_and_none_ends_in_a_semicolon(path):
+    _, cells = code_cells(path)
+    for cell in cells:
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                assert len(alt) > 40, f"no alt text: {cell.source[:60]}"
+        last = cell.source.strip().splitlines()[-1] if cell.source.strip() else ""
+        assert not last.endswith(";")
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\]\(|<img(?![^>]*alt=)", cell.source)
+
+
+@every_notebook
+def test_nothing_of_this_machine_is_stored(path):
+    notebook, _ = code_cells(path)
+    text = re.sub(r'"image/png": "[^"]*"', "", path.read_text())
+    assert not MACHINE_PATH.search(text)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook == without_widgets(notebook), "widget state or views are stored: run `make lessons`"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "jupyter"}
+    assert path.stat().st_size < 2_000_000
+
+
+@every_notebook
+def test_prose_keeps_the_house_style(path):
+    prose = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    without_code = re.sub(r"`[^`]*`|\$[^$]*\$|!=", "", prose)
+    assert "!" not in without_code, "no exclamation marks"
+    assert prose.count("<details>") == prose.count("</details>")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", prose):
+        assert (path.parent / target).exists(), target
+
+
+def test_lessons_state_goals_time_and_parameters():
+    for lesson in find_lessons(ROOT / "notebooks"):
+        notebook, cells = code_cells(lesson.path)
+        opening = notebook.cells[0].source
+        assert re.fullmatch(r"\d\d · .+", lesson.title)
+        assert re.fullmatch(r"\d+ min to read, \d+ s to run on 2 cores", lesson.time)
+        assert "**Before this:**" in opening
+        assert "**After this you can:**" in opening
+        assert sum("parameters" in tags(cell) for cell in cells) == 1
+        assert len(cells) <= 40
+        assert "## Recap" in "\n".join(cell.source for cell in notebook.cells)
+
+
+# the definitions of the lessons, on shapes that the lessons do not show
+
+
+@pytest.fixture(scope="module")
+def scratch():
+    """Every definition in cells tagged "scratch", by name."""
+    names = {"torch": torch, "rearrange": rearrange}
+    for path in NOTEBOOKS:
+        for cell in code_cells(path)[1]:
+            if "scratch" in tags(cell):
+                exec(cell.source, names)
+    return names
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 4, 4, 4), (2, 1, 3, 6, 9, 3), (3, 2, 2, 5, 10, 5), (1, 4, 2, 1, 3, 1)])
+def test_scratch_patches(scratch, shape):
+    *sizes, patch = shape
+    video = torch.randn(*sizes)
+    expected = to_patches(video, patch=patch)
+    assert torch.equal(scratch["to_patches_loop"](video, patch), expected)
+    assert torch.equal(scratch["to_patches_einops"](video, patch), expected)
+    rows, columns = sizes[3] // patch, sizes[4] // patch
+    back = scratch["from_patches_einops"](expected, patch, rows)
+    assert torch.equal(back, video)
+    assert torch.equal(from_patches(expected, patch=patch, grid=Grid(rows, columns)), video)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (5, 3, 2, 7), (3, 9, 8, 1), (12, 12, 16, 16)])
+@pytest.mark.parametrize(
+    ("names", "library"),
+    [
+        (["softmax_attention_loop", "softmax_attention_scratch"], attention.softmax_attention),
+        (["linear_attention_loop", "linear_attention_scratch", "linear_attention_by_map"], attention.linear_attention),
+    ],
+)
+def test_scratch_attention(scratch, shape, names, library):
+    n, m, e, e2 = shape
+    generator = torch.Generator().manual_seed(n)
+    q, k, v = (3 * torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((n, e), (m, e), (m, e2)))
+    for name in names:
+        torch.testing.assert_close(scratch[name](q, k, v), library(q, k, v), rtol=1e-5, atol=1e-8)
+
+
+def test_scratch_feature_map(scratch):
+    x = torch.randn(3, 5, 7)
+    assert torch.equal(scratch["feature_map"](x), attention.relu_offset(x))
