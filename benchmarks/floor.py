@@ -4,9 +4,9 @@
 
 The floor is the sum of the block's matrix products, each run alone on contiguous tensors of the right shapes; in the
 training step each product counts three times, as its backward pass has two more of the same size. The depthwise
-convolution, norms, activations and copies are not in the floor. Block and floor are timed in turn, and the median of the paired ratios is printed. Shapes:
-reference is 16 frames of 17 × 17 tokens, width 512, 8 heads; compact is 16 clips of 8 frames of 8 × 8 tokens, width 64,
-4 heads.
+convolution, norms, activations and copies are not in the floor. Block and floor are timed in turn, and the median of
+the paired ratios is printed. Shapes: reference is 16 frames of 17 × 17 tokens, width 512, 8 heads; compact is 16 clips
+of 8 frames of 8 × 8 tokens, width 64, 4 heads.
 """
 
 import argparse

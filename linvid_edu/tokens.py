@@ -167,7 +167,8 @@ def color_tokens(video: Float[Tensor, "b c t h w"], *, patch: int, cells: int = 
         raise ValueError(f"a patch of {patch} pixels cannot be split into {cells} parts a side: choose a divisor")
     patches = to_patches(video, patch=patch)
     side = patch // cells
-    z = reduce(patches, "b t n (c p i q j) -> b t n (c p q)", "mean", c=video.shape[1], p=cells, q=cells, i=side, j=side)
+    parts = {"c": video.shape[1], "p": cells, "q": cells, "i": side, "j": side}
+    z = reduce(patches, "b t n (c p i q j) -> b t n (c p q)", "mean", **parts)
     z = (z - z.mean(dim=(1, 2), keepdim=True)) / z.std(dim=(1, 2), keepdim=True, correction=0).clamp(min=1e-6)
     return z.shape[-1] ** 0.5 * z / z.norm(dim=-1, keepdim=True).clamp(min=1e-6)
 

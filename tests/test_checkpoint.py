@@ -12,7 +12,9 @@ from linvid_edu.files import atomic_path
 from linvid_edu.model import ModelConfig, VideoTransformer
 
 
-@pytest.mark.parametrize("changes", [{}, {"fixation": "cooperative", "shared_fixation": True}, {"attention": "softmax"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"fixation": "cooperative", "shared_fixation": True}, {"attention": "softmax"}]
+)
 def test_a_model_comes_back(tmp_path, changes):
     model = VideoTransformer(ModelConfig.compact(spatial_embedding=True, **changes)).eval()
     loaded = load_model(save_model(model, tmp_path / "deep" / "model.safetensors"))
@@ -87,8 +89,13 @@ def test_states_of_other_programs_are_read(tmp_path):
 def test_a_crash_leaves_the_old_file(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def crash():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        crash()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["page.html"]

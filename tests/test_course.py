@@ -83,7 +83,8 @@ def test_equations_are_numbered_and_inline_math_is_not():
 
 
 def test_widget_views_are_left_out_and_figures_stay():
-    view = new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox"})
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "VBox"}
+    view = new_output("display_data", widget)
     text = new_output("stream", text="kept")
     body = render(new_notebook(cells=[new_code_cell("x", outputs=[view, text])]))
     assert "kept" in body

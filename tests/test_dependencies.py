@@ -1,11 +1,12 @@
 """What is declared, what is pinned and what conda installs agree, and the pins are what runs here."""
 
 import re
-import tomllib
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    lines = chain(project["dependencies"], *project["optional-dependencies"].values())
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 

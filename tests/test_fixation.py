@@ -17,7 +17,7 @@ from linvid_edu.tokens import Grid
 
 
 def temporal_oracle(x, shift_div):
-    b, t, n, d = x.shape
+    t, d = x.shape[1], x.shape[3]
     c = d // shift_div
     out = torch.zeros_like(x)
     for frame in range(t):

@@ -99,7 +99,8 @@ def test_presets():
     reference = ModelConfig.reference()
     assert (reference.num_frames, reference.width, reference.depth, reference.heads) == (16, 512, 12, 8)
     compact, gpu = (
-        sum(w.numel() for w in VideoTransformer(preset()).parameters()) for preset in (ModelConfig.compact, ModelConfig.gpu)
+        sum(w.numel() for w in VideoTransformer(preset()).parameters())
+        for preset in (ModelConfig.compact, ModelConfig.gpu)
     )
     assert gpu >= 10 * compact
 

@@ -14,7 +14,6 @@ from linvid_edu.tokens import Grid, from_patches, to_patches
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/**/*.ipynb"))
-FIGURES = "film_strip|attention_strip|attention_strips|attention_map|patch_grid|curves|bars|heatmap|matrix_product_sizes"
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|farm|root|home|Users|tmp|opt)/|[A-Z]:\\\\")
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

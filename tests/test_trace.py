@@ -40,7 +40,6 @@ def test_the_recorded_maps_times_the_values_are_what_the_layer_computed(changes)
             if span == "joint":
                 attended = attended.unflatten(2, layer.q.shape[2:4])
             attended = attended.transpose(2, 3) if span == "time" else attended
-            b, heads, t, n, e = attended.shape
             expected = computed[f"blocks.{index}.attention.{span}.mechanism"]
             order = {"time": (0, 3, 1, 2, 4), "space": (0, 2, 1, 3, 4), "joint": (0, 1, 2, 3, 4)}[span]
             torch.testing.assert_close(attended.permute(order).reshape(expected.shape), expected, rtol=1e-4, atol=1e-6)
