@@ -37,6 +37,22 @@ def relu_offset(x: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch e"]:
     return F.relu(x) + x.shape[-1] ** -0.5
 
 
+def elu_plus_one(x: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch e"]:
+    """Map queries or keys to positive features without a lower bound.
+
+    φ(x) = ELU(x) + 1: x + 1 above 0, exp(x) below
+
+    Args:
+        x: any range.
+
+    Returns:
+        Features above 0, arbitrarily close to it, so that a weight of the implicit map can vanish.
+
+    Source: arXiv 2006.16236.
+    """
+    return F.elu(x) + 1
+
+
 def identity(x: Tensor) -> Tensor:
     """Return x: the feature map for queries and keys that already are features."""
     return x

@@ -26,6 +26,28 @@ class FixationRatios(NamedTuple):
     k: Float[Tensor, "*batch m e"]
 
 
+def constant_fixation(
+    phi_q: Float[Tensor, "*batch n e"],
+    phi_k: Float[Tensor, "*batch m e"],
+    bias_q: Float[Tensor, "e"],
+    bias_k: Float[Tensor, "e"],
+) -> FixationRatios:
+    """Learn ratios that do not depend on the input: a control, which can only weigh the channels once and for all.
+
+    r_q = σ(b_q), r_k = σ(b_k)
+
+    Args:
+        phi_q, phi_k: features of queries and keys; only their shapes count.
+        bias_q, bias_k: one value for each channel, the same for every head.
+
+    Returns:
+        Ratios in 0 to 1, the same for every token and head.
+
+    Source: an addition, as a control of arXiv 2210.08164.
+    """
+    return FixationRatios(torch.sigmoid(bias_q).expand_as(phi_q), torch.sigmoid(bias_k).expand_as(phi_k))
+
+
 def separate_fixation(
     phi_q: Float[Tensor, "*batch n e"],
     phi_k: Float[Tensor, "*batch m e"],
@@ -87,15 +109,20 @@ class Fixation(nn.Module):
 
     Args:
         head_width: e; one layer serves every head.
-        kind: "separate" or "cooperative".
+        kind: "separate", "cooperative", or "constant" for ratios that do not depend on the input.
         shared: one layer for query and key; cooperative only, since separate layers see different inputs.
 
-    Source: arXiv 2210.08164.
+    Source: arXiv 2210.08164; the constant kind is an addition.
     """
 
-    def __init__(self, head_width: int, *, kind: Literal["separate", "cooperative"], shared: bool = False):
+    def __init__(
+        self, head_width: int, *, kind: Literal["separate", "cooperative", "constant"], shared: bool = False
+    ):
         super().__init__()
         self.kind = kind
+        if kind == "constant":
+            self.query_bias, self.key_bias = (nn.Parameter(torch.zeros(head_width)) for _ in range(2))
+            return
         inputs = {"separate": 1, "cooperative": 3}[kind] * head_width
         self.query = nn.Linear(inputs, head_width)
         self.key = self.query if shared else nn.Linear(inputs, head_width)
@@ -107,10 +134,42 @@ class Fixation(nn.Module):
         v: Float[Tensor, "*batch n e"],
     ) -> FixationRatios:
         """Return the ratios for the features of queries and keys."""
+        if self.kind == "constant":
+            return constant_fixation(phi_q, phi_k, self.query_bias, self.key_bias)
         layers = self.query.weight, self.query.bias, self.key.weight, self.key.bias
         if self.kind == "separate":
             return separate_fixation(phi_q, phi_k, *layers)
         return cooperative_fixation(phi_q, phi_k, v, *layers)
+
+
+class ValueGate(nn.Module):
+    """Gate values or outputs where fixation gates queries and keys: a control with layers of the same size.
+
+    z = [φ(q); φ(k); v], v ← σ(W_v z + b_v) ∘ v before attention, out ← σ(W_o z + b_o) ∘ out after it
+
+    Args:
+        head_width: e; one layer serves every head.
+        target: "value", "output", or "both", which has as many weights as cooperative fixation.
+
+    Source: an addition, as a control of arXiv 2210.08164.
+    """
+
+    def __init__(self, head_width: int, *, target: Literal["value", "output", "both"]):
+        super().__init__()
+        self.value = None if target == "output" else nn.Linear(3 * head_width, head_width)
+        self.output = None if target == "value" else nn.Linear(3 * head_width, head_width)
+
+    def forward(
+        self,
+        phi_q: Float[Tensor, "*batch n e"],
+        phi_k: Float[Tensor, "*batch n e"],
+        v: Float[Tensor, "*batch n e"],
+    ) -> tuple[Tensor | float, Tensor | float]:
+        """Return the factors of values and outputs; 1.0 where there is no gate."""
+        z = torch.cat([phi_q, phi_k, v], dim=-1)
+        r_v = 1.0 if self.value is None else torch.sigmoid(self.value(z))
+        r_o = 1.0 if self.output is None else torch.sigmoid(self.output(z))
+        return r_v, r_o
 
 
 def temporal_association(x: Float[Tensor, "b t n d"], *, shift_div: int) -> Float[Tensor, "b t n d"]:

@@ -6,8 +6,17 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Span, fold, identity, linear_attention, relu_offset, softmax_attention, unfold
-from .fixation import Fixation, FixationRatios, spatial_association, temporal_association
+from .attention import (
+    FeatureMap,
+    Span,
+    fold,
+    identity,
+    linear_attention,
+    relu_offset,
+    softmax_attention,
+    unfold,
+)
+from .fixation import Fixation, FixationRatios, ValueGate, spatial_association, temporal_association
 from .shapes import Float
 from .tokens import Grid
 
@@ -44,21 +53,29 @@ class SoftmaxAttention(nn.Module):
 class LinearAttention(nn.Module):
     """Apply the feature map, then fixation where there is one, then linear attention.
 
-    out = linear_attention(r_q ∘ φ(q), r_k ∘ φ(k), v), with φ = ``relu_offset``
+    out = linear_attention(r_q ∘ φ(q), r_k ∘ φ(k), v)
 
     Args:
         fixation: the layers that learn r_q and r_k; None means r_q = r_k = 1.
+        feature_map: φ.
+        gate: a gate on v and out; None means none.
 
-    Source: arXiv 2210.08164.
+    Source: arXiv 2210.08164, with φ = ``relu_offset`` and no gate.
     """
 
-    def __init__(self, fixation: Fixation | None = None):
+    def __init__(
+        self,
+        fixation: Fixation | None = None,
+        *,
+        feature_map: FeatureMap = relu_offset,
+        gate: ValueGate | None = None,
+    ):
         super().__init__()
-        self.fixation = fixation
+        self.fixation, self.feature_map, self.gate = fixation, feature_map, gate
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor) -> AttentionInputs:
         """Return r_q ∘ φ(q), r_k ∘ φ(k) and the ratios."""
-        phi_q, phi_k = relu_offset(q), relu_offset(k)
+        phi_q, phi_k = self.feature_map(q), self.feature_map(k)
         if self.fixation is None:
             return AttentionInputs(phi_q, phi_k)
         ratios = self.fixation(phi_q, phi_k, v)
@@ -72,7 +89,10 @@ class LinearAttention(nn.Module):
     ) -> Float[Tensor, "batch heads tokens e"]:
         """Return the attended values."""
         features = self.attention_inputs(q, k, v)
-        return linear_attention(features.q, features.k, v, feature_map=identity)
+        if self.gate is None:
+            return linear_attention(features.q, features.k, v, feature_map=identity)
+        r_v, r_o = self.gate(features.q, features.k, v)
+        return r_o * linear_attention(features.q, features.k, r_v * v, feature_map=identity)
 
 
 class SpaceTimeAttention(nn.Module):
@@ -136,18 +156,21 @@ class ConvolutionalMLP(nn.Module):
     Args:
         width: d.
         hidden: channels in between.
+        convolution: without it this is the usual MLP, and tokens do not know where they stand.
 
-    Source: arXiv 2210.08164.
+    Source: arXiv 2210.08164; leaving the convolution out is an addition.
     """
 
-    def __init__(self, width: int, hidden: int):
+    def __init__(self, width: int, hidden: int, *, convolution: bool = True):
         super().__init__()
         self.expand = nn.Linear(width, hidden)
-        self.convolution = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.convolution = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden) if convolution else None
         self.contract = nn.Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:
         """Return the mixed tokens, without the residual."""
+        if self.convolution is None:
+            return self.contract(F.gelu(self.expand(x)))
         t = x.shape[1]
         # on b·t pictures of h × w tokens: this view is channels-last in memory, and stays so
         hidden = rearrange(self.expand(x), "b t (h w) d -> (b t) d h w", h=grid.rows)
@@ -163,16 +186,16 @@ class Block(nn.Module):
     Args:
         attention: name to layer, in the order of application: time before space in divided attention.
         width: d.
-        mlp_hidden: channels inside the MLP.
+        mlp: what comes last.
 
     Source: arXiv 2210.08164.
     """
 
-    def __init__(self, attention: dict[str, SpaceTimeAttention], *, width: int, mlp_hidden: int):
+    def __init__(self, attention: dict[str, SpaceTimeAttention], *, width: int, mlp: ConvolutionalMLP):
         super().__init__()
         self.attention = nn.ModuleDict(attention)
         self.attention_norm = nn.ModuleDict({name: nn.LayerNorm(width, eps=1e-6) for name in attention})
-        self.mlp = ConvolutionalMLP(width, mlp_hidden)
+        self.mlp = mlp
         self.mlp_norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, x: Float[Tensor, "b t n d"], grid: Grid) -> Float[Tensor, "b t n d"]:

@@ -5,15 +5,18 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .attention import Span
-from .fixation import Fixation
-from .layers import Block, LinearAttention, SoftmaxAttention, SpaceTimeAttention
-from .shapes import Float
+from .attention import FeatureMap, Span, elu_plus_one, relu_offset
+from .fixation import Fixation, ValueGate
+from .layers import Block, ConvolutionalMLP, LinearAttention, SoftmaxAttention, SpaceTimeAttention
+from .shapes import Bool, Float
 from .tokens import Grid, PatchEmbedding, pair, patch_grid
 
 Attention = Literal["softmax", "linear"]
-FixationKind = Literal["none", "separate", "cooperative"]
+FixationKind = Literal["none", "separate", "cooperative", "constant"]
+FeatureMapName = Literal["relu + offset", "relu", "elu + 1"]
+Gate = Literal["none", "value", "output", "both"]
 SpaceTime = Literal["divided", "joint"]
 
 
@@ -34,12 +37,17 @@ class ModelConfig:
         head_hidden: channels inside the classification head.
         dropout: share of the head's hidden channels dropped in training, 0 to 1.
         attention: "softmax" or "linear".
-        fixation: "none", "separate" or "cooperative"; linear attention only.
+        feature_map: φ of linear attention: "relu + offset" (the paper's), "relu" or "elu + 1".
+        fixation: "none", "separate", "cooperative", or "constant" (a control: ratios that do not depend on the
+            input); linear attention only.
+        gate: "value", "output" or "both": a control, which gates v and the output with layers like those of cooperative
+            fixation; linear attention only.
         shared_fixation: one cooperative layer for query and key.
         association: neighborhood association on keys and values.
         shift_div: temporal association moves 1/shift_div of the channels each way; at least 2.
         space_time: "divided" (temporal, then spatial attention) or "joint" (all tokens of the clip at once).
         qkv_bias: whether the projection to queries, keys and values has a bias.
+        mlp_convolution: whether the MLP has its depthwise convolution, the paper's only source of spatial position.
         spatial_embedding: a learned embedding for each location. An addition: the paper has none, its MLP's
             convolution carries position.
 
@@ -60,12 +68,15 @@ class ModelConfig:
     head_hidden: int
     dropout: float = 0.5
     attention: Attention = "linear"
+    feature_map: FeatureMapName = "relu + offset"
     fixation: FixationKind = "none"
+    gate: Gate = "none"
     shared_fixation: bool = False
     association: bool = False
     shift_div: int = 4
     space_time: SpaceTime = "divided"
     qkv_bias: bool = True
+    mlp_convolution: bool = True
     spatial_embedding: bool = False
 
     @classmethod
@@ -79,13 +90,23 @@ class ModelConfig:
         return cls(**_geometry(num_classes, 8, 32, (6, 4, 1), width=64, depth=2, heads=4, mlp=2) | changes)
 
     @classmethod
+    def probe(cls, num_classes: int = 4, **changes: Any) -> "ModelConfig":
+        """The size of the ablation, trained in a minute: 2 blocks of width 32 on one frame of 8 × 8 cells.
+
+        One token a cell of 4 × 4 pixels, 4 heads of 8 channels, joint attention, no convolution, no dropout.
+        """
+        one_token_a_cell = _geometry(num_classes, 1, 32, (4, 4, 0), width=32, depth=2, heads=4, mlp=2)
+        plain = {"space_time": "joint", "mlp_convolution": False, "dropout": 0.0}
+        return cls(**one_token_a_cell | plain | changes)
+
+    @classmethod
     def gpu(cls, num_classes: int = 8, **changes: Any) -> "ModelConfig":
         """A size for one GPU: 6 blocks of width 192 on 16 frames of 64 × 64, 11 × 11 tokens."""
         return cls(**_geometry(num_classes, 16, 64, (8, 6, 2), width=192, depth=6, heads=6, mlp=4) | changes)
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
-        for name in ("attention", "fixation", "space_time"):
+        for name in ("attention", "feature_map", "fixation", "gate", "space_time"):
             value, allowed = getattr(self, name), get_args(hints[name])
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, allowed))}")
@@ -108,6 +129,12 @@ class ModelConfig:
                 f'fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention="softmax" '
                 'does not have: use attention="linear" or fixation="none"'
             )
+        for name, plain in (("feature_map", "relu + offset"), ("gate", "none")):
+            if self.attention == "softmax" and getattr(self, name) != plain:
+                raise ValueError(
+                    f'{name}={getattr(self, name)!r} needs the features of linear attention: use attention="linear", '
+                    f"or leave {name} out"
+                )
         if self.shared_fixation and self.fixation != "cooperative":
             raise ValueError(f'shared_fixation needs fixation="cooperative", not {self.fixation!r}')
         if self.shift_div < 2:
@@ -122,8 +149,11 @@ class ModelConfig:
     @property
     def variant(self) -> str:
         """The mechanism in words, such as "cooperative (shared) + association"."""
-        name = self.attention if self.fixation == "none" else self.fixation
-        return name + " (shared)" * self.shared_fixation + " + association" * self.association
+        name: str = self.attention if self.fixation == "none" else self.fixation
+        name += " (shared)" * self.shared_fixation
+        name += {"relu + offset": "", "relu": " without offset", "elu + 1": " with ELU + 1"}[self.feature_map]
+        name += {"none": "", "both": " + gate on value and output"}.get(self.gate, f" + gate on {self.gate}")
+        return name + " + association" * self.association
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON."""
@@ -211,12 +241,23 @@ class VideoTransformer(nn.Module):
             x = x + self.spatial_embedding
         return x, grid
 
-    def forward(self, video: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b classes"]:
-        """Return the logits of a batch of clips, normalized to −1 to 1."""
+    def forward(
+        self, video: Float[Tensor, "b 3 t h w"], readout: Bool[Tensor, "b t n"] | None = None
+    ) -> Float[Tensor, "b classes"]:
+        """Return the logits of a batch of clips.
+
+        Args:
+            video: normalized to −1 to 1.
+            readout: the tokens whose mean goes to the head, at least one of each clip; None means all of them.
+        """
         x, grid = self.embed(video)
         for block in self.blocks:
             x = block(x, grid)
-        return self.head(self.norm(x).mean(dim=2).mean(dim=1))
+        x = self.norm(x)
+        if readout is None:
+            return self.head(x.mean(dim=2).mean(dim=1))
+        weights = readout / readout.sum(dim=(1, 2), keepdim=True)
+        return self.head(torch.einsum("btn,btnd->bd", weights.to(x.dtype), x))
 
 
 def _block(config: ModelConfig) -> Block:
@@ -232,13 +273,20 @@ def _block(config: ModelConfig) -> Block:
         )
         for span in spans
     }
-    return Block(attention, width=config.width, mlp_hidden=config.mlp_hidden)
+    mlp = ConvolutionalMLP(config.width, config.mlp_hidden, convolution=config.mlp_convolution)
+    return Block(attention, width=config.width, mlp=mlp)
+
+
+_FEATURE_MAPS: dict[str, FeatureMap] = {"relu + offset": relu_offset, "relu": F.relu, "elu + 1": elu_plus_one}
 
 
 def _mechanism(config: ModelConfig) -> SoftmaxAttention | LinearAttention:
     if config.attention == "softmax":
         return SoftmaxAttention()
-    if config.fixation == "none":
-        return LinearAttention()
     head_width = config.width // config.heads
-    return LinearAttention(Fixation(head_width, kind=config.fixation, shared=config.shared_fixation))
+    fixation = gate = None
+    if config.fixation != "none":
+        fixation = Fixation(head_width, kind=config.fixation, shared=config.shared_fixation)
+    if config.gate != "none":
+        gate = ValueGate(head_width, target=config.gate)
+    return LinearAttention(fixation, feature_map=_FEATURE_MAPS[config.feature_map], gate=gate)

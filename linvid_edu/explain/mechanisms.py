@@ -166,7 +166,7 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
 
 def mechanism_name(config: ModelConfig) -> str:
     """Say a configuration's mechanism in words, such as "linear + fixation + association"."""
-    kind = {"none": "", "separate": " + separate fixation", "cooperative": " + fixation"}[config.fixation]
+    kind = {"none": "", "cooperative": " + fixation"}.get(config.fixation, f" + {config.fixation} fixation")
     shared = " with one shared layer" * config.shared_fixation
     return config.attention + kind + shared + " + association" * config.association
 

@@ -1,7 +1,9 @@
-"""Rendered clips with known objects: two tasks whose answer, and where it is to be seen, are known exactly.
+"""Rendered clips with known objects: four tasks whose answer, and where it is to be seen, are known exactly.
 
 ``CueMatch`` asks for a lookup (which object has the cue's color, and what happens to it), ``Motion`` for following an
-object through time. ``render`` makes clips of either, ``box_coverage`` turns their boxes into shares of tokens.
+object through time. ``CueLookup`` and ``Flash`` ask for the same two in frames made of cells, one for each token, where
+attention to one token of many decides. ``render`` makes clips of any of them, ``box_coverage`` turns their boxes into
+shares of tokens and ``role_mask`` into masks.
 """
 
 from collections.abc import Iterator
@@ -13,12 +15,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..clip import normalize
-from ..shapes import Float, Int, UInt8
-from .canvas import MIN_SIZE, PALETTE, Photographs, SceneConfig, add_noise, backdrop, develop
+from ..shapes import Bool, Float, Int, UInt8
+from .canvas import MIN_SIZE, PALETTE, Family, Photographs, SceneConfig, add_noise, develop
+from .cells import CELL, CellScene
+from .cue_lookup import CueLookup
 from .cue_match import CueMatch
+from .flash import Flash
 from .motion import Motion
 
-__all__ = ["MIN_SIZE", "PALETTE", "CueMatch", "Motion", "SceneConfig", "Scenes", "box_coverage", "render"]
+__all__ = [
+    "CELL",
+    "MIN_SIZE",
+    "PALETTE",
+    "CellScene",
+    "CueLookup",
+    "CueMatch",
+    "Family",
+    "Flash",
+    "Motion",
+    "SceneConfig",
+    "Scenes",
+    "box_coverage",
+    "render",
+    "role_mask",
+]
 
 PIXELS_AT_ONCE = 2**19  # values painted together: few enough to stay in the cache
 
@@ -30,8 +50,8 @@ class Scenes(NamedTuple):
         frames: RGB, 0 to 255, (b t h w 3).
         label: the class of each clip, an index into ``config.classes``, (b).
         boxes: x0, y0, x1, y1 of each object in pixels, (b t objects 4), x to the right and y down; object 0 is the
-            target, the distractors follow, and the cue of ``CueMatch`` comes last.
-        roles: "target", "distractor" or "cue" for each object, in the order of ``boxes``.
+            target, the distractors follow, then what else the family has, such as the cue of ``CueMatch``.
+        roles: "target", "distractor", "cue", … for each object, in the order of ``boxes``.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
@@ -46,7 +66,7 @@ class Scenes(NamedTuple):
 
 
 def render(
-    config: SceneConfig, *, count: int, seed: int | tuple[int, ...], photographs: NDArray[np.uint8] | None = None
+    config: Family, *, count: int, seed: int | tuple[int, ...], photographs: NDArray[np.uint8] | None = None
 ) -> Scenes:
     """Render clips with known objects; the same arguments and version of NumPy give the same bytes.
 
@@ -56,7 +76,7 @@ def render(
     when only clutter, photographs or noise change.
 
     Args:
-        config: the family and its knobs, ``CueMatch(...)`` or ``Motion(...)``.
+        config: the family and its knobs, such as ``CueMatch(...)`` or ``Flash(...)``.
         count: number of clips, at least 1; their labels are uniform.
         seed: an integer, or several such as (experiment, step), each at least 0.
         photographs: pictures for the background, 0 to 255, (k H W 3), each side at least ``config.size``; a random
@@ -81,13 +101,13 @@ def render(
 
 
 def _chunks(
-    config: SceneConfig, count: int, streams: list[np.random.Generator], photographs: Photographs | None
+    config: Family, count: int, streams: list[np.random.Generator], photographs: Photographs | None
 ) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
     objects, background, noise = streams
     chunk = max(1, PIXELS_AT_ONCE // (3 * config.frames * config.size**2))
     for first in range(0, count, chunk):
         clips = min(chunk, count - first)
-        frames, label, boxes = config.paint(objects, backdrop(background, clips, config, photographs))
+        frames, label, boxes = config.paint(objects, config.backdrop(background, clips, photographs))
         add_noise(noise, frames, config.noise)
         yield develop(frames), label, boxes
 
@@ -131,3 +151,24 @@ def box_coverage(
         shared = torch.minimum(boxes[..., high, None], edge[1:]) - torch.maximum(boxes[..., low, None], edge[:-1])
         overlaps.append((shared * (cells / size)).clamp(0, 1))
     return overlaps[0][..., :, None] * overlaps[1][..., None, :]
+
+
+def role_mask(scenes: Scenes, role: str, *, grid: tuple[int, int]) -> Bool[Tensor, "b t n"]:
+    """Say which tokens of a regular grid lie at least half inside an object of a role, such as "cue".
+
+    mask = max over the objects of the role of ``box_coverage`` ≥ 1/2
+
+    Args:
+        scenes: what ``render`` returned, on square frames.
+        role: one of ``scenes.roles``.
+        grid: rows and columns of the tokens of one frame, n = rows · columns.
+
+    Raises:
+        ValueError: no object has this role.
+    """
+    wanted = [index for index, each in enumerate(scenes.roles) if each == role]
+    if not wanted:
+        known = ", ".join(dict.fromkeys(scenes.roles))
+        raise ValueError(f"no object of these scenes is a {role!r}: choose one of {known}")
+    coverage = box_coverage(scenes.boxes[:, :, wanted], size=scenes.frames.shape[2], grid=grid)
+    return (coverage.amax(dim=2) >= 0.5).flatten(-2)

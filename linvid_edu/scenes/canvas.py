@@ -26,9 +26,53 @@ PALETTE = np.array(
 MIN_SIZE = 16
 
 
+class Family(ABC):
+    """A task of rendered clips: its knobs are the fields of a frozen dataclass, its facts are here.
+
+    classes: names of the labels
+    mirrored: the label of a clip that is flipped left to right, for each label
+    query, answer: the roles between which attention decides: from the one's tokens to the other's
+    """
+
+    classes: ClassVar[tuple[str, ...]]
+    mirrored: ClassVar[tuple[int, ...]]
+    query: ClassVar[str]
+    answer: ClassVar[str]
+
+    noise: int | float
+
+    @property
+    @abstractmethod
+    def frames(self) -> int:
+        """Frames of a clip."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Height and width of a frame in pixels."""
+
+    @property
+    @abstractmethod
+    def roles(self) -> tuple[str, ...]:
+        """What each object of ``Scenes.boxes`` is, in its order."""
+
+    @property
+    def flip_keeps_label(self) -> bool:
+        """Whether a clip may be flipped left to right with its label unchanged."""
+        return self.mirrored == tuple(range(len(self.classes)))
+
+    @abstractmethod
+    def backdrop(self, rng: np.random.Generator, count: int, photographs: Photographs | None) -> Floats:
+        """One still background per clip, (b 3 h w)."""
+
+    @abstractmethod
+    def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
+        """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
+
+
 @dataclass(frozen=True)
-class SceneConfig(ABC):
-    """The knobs of every family of scenes.
+class SceneConfig(Family):
+    """The knobs of the scenes over a background: cue match and motion.
 
     Args:
         frames: frames of a clip, at least 2.
@@ -47,34 +91,30 @@ class SceneConfig(ABC):
     distractors: int = 2
     noise: int | float = 0.05
 
-    classes: ClassVar[tuple[str, ...]]
-    mirrored: ClassVar[tuple[int, ...]]
     backwards: ClassVar[tuple[int, ...]]
 
     def __post_init__(self) -> None:
         most = len(PALETTE) - 1
-        _within("frames", self.frames, 2, None, "one frame shows no change; set frames=2 or more")
-        _within("size", self.size, MIN_SIZE, None, f"below, objects have under 3 pixels; set size={MIN_SIZE} or more")
-        _within("clutter", self.clutter, 0, 1, "choose a share between flat gray and the full picture")
-        _within("distractors", self.distractors, 0, most, f"there are {most + 1} colors, one of them the target's")
-        _within("noise", self.noise, 0, 1, "give the standard deviation as a share of the range, such as 0.05")
+        within("frames", self.frames, 2, None, "one frame shows no change; set frames=2 or more")
+        within("size", self.size, MIN_SIZE, None, f"below, objects have under 3 pixels; set size={MIN_SIZE} or more")
+        within("clutter", self.clutter, 0, 1, "choose a share between flat gray and the full picture")
+        within("distractors", self.distractors, 0, most, f"there are {most + 1} colors, one of them the target's")
+        within("noise", self.noise, 0, 1, "give the standard deviation as a share of the range, such as 0.05")
 
     @property
     def roles(self) -> tuple[str, ...]:
         """What each object of ``Scenes.boxes`` is, in its order."""
         return ("target", *["distractor"] * self.distractors)
 
-    @property
-    def flip_keeps_label(self) -> bool:
-        """Whether a clip may be flipped left to right with its label unchanged."""
-        return self.mirrored == tuple(range(len(self.classes)))
-
-    @abstractmethod
-    def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
-        """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
+    def backdrop(self, rng: np.random.Generator, count: int, photographs: Photographs | None) -> Floats:
+        """One still background per clip: gray + clutter · (picture − gray), (b 3 h w)."""
+        if self.clutter == 0:
+            return np.full((count, 3, self.size, self.size), GRAY, dtype=np.float32)
+        picture = texture(rng, count, self.size) if photographs is None else crop(rng, count, self.size, photographs)
+        return GRAY + np.float32(self.clutter) * (picture - GRAY)
 
 
-def _within(name: str, value: int | float, low: int, high: int | None, way_out: str) -> None:
+def within(name: str, value: int | float, low: int, high: int | None, way_out: str) -> None:
     if not low <= value <= (math.inf if high is None else high):
         limit = f"at least {low}" if high is None else f"{low} to {high}"
         raise ValueError(f"{name} is {value}, it must be {limit}: {way_out}")
@@ -108,15 +148,6 @@ def disk_share(boxes: Floats, part: float, size: int) -> Floats:
     dx, dy = pixel - center[:, :1], pixel - center[:, 1:]
     distance = np.sqrt(dx[:, None, :] ** 2 + dy[:, :, None] ** 2)
     return (np.float32(part / 2) * side[:, None, None] - distance + np.float32(0.5)).clip(0, 1)[:, None]
-
-
-def backdrop(rng: np.random.Generator, count: int, config: SceneConfig, photographs: Photographs | None) -> Floats:
-    """One still background per clip: gray + clutter · (picture − gray), (b 3 h w)."""
-    if config.clutter == 0:
-        return np.full((count, 3, config.size, config.size), GRAY, dtype=np.float32)
-    size = config.size
-    picture = texture(rng, count, size) if photographs is None else crop(rng, count, size, photographs)
-    return GRAY + np.float32(config.clutter) * (picture - GRAY)
 
 
 def texture(rng: np.random.Generator, count: int, size: int) -> Floats:

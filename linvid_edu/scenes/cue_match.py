@@ -48,6 +48,8 @@ class CueMatch(SceneConfig):
     )
     mirrored: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     backwards: ClassVar[tuple[int, ...]] = (1, 0, 3, 2)
+    query: ClassVar[str] = "cue"
+    answer: ClassVar[str] = "target"
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class Motion(SceneConfig):
     classes: ClassVar[tuple[str, ...]] = tuple(MOVES)
     mirrored: ClassVar[tuple[int, ...]] = (1, 0, 2, 3, 4, 5, 7, 6)
     backwards: ClassVar[tuple[int, ...]] = (1, 0, 3, 2, 5, 4, 7, 6)
+    query: ClassVar[str] = "target"
+    answer: ClassVar[str] = "target"
 
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
         """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""

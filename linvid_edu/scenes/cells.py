@@ -1,0 +1,98 @@
+"""What the scenes made of cells share: a grid of 4×4-pixel cells, one for each token, on a blank canvas."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import GRAY, WHITE, Family, Floats, Integers, Photographs, rank, within
+
+CELL = 4  # pixels along the side of a cell
+SIDES = ("left", "right", "top", "bottom")
+# 8 bright hues, then the same hues at half the brightness: white is for bars, black for the flash, gray for blank cells
+COLORS = np.array(
+    [[255 * c for c in colorsys.hsv_to_rgb(hue / 8, 0.9, value)] for value in (1.0, 0.5) for hue in range(8)],
+    dtype=np.float32,
+)
+# pixels of each side, (side row column)
+BARS = np.zeros((4, CELL, CELL), dtype=bool)
+BARS[0, :, 0] = BARS[1, :, -1] = BARS[2, 0, :] = BARS[3, -1, :] = True
+
+
+@dataclass(frozen=True)
+class CellScene(Family):
+    """The knobs of scenes made of cells; each token of a model with kernel and stride 4 sees one cell.
+
+    Args:
+        grid: cells along each side of a frame; blank cells are tokens too, so a larger grid adds irrelevant tokens.
+        objects: colored objects, the target among them.
+        clutter: cells of a frame that show one of the objects' possible colors and four random white pixels.
+        noise: standard deviation of the noise of every pixel and frame, as a share of the full range, 0 to 1.
+
+    Raises:
+        ValueError: a knob lies outside its range, or the grid has too few cells.
+    """
+
+    grid: int = 8
+    objects: int = 2
+    clutter: int = 0
+    noise: int | float = 0.1
+
+    def __post_init__(self) -> None:
+        within("objects", self.objects, 1, self.colors, "each object has a color of its own")
+        within("clutter", self.clutter, 0, None, "clutter is the number of textured cells of a frame")
+        within("noise", self.noise, 0, 1, "give the standard deviation as a share of the range, such as 0.1")
+        least = max(4, int(np.ceil(np.sqrt(self.occupied))))
+        within("grid", self.grid, least, None, f"{self.occupied} cells of a frame are taken; set grid={least} or more")
+
+    @property
+    def size(self) -> int:
+        """Height and width of a frame in pixels."""
+        return CELL * self.grid
+
+    @property
+    def colors(self) -> int:
+        """How many colors objects and clutter choose from."""
+        return len(COLORS)
+
+    @property
+    def occupied(self) -> int:
+        """Cells of a frame that are not blank."""
+        return self.objects + self.clutter
+
+    def backdrop(self, rng: np.random.Generator, count: int, photographs: Photographs | None) -> Floats:
+        """One blank canvas per clip, (b 3 h w)."""
+        if photographs is not None:
+            raise ValueError(f"{type(self).__name__} has cells, not a photograph, for clutter: leave photographs out")
+        return np.full((count, 3, self.size, self.size), GRAY, dtype=np.float32)
+
+    def places(self, rng: np.random.Generator, count: int) -> Integers:
+        """Choose different cells for all that is shown in a frame, (count occupied)."""
+        return rank(rng, count, self.grid**2, self.occupied)
+
+    def boxes(self, cell: Integers) -> Floats:
+        """Boxes of cells in pixels, (…) → (… 4)."""
+        corner = np.stack([cell % self.grid, cell // self.grid], axis=-1)
+        return (CELL * np.concatenate([corner, corner + 1], axis=-1)).astype(np.float32)
+
+
+def with_bars(color: Integers, side: Integers) -> Floats:
+    """Cells of a color with a white bar on one side, (…) → (… 3 4 4)."""
+    return np.where(BARS[side][..., None, :, :], np.float32(WHITE), COLORS[color][..., None, None])
+
+
+def cluttered(rng: np.random.Generator, shape: tuple[int, ...], colors: int) -> Floats:
+    """Cells of a random color with four random white pixels, as many as a bar has, (… 3 4 4)."""
+    order = rng.random((*shape, CELL * CELL)).argsort(axis=-1)
+    white = (order < CELL).reshape(*shape, 1, CELL, CELL)
+    return np.where(white, np.float32(WHITE), COLORS[rng.integers(colors, size=shape)][..., None, None])
+
+
+def put(background: Floats, cell: Integers, pictures: Floats) -> Floats:
+    """Lay pictures into the cells of frames: (b t 3 h w), cells (b t k), pictures (b t k 3 4 4), in place."""
+    b, t, _, h, w = background.shape
+    cells = background.reshape(b, t, 3, h // CELL, CELL, w // CELL, CELL)
+    clip, frame = np.ogrid[:b, :t]
+    row, column = np.divmod(cell, w // CELL)
+    cells[clip[..., None], frame[..., None], :, row, :, column, :] = pictures
+    return background

@@ -1,0 +1,67 @@
+"""Cue lookup: one frame, in which the cue's token must find one token among many by its content."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .canvas import WHITE, Floats, Integers, rank
+from .cells import CELL, COLORS, SIDES, CellScene, cluttered, put, with_bars
+
+
+@dataclass(frozen=True)
+class CueLookup(CellScene):
+    """A white-framed cue shows a color; the label is the side of the bar on the object of that color.
+
+    Objects have different colors and each a bar on a side of its own choice; clutter has the objects' possible
+    colors, and as many white pixels as a bar. With K objects, a solver that ignores the cue is right for
+    1/K + (1 − 1/K)/4 of the clips at best: it must choose an object.
+
+    Args:
+        grid: cells along each side of the frame, at least 4.
+        objects: K, the target among them, 1 to 8.
+        clutter: textured cells.
+        noise: standard deviation of the pixel noise, 0 to 1.
+
+    Raises:
+        ValueError: a knob lies outside its range, or the grid has too few cells.
+    """
+
+    classes: ClassVar[tuple[str, ...]] = tuple(f"bar on the {side}" for side in SIDES)
+    mirrored: ClassVar[tuple[int, ...]] = (1, 0, 2, 3)
+    backwards: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    query: ClassVar[str] = "cue"
+    answer: ClassVar[str] = "target"
+
+    @property
+    def frames(self) -> int:
+        """One: nothing moves."""
+        return 1
+
+    @property
+    def colors(self) -> int:
+        """The 8 bright ones."""
+        return 8
+
+    @property
+    def occupied(self) -> int:
+        """Objects, cue and clutter."""
+        return super().occupied + 1
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What each object of ``Scenes.boxes`` is, in its order: the cue comes last."""
+        return ("target", *["distractor"] * (self.objects - 1), "cue")
+
+    def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
+        """Draw clips over their backgrounds: (b 3 h w) → frames (b 1 3 h w), labels (b), boxes (b 1 objects 4)."""
+        count, shown = len(background), self.objects + 1
+        cell = self.places(rng, count)
+        side = rng.integers(4, size=(count, self.objects))
+        color = rank(rng, count, self.colors, self.objects)
+        cue = np.full((count, 1, 3, CELL, CELL), WHITE, dtype=np.float32)
+        cue[..., 1:-1, 1:-1] = COLORS[color[:, :1]][..., None, None]
+        clutter = cluttered(rng, (count, self.clutter), self.colors)
+        pictures = np.concatenate([with_bars(color, side), cue, clutter], axis=1)
+        frames = put(background[:, None], cell[:, None], pictures[:, None])
+        return frames, side[:, 0], self.boxes(cell[:, None, :shown])

@@ -1,0 +1,77 @@
+"""What follows the flash: follow one object, by its color, from the frame in which it flashes into the next."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .canvas import BLACK, Floats, Integers, rank, within
+from .cells import CELL, SIDES, CellScene, cluttered, put, with_bars
+
+
+@dataclass(frozen=True)
+class Flash(CellScene):
+    """Colored objects jump to random cells in every frame; one flashes, and its bar in the next frame is the label.
+
+    Each object keeps a color of its own and shows a bar on one side, drawn anew in every frame; a flash is one black
+    corner pixel, in one frame, on one object. In every frame the sides are as balanced as the objects allow: with a
+    multiple of 4 objects each side stands on a quarter of them, so nothing but the flashed object tells the label, and
+    a solver that ignores the flash is right for 1/4 of the clips.
+
+    Args:
+        grid: cells along each side of the frame, at least 4.
+        objects: K, 1 to 16.
+        clutter: textured cells of each frame, at new places in every frame.
+        noise: standard deviation of the pixel noise, 0 to 1.
+        frames: frames of a clip, at least 2; the flash is in any but the last.
+
+    Raises:
+        ValueError: a knob lies outside its range, or the grid has too few cells.
+    """
+
+    grid: int = 4
+    objects: int = 4
+    frames: int = 4
+
+    classes: ClassVar[tuple[str, ...]] = tuple(f"bar on the {side}" for side in SIDES)
+    mirrored: ClassVar[tuple[int, ...]] = (1, 0, 2, 3)
+    query: ClassVar[str] = "flash"
+    answer: ClassVar[str] = "answer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("frames", self.frames, 2, None, "the label is seen in the frame after the flash; set frames=2 or more")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What each object of ``Scenes.boxes`` is, in its order.
+
+        "flash" is the target in the frame in which it flashes and "answer" the target in the frame after; their boxes
+        are empty in all other frames.
+        """
+        return ("target", *["distractor"] * (self.objects - 1), "flash", "answer")
+
+    def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
+        """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
+        count, t, clips = len(background), self.frames, np.arange(len(background))
+        cell = self.places(rng, count * t).reshape(count, t, self.occupied)
+        color = np.repeat(rank(rng, count, self.colors, self.objects)[:, None], t, axis=1)
+        side = self._sides(rng, count * t).reshape(count, t, self.objects)
+        flash = rng.integers(t - 1, size=count)
+        pictures = np.concatenate(
+            [with_bars(color, side), cluttered(rng, (count, t, self.clutter), self.colors)], axis=2
+        )
+        row, column = (CELL - 1) * rng.integers(2, size=(2, count))
+        pictures[clips, flash, 0, :, row, column] = BLACK
+        frames = put(np.repeat(background[:, None], t, axis=1), cell, pictures)
+        boxes = np.zeros((count, t, self.objects + 2, 4), dtype=np.float32)
+        boxes[:, :, :-2] = self.boxes(cell[:, :, : self.objects])
+        boxes[clips, flash, -2] = boxes[clips, flash, 0]
+        boxes[clips, flash + 1, -1] = boxes[clips, flash + 1, 0]
+        return frames, side[clips, flash + 1, 0], boxes
+
+    def _sides(self, rng: np.random.Generator, count: int) -> Integers:
+        """Deal the four sides out as evenly as the objects allow, in random order, (count objects)."""
+        rounds = -(-self.objects // 4)
+        deck = np.concatenate([rank(rng, count, 4, 4) for _ in range(rounds)], axis=1)[:, : self.objects]
+        return np.take_along_axis(deck, rank(rng, count, self.objects, self.objects), axis=1)
