@@ -161,8 +161,8 @@ def test_alt_texts_hold_the_true_numbers(gallery):
         "bars": ["softmax: 37. linear: 812. fixation: no value"],
         "bars in groups": ["b: still −0.25, moving 0.10"],
         "sizes": [
-            "4,096 numbers and takes 2 n² d = 131,072",
-            "256 numbers and takes 2 n d² = 32,768",
+            "4,096 numbers and takes 2 N² e = 131,072",
+            "256 numbers and takes 2 N e² = 32,768",
             "4 times as many",
         ],
     }.items():
@@ -279,12 +279,18 @@ def test_numbers_are_written_for_the_eye():
         (lambda: plots.curves([0], {"a": [1]}, xlabel="", ylabel="", log_x=True), "log_x needs positive values"),
         (lambda: plots.bars(["a"], {"x": [0.0]}, xlabel="", log=True), "log needs positive values, the smallest is 0"),
         (lambda: plots.bars(["a"], {"x": [1, 2]}, xlabel=""), r"'x' has shape \(2,\), labels has \(1,\)"),
-        (lambda: plots.matrix_product_sizes(0, 4), "n is 0 and d is 4"),
+        (lambda: plots.matrix_product_sizes(0, 4), "0 tokens of 4 channels"),
     ],
 )
 def test_errors_name_both_numbers(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_outline_at_the_border_leaves_the_frame_in_place():
+    figure = plots.film_strip(FRAMES, grid=(4, 6), query=(2, 0, 5)).figure
+    figure.draw_without_rendering()
+    assert {(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes} == {((-0.5, 47.5), (31.5, -0.5))}
 
 
 def test_the_smallest_inputs_are_drawn():

@@ -26,14 +26,14 @@ class _Block(NamedTuple):
 
 
 @styled
-def matrix_product_sizes(n: int, d: int, *, title: str | None = None) -> Picture:
-    """Draw (Q Kᵀ) V and Q (Kᵀ V) to scale, to show where an n × n matrix appears and where it does not.
+def matrix_product_sizes(tokens: int, e: int, *, title: str | None = None) -> Picture:
+    """Draw (Q Kᵀ) V and Q (Kᵀ V) to scale, to show where an N × N matrix appears and where it does not.
 
-    (Q Kᵀ) V takes 2 n² d multiplications, Q (Kᵀ V) takes 2 n d².
+    (Q Kᵀ) V takes 2 N² e multiplications, Q (Kᵀ V) takes 2 N e².
 
     Args:
-        n: number of tokens, at least 1.
-        d: channels of a token, at least 1.
+        tokens: N, at least 1.
+        e: channels of a head, at least 1.
         title: a line above.
 
     Returns:
@@ -42,50 +42,52 @@ def matrix_product_sizes(n: int, d: int, *, title: str | None = None) -> Picture
     Raises:
         ValueError: a size below 1.
     """
-    if n < 1 or d < 1:
-        raise ValueError(f"n is {n} and d is {d}: both are at least 1")
-    q, k = _Block("Q", n, d, "n × d", "#8fbfe6"), _Block("Kᵀ", d, n, "d × n", "#8fd0b5")
-    v, out = _Block("V", n, d, "n × d", "#f2d58f"), _Block("output", n, d, "n × d", "#c4cad0")
-    square = _Block("Q Kᵀ", n, n, f"n × n\n{n * n:,} numbers", "#f4b183", product=True)
-    state = _Block("Kᵀ V", d, d, f"d × d\n{d * d:,} numbers", "#f4b183", product=True)
+    if tokens < 1 or e < 1:
+        raise ValueError(f"there are {tokens} tokens of {e} channels: both numbers are at least 1")
+    q, k = _Block("Q", tokens, e, "N × e", "#8fbfe6"), _Block("Kᵀ", e, tokens, "e × N", "#8fd0b5")
+    v, out = _Block("V", tokens, e, "N × e", "#f2d58f"), _Block("output", tokens, e, "N × e", "#c4cad0")
+    square = _Block("Q Kᵀ", tokens, tokens, f"N × N\n{tokens * tokens:,} numbers", "#f4b183", product=True)
+    state = _Block("Kᵀ V", e, e, f"e × e\n{e * e:,} numbers", "#f4b183", product=True)
+    first, second = f"2 N² e = {2 * tokens * tokens * e:,}", f"2 N e² = {2 * tokens * e * e:,}"
     rows: tuple[tuple[str, str, Sequence[_Block | str]], ...] = (
         (
             "(Q Kᵀ) V: first every query with every key",
-            f"2 n² d = {2 * n * n * d:,} multiplications",
+            f"{first} multiplications",
             ("(", q, k, ")", v, "=", square, v, "=", out),
         ),
         (
             "Q (Kᵀ V): first one sum over all keys",
-            f"2 n d² = {2 * n * d * d:,} multiplications",
+            f"{second} multiplications",
             (q, "(", k, v, ")", "=", q, state, "=", out),
         ),
     )
-    scale = TALLEST / max(n, d)
+    scale = TALLEST / max(tokens, e)
     while max(_width(items, scale) for _, _, items in rows) > WIDTH - 2 * MARGIN:
         scale *= 0.98
-    heading = f"n = {n:,} tokens, d = {d:,} channels; blocks drawn to scale"
-    figure, ax, top, pitch = _page(title, heading, max(n, d) * scale)
+    heading = f"N = {tokens:,} tokens, e = {e:,} channels; blocks drawn to scale"
+    figure, ax, top, pitch = _page(title, heading, max(tokens, e) * scale)
     for index, (text, cost, items) in enumerate(rows):
         y = top + index * pitch
         ax.plot((MARGIN, WIDTH - MARGIN), (y, y), color=FAINT, linewidth=0.8)
         ax.text(MARGIN, y + 0.12, text, va="top", fontweight="bold")
         ax.text(WIDTH - MARGIN, y + 0.12, cost, va="top", ha="right")
-        _draw_row(ax, items, y + 0.72 + max(n, d) * scale / 2, scale)
+        _draw_row(ax, items, y + 0.72 + max(tokens, e) * scale / 2, scale)
     alt = sentence(
         title,
-        f"Two orders of the same product, drawn to scale for n = {n:,} tokens and d = {d:,} channels",
-        f"(Q Kᵀ) V forms an n × n matrix of {n * n:,} numbers and takes 2 n² d = {2 * n * n * d:,} multiplications",
-        f"Q (Kᵀ V) forms a d × d matrix of {d * d:,} numbers and takes 2 n d² = {2 * n * d * d:,} multiplications",
-        _ratio(n, d),
+        f"Two orders of the same product, drawn to scale for N = {tokens:,} tokens and e = {e:,} channels",
+        f"(Q Kᵀ) V forms an N × N matrix of {tokens * tokens:,} numbers and takes {first} multiplications",
+        f"Q (Kᵀ V) forms an e × e matrix of {e * e:,} numbers and takes {second} multiplications",
+        _ratio(tokens, e),
     )
     return Picture(figure, alt)
 
 
-def _ratio(n: int, d: int) -> str:
-    if n == d:
+def _ratio(tokens: int, e: int) -> str:
+    if tokens == e:
         return "Both orders take the same number of multiplications"
-    first, second, factor = ("(Q Kᵀ) V", "Q (Kᵀ V)", "n / d") if n > d else ("Q (Kᵀ V)", "(Q Kᵀ) V", "d / n")
-    return f"{first} takes {number(max(n, d) / min(n, d))} times as many multiplications as {second}: {factor}"
+    left, right = "(Q Kᵀ) V", "Q (Kᵀ V)"
+    more, less, factor = (left, right, "N / e") if tokens > e else (right, left, "e / N")
+    return f"{more} takes {number(max(tokens, e) / min(tokens, e))} times as many multiplications as {less}: {factor}"
 
 
 def _page(title: str | None, heading: str, tallest: float) -> tuple[Figure, Axes, float, float]:
