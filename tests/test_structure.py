@@ -28,6 +28,12 @@ ALLOWED = {
     "checkpoint": ("files", "model"),
     "trace": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
     "concentration": ("shapes",),
+    "tasks": ("model", "scenes", "shapes", "tokens"),
+    "train": ("model", "tasks"),
+    "evaluate": ("concentration", "model", "scenes", "shapes", "tasks", "trace"),
+    "provenance": (),
+    "resume": ("checkpoint", "model", "train"),
+    "runs": ("checkpoint", "evaluate", "files", "model", "provenance", "resume", "train"),
     "plots": ("check",),
     "widgets": ("plots",),
     "environment": (),
@@ -41,6 +47,8 @@ OUTSIDE = {
     "video": {"av"},
     "samples": {"av", "skimage"},
     "checkpoint": {"safetensors"},
+    "train": {"lightning_fabric"},
+    "resume": {"safetensors"},
     "plots": {"matplotlib", "plotly"},
     "widgets": {"ipywidgets"},
     "environment": {"packaging"},
@@ -102,6 +110,7 @@ class Refuse:
         if name.split(".")[0] in BLOCKED:
             raise ImportError(name + " is not installed here")
 BLOCKED = {"jaxtyping", "beartype", "av", "matplotlib", "plotly", "typer", "safetensors", "papermill", "nbconvert",
+           "lightning_fabric", "distributed", "dask",
            "ipywidgets", "anywidget", "IPython", "latex2mathml", "skimage", "scipy", "PIL"}
 sys.meta_path.insert(0, Refuse())
 import torch
@@ -109,14 +118,17 @@ import linvid_edu
 from linvid_edu import ModelConfig, VideoTransformer, record
 from linvid_edu.scenes import CueMatch, render
 import linvid_edu.official, linvid_edu.concentration, linvid_edu.check
+from linvid_edu.train import TrainConfig, initialize, make_fabric, make_optimizer, train
 scenes = render(CueMatch(), count=4, seed=0)
 model = VideoTransformer(ModelConfig.compact(fixation="cooperative", association=True))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 with record(model) as trace:
-    loss = torch.nn.functional.cross_entropy(model(scenes.video), scenes.label)
-loss.backward()
-optimizer.step()
-print(trace.row(-1, 0, 0).shape, float(loss))
+    model(scenes.video)
+config = TrainConfig(task="lookup", preset="probe", steps=2)
+fabric = make_fabric("cpu")
+probe = initialize(VideoTransformer(config.model_config), seed=0)
+probe, optimizer = fabric.setup(probe, make_optimizer(probe, config))
+records = list(train(probe, optimizer, config.data.batches(seed=0, batch=8, stop=2), config, fabric))
+print(trace.row(-1, 0, 0).shape, records[-1])
 """
 
 

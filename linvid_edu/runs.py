@@ -1,0 +1,188 @@
+"""A training run in a folder: checkpoints that survive a kill, a learning curve, and metrics.json at the end."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoint import CheckpointError
+from .evaluate import accuracy, concentration_per_layer
+from .files import atomic_path
+from .model import VideoTransformer
+from .provenance import peak_memory_mb, provenance
+from .resume import Progress, checkpoints, load_checkpoint, save_checkpoint
+from .train import Diverged, Record, TrainConfig, initialize, make_optimizer, train
+
+METRICS = "metrics.json"
+VALIDATION_CLIPS = 512  # for each point of the learning curve
+TEST_CLIPS = 2048  # for each final accuracy
+
+
+class Stopped(RuntimeError):
+    """The run was asked to stop; it names the checkpoint to go on from."""
+
+
+def fit(
+    config: TrainConfig,
+    folder: str | Path,
+    fabric: Any,
+    *,
+    resume: bool = False,
+    save_every: int = 200,
+    points: int = 20,
+    watch: Callable[[Record], object] = lambda record: None,
+) -> dict[str, Any]:
+    """Train in a folder, from the start or from its newest checkpoint, then test; return what metrics.json holds.
+
+    Args:
+        config: the run.
+        folder: made if missing.
+        fabric: of ``make_fabric``.
+        resume: go on from what the folder holds, if anything.
+        save_every: steps between checkpoints.
+        points: of the learning curve.
+        watch: called with the record of each step.
+
+    Returns:
+        The metrics; those of a run that was complete already are only read.
+
+    Raises:
+        Stopped: Ctrl-C came; the newest checkpoint is that of the last step.
+        Diverged: the loss is not finite; names the last good checkpoint.
+        CheckpointError: the folder holds another run, or one that is not to be resumed; nothing was changed.
+    """
+    folder = Path(folder)
+    done = read_metrics(folder)
+    if done and done["config"] == config.to_dict():
+        return done
+    found = checkpoints(folder)
+    if done or (found and not resume):
+        what = "the metrics of a finished run" if done else f"{found[-1].name} of an unfinished run"
+        raise CheckpointError(f"{folder} holds {what}: choose another folder, or resume with the settings it had")
+    model = initialize(VideoTransformer(config.model_config), seed=config.seed, gain=config.gain)
+    torch.manual_seed(config.seed)  # of dropout
+    optimizer = make_optimizer(model, config)
+    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+    progress = load_checkpoint(found[-1], model, optimizer, config) if found else Progress()
+    with _stop_signal() as stop_asked, _last_good(folder):
+        for record in _watched(config, wrapped, wrapped_optimizer, fabric, progress, max(1, config.steps // points)):
+            watch(record)
+            stopping = stop_asked.is_set() and record.step < config.steps
+            if fabric.is_global_zero and (stopping or record.step % save_every == 0 or record.step == config.steps):
+                last = save_checkpoint(folder, model, optimizer, config, progress)
+            if stopping:
+                raise Stopped(f"stopped at step {record.step} of {config.steps}: go on from {last} with --resume")
+    metrics = judge(config, model, progress, str(fabric.device))
+    if fabric.is_global_zero:
+        with atomic_path(folder / METRICS) as temporary:
+            temporary.write_text(json.dumps(metrics, indent=1))
+    return metrics
+
+
+def _watched(
+    config: TrainConfig, model: Any, optimizer: Any, fabric: Any, progress: Progress, interval: int
+) -> Iterator[Record]:
+    """Train, keep `progress` up to date, and test at each point of the learning curve."""
+    task, name = config.data, next(iter(config.data.tests))
+    batches = task.batches(seed=config.seed, batch=config.batch, start=progress.step, stop=config.steps)
+    before, clock = progress.seconds, time.perf_counter()
+    for record in train(model, optimizer, batches, config, fabric, taken=progress.step):
+        progress.pending.append(record.loss)
+        progress.step = record.step
+        if record.step % interval == 0:
+            validation = task.test_batches(name, clips=VALIDATION_CLIPS, validation=True)
+            progress.curve.append((record.step, accuracy(model, validation, fabric.device)))
+            progress.losses.append((record.step, sum(progress.pending) / len(progress.pending)))
+            progress.pending.clear()
+        progress.seconds = before + time.perf_counter() - clock
+        yield record
+
+
+@contextmanager
+def _last_good(folder: Path) -> Iterator[None]:
+    """Add the newest checkpoint to the words of a run that diverged."""
+    try:
+        yield
+    except Diverged as error:
+        found = checkpoints(folder)
+        raise Diverged(f"{error}; the last good checkpoint is {found[-1] if found else 'not written yet'}") from error
+
+
+def judge(config: TrainConfig, model: VideoTransformer, progress: Progress, device: str = "cpu") -> dict[str, Any]:
+    """Test a trained model, and say where the numbers come from.
+
+    Args:
+        config, progress: the run.
+        model: on any device.
+        device: where it was trained.
+
+    Returns:
+        ``config``; ``accuracy`` by test; ``ceiling`` of the first test; ``curve`` and ``losses``;
+        ``concentration``, the rows of ``concentration_per_layer`` on the first test; ``parameters``;
+        ``seconds`` of training, ``clips_per_second`` and ``peak_memory_mb`` of the process; and ``provenance``.
+    """
+    task = config.data
+    tests = {
+        name: accuracy(model, task.test_batches(name, clips=TEST_CLIPS), next(model.parameters()).device)
+        for name in task.tests
+    }
+    seen = VideoTransformer(model.config)
+    seen.load_state_dict({name: weight.detach().cpu() for name, weight in model.state_dict().items()})
+    return {
+        "config": config.to_dict(),
+        "variant": model.config.variant,
+        "accuracy": tests,
+        "ceiling": task.ceiling,
+        "curve": progress.curve,
+        "losses": progress.losses,
+        "concentration": concentration_per_layer(seen, task, next(iter(task.tests))),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "seconds": round(progress.seconds, 2),
+        "clips_per_second": round(config.batch * progress.step / progress.seconds, 1) if progress.seconds else None,
+        "peak_memory_mb": peak_memory_mb(),
+        "provenance": provenance(device),
+    }
+
+
+def read_metrics(folder: str | Path) -> dict[str, Any] | None:
+    """Return the metrics of a finished run, or None where there are none.
+
+    Raises:
+        CheckpointError: the file is no metrics.
+    """
+    path = Path(folder) / METRICS
+    if not path.exists():
+        return None
+    try:
+        metrics = json.loads(path.read_text())
+        _ = metrics["config"], metrics["accuracy"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not the metrics of a run ({error}): remove it, or choose another folder"
+        ) from error
+    return metrics
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that a step is never cut in two; a second one interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

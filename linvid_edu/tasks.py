@@ -1,0 +1,212 @@
+"""The tasks that models are trained and tested on, and the variants that are compared, by name."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from .model import ModelConfig, VideoTransformer
+from .scenes import CELL, CellScene, CueLookup, CueMatch, Family, Flash, Motion, SceneConfig, render, role_mask
+from .shapes import Bool, Float, Int
+from .tokens import pair
+
+TRAINING, VALIDATION, TEST = range(3)  # the first number of a seed: clips of one are never clips of another
+
+
+class Batch(NamedTuple):
+    """Clips with their labels.
+
+    video: normalized to −1 to 1, (b 3 t h w)
+    label: (b)
+    readout: the tokens whose mean the head sees, (b t n); None means all
+    """
+
+    video: Float[Tensor, "b 3 t h w"]
+    label: Int[Tensor, "b"]
+    readout: Bool[Tensor, "b t n"] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which scenes a model is trained and tested on.
+
+    Args:
+        training: the scenes of one batch each, in turn.
+        tests: name to scenes; the first is the one that learning curves follow.
+        ceiling: accuracy that no solver exceeds on the first test.
+        readout: the role whose tokens the head sees, such as "cue"; None means all tokens.
+        model: fields of the model's configuration that the task decides.
+    """
+
+    training: tuple[Family, ...]
+    tests: Mapping[str, Family]
+    ceiling: float = 1.0
+    readout: str | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.training[0].classes
+
+    def changed(self, **knobs: Any) -> "Task":
+        """Return the task with knobs of its scenes changed; tests keep the clutter and grid that name them."""
+        for_tests = {name: value for name, value in knobs.items() if name not in ("clutter", "grid")}
+        training = dict.fromkeys(replace(scene, **knobs) for scene in self.training)  # type: ignore[type-var]
+        tests = {name: replace(scene, **for_tests) for name, scene in self.tests.items()}  # type: ignore[type-var]
+        return replace(self, training=tuple(training), tests=tests)
+
+    def sized(self, config: ModelConfig) -> "Task":
+        """Return the task with scenes of the model's frames and size; scenes made of cells keep theirs."""
+
+        def fit(scene: Family) -> Family:
+            if isinstance(scene, SceneConfig):
+                return replace(scene, frames=config.num_frames, size=pair(config.image_size)[0])
+            return scene
+
+        tests = {name: fit(scene) for name, scene in self.tests.items()}
+        return replace(self, training=tuple(map(fit, self.training)), tests=tests)
+
+    def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]:
+        """Render the training batches of steps `start` to `stop`; a step has the same clips whatever came before.
+
+        Args:
+            seed: 0 or more; other seeds give other clips.
+            batch: clips of one batch.
+            start, stop: steps, as in ``range``.
+        """
+        for step in range(start, stop):
+            yield self._render(self.training[step % len(self.training)], batch, (TRAINING, seed, step))
+
+    def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]:
+        """Render a test, the same for every run; the validation clips are others than the test's.
+
+        Args:
+            name: one of ``tests``.
+            clips: how many in all.
+            batch: clips at a time.
+            validation: whether choices may be based on the result.
+        """
+        part = VALIDATION if validation else TEST
+        for first in range(0, clips, batch):
+            yield self._render(self.tests[name], min(batch, clips - first), (part, first))
+
+    def _render(self, scene: Family, count: int, seed: tuple[int, ...]) -> Batch:
+        scenes = render(scene, count=count, seed=seed)
+        if self.readout is None:
+            return Batch(scenes.video, scenes.label)
+        grid = scene.size // CELL if isinstance(scene, CellScene) else 0
+        return Batch(scenes.video, scenes.label, role_mask(scenes, self.readout, grid=(grid, grid)))
+
+
+LOOKUP_CLUTTER = (0, 8, 24, 48)
+FLASH_CLUTTER = (0, 3, 6, 9)
+CELLS = {"kernel": CELL, "stride": CELL, "padding": 0, "dropout": 0.0}
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        "cue": Task(
+            training=(CueMatch(),),
+            tests={"test": CueMatch(), "hard": CueMatch(hard=True)},
+            model={"dropout": 0.0, "spatial_embedding": True},
+        ),
+        "motion": Task(
+            training=(Motion(),),
+            tests={"test": Motion(), "clutter 0.5": Motion(clutter=0.5)},
+            model={"dropout": 0.0},
+        ),
+        "lookup": Task(
+            training=tuple(CueLookup(clutter=clutter) for clutter in LOOKUP_CLUTTER),
+            tests={
+                **{f"clutter {clutter}": CueLookup(clutter=clutter) for clutter in (24, 0, 8, 48, 61)},
+                "grid 12": CueLookup(grid=12, clutter=24),
+                "grid 12, clutter 141": CueLookup(grid=12, clutter=141),
+            },
+            readout="cue",
+            model=CELLS,
+        ),
+        "flash": Task(
+            training=tuple(Flash(clutter=clutter) for clutter in FLASH_CLUTTER),
+            tests={
+                **{f"clutter {clutter}": Flash(clutter=clutter) for clutter in (6, 0, 3, 9, 12)},
+                "grid 6": Flash(grid=6, clutter=6),
+                "grid 6, clutter 32": Flash(grid=6, clutter=32),
+            },
+            model=CELLS,
+        ),
+    }
+)
+
+# the ablation: what the paper has, then controls that tell what a gain is due to
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "softmax": {"attention": "softmax"},
+        "softmax-association": {"attention": "softmax", "association": True},
+        "linear": {},
+        "linear-association": {"association": True},
+        "separate": {"fixation": "separate"},
+        "cooperative": {"fixation": "cooperative"},
+        "cooperative-shared": {"fixation": "cooperative", "shared_fixation": True},
+        "cooperative-association": {"fixation": "cooperative", "association": True},
+        "linear-wide": {},  # as many weights as cooperative, in the MLP
+        "constant": {"fixation": "constant"},
+        "gate": {"gate": "both"},
+        "gate-value": {"gate": "value"},
+        "gate-output": {"gate": "output"},
+        "linear-relu": {"feature_map": "relu"},
+        "cooperative-relu": {"feature_map": "relu", "fixation": "cooperative"},
+        "linear-elu": {"feature_map": "elu + 1"},
+        "cooperative-elu": {"feature_map": "elu + 1", "fixation": "cooperative"},
+    }
+)
+PRESETS = MappingProxyType({"probe": ModelConfig.probe, "compact": ModelConfig.compact, "gpu": ModelConfig.gpu})
+
+
+def find_task(name: str) -> Task:
+    """Return a task by name; raise ValueError that lists the names."""
+    return _find("task", name, TASKS)
+
+
+def model_config(task: Task, variant: str, preset: str, **changes: Any) -> ModelConfig:
+    """Return the configuration of a variant for a task.
+
+    Args:
+        task: decides classes and, for scenes made of cells, frames, size and patches.
+        variant: one of ``VARIANTS``.
+        preset: one of ``PRESETS``, which decides width, depth and, for other scenes, frames and size.
+        changes: fields to change after that.
+
+    Raises:
+        ValueError: an unknown name, or fields that do not fit each other.
+    """
+    fields = dict(task.model)
+    scene = task.training[0]
+    if isinstance(scene, CellScene):
+        fields |= {"num_frames": scene.frames, "image_size": scene.size}
+    make = _find("preset", preset, PRESETS)
+    mechanism = dict(_find("variant", variant, VARIANTS))
+    wide = variant == "linear-wide"
+    try:
+        config = make(len(task.classes), **fields | mechanism | changes)
+        return replace(config, mlp_hidden=matched_hidden(config)) if wide and "mlp_hidden" not in changes else config
+    except TypeError as error:
+        raise ValueError(f"the changes {changes} do not fit a model configuration: {error}") from error
+
+
+def matched_hidden(config: ModelConfig) -> int:
+    """Return the smallest MLP width at which a model has as many weights as with cooperative fixation."""
+
+    def weights(**changes: Any) -> int:
+        return sum(weight.numel() for weight in VideoTransformer(replace(config, **changes)).parameters())
+
+    base, more = config.mlp_hidden, weights(fixation="cooperative") - weights()
+    each = weights(mlp_hidden=base + 1) - weights()
+    return base + -(-more // each)
+
+
+def _find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(known)}")
+    return known[name]

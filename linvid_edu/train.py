@@ -1,0 +1,282 @@
+"""Train a model: a loop short enough to read, which yields one record for each step.
+
+Devices, mixed precision and several processes are Lightning Fabric's; where it is not installed, ``plain_fabric``
+runs the same loop in one process.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple, get_origin, get_type_hints
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .model import ModelConfig, VideoTransformer
+from .tasks import Batch, Task, find_task, model_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides a run; plain values, so that it goes into JSON, a command line or a notebook.
+
+    Args:
+        task: one of ``TASKS``.
+        variant: one of ``VARIANTS``.
+        preset: one of ``PRESETS``.
+        seed: of the weights and of the training clips, 0 or more.
+        steps: how many batches.
+        batch: clips of a batch, over all processes.
+        learning_rate: its maximum; a linear warm-up leads to it, half a cosine from it to 0.
+        warmup: steps of the warm-up.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient.
+        gain: of the initial weights, see ``initialize``.
+        model: fields of the model's configuration to change.
+        scenes: knobs of the training scenes to change.
+
+    Raises:
+        ValueError: a value of the wrong type or out of range; it names the value and the limit.
+    """
+
+    task: str = "cue"
+    variant: str = "cooperative"
+    preset: str = "compact"
+    seed: int = 0
+    steps: int = 1000
+    batch: int = 32
+    learning_rate: float = 3e-3
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    gain: float = 1.0
+    model: dict[str, Any] = field(default_factory=dict)
+    scenes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            value, wanted = getattr(self, name), get_origin(kind) or kind
+            allowed = (int, float) if wanted is float else wanted
+            if isinstance(value, bool) or not isinstance(value, allowed):
+                raise ValueError(f"{name}={value!r} is a {type(value).__name__}, expected {wanted.__name__}")
+        for name, least in (("seed", 0), ("steps", 1), ("batch", 1), ("warmup", 0), ("weight_decay", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+        for name in ("learning_rate", "clip_norm", "gain"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0 and finite")
+        _ = self.model_config  # refuses unknown names and what does not fit
+
+    @property
+    def data(self) -> Task:
+        """The task, with its training scenes changed as ``scenes`` says, and sized for the model."""
+        return self._task.sized(self.model_config)
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The model's configuration."""
+        return model_config(self._task, self.variant, self.preset, **self.model)
+
+    @property
+    def _task(self) -> Task:
+        try:
+            return find_task(self.task).changed(**self.scenes)
+        except TypeError as error:
+            raise ValueError(f"scenes={self.scenes} has a knob that task {self.task!r} lacks: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Read what ``to_dict`` wrote; unknown names raise ValueError."""
+        known = {each.name for each in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown settings of a run: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        return cls(**values)
+
+
+class Record(NamedTuple):
+    """One step of training.
+
+    step: counted from 1
+    loss: mean cross entropy of the batch, in nats, before the step
+    accuracy: share of the batch that was right, before the step
+    learning_rate: of this step
+    gradient_norm: before it was clipped
+    """
+
+    step: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    gradient_norm: float
+
+
+class Diverged(RuntimeError):
+    """The loss is not a number any more; it names the step and what to try."""
+
+
+def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> VideoTransformer:
+    """Draw a model's weights anew, so that variants of one seed share the weights that they have in common.
+
+    W ~ N(0, gain² / fan_in), biases 0, embeddings ~ N(0, gain² / 4)
+
+    Each weight has a random stream of its own, named after it. With biases of 0 the fixation ratios start around 1/2.
+
+    Args:
+        model: changed in place; the weights of norms stay 1.
+        seed: 0 or more.
+        gain: above 0.
+
+    Returns:
+        The model.
+    """
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            generator = torch.Generator().manual_seed(crc32(f"{seed} {name}".encode()))
+            if name.endswith("embedding"):
+                weight.normal_(std=gain / 2, generator=generator)
+            elif weight.ndim > 1:
+                weight.normal_(std=gain * weight[0].numel() ** -0.5, generator=generator)
+            elif name.endswith("bias"):
+                weight.zero_()
+    return model
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the rate of a step, counted from 1: linear up to step `warmup`, then half a cosine down to 0.
+
+    rate · min(step / warmup, (1 + cos(π · (step − warmup) / (steps − warmup))) / 2)
+    """
+    if step <= config.warmup:
+        return config.learning_rate * step / config.warmup
+    return config.learning_rate * (1 + math.cos(math.pi * (step - config.warmup) / (config.steps - config.warmup))) / 2
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return AdamW; biases, norms and embeddings do not decay."""
+    decayed: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, weight in model.named_parameters():
+        (others if weight.ndim == 1 or name.endswith("embedding") else decayed).append(weight)
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    config: TrainConfig,
+    fabric: Any,
+    *,
+    taken: int = 0,
+) -> Iterator[Record]:
+    """Take one optimizer step for each batch, and yield its record.
+
+    Args:
+        model, optimizer: as ``fabric.setup`` returned them.
+        batches: of all processes; each process takes its share.
+        config: the run.
+        fabric: Lightning Fabric, launched, or ``plain_fabric``.
+        taken: how many steps were taken before.
+
+    Raises:
+        Diverged: the loss is not finite; the weights are those before the step.
+    """
+    model.train()
+    for step, batch in enumerate(batches, start=taken + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        video, label, readout = _share(batch, fabric)
+        logits = model(video, readout)
+        loss = F.cross_entropy(logits, label)
+        right = (logits.argmax(dim=-1) == label).float().mean()
+        mean_loss, accuracy = fabric.all_reduce(torch.stack([loss.detach(), right])).tolist()
+        if not math.isfinite(mean_loss):
+            raise Diverged(
+                f"the loss of step {step} is {mean_loss}: try a lower learning rate than {config.learning_rate}, "
+                f"a longer warm-up than {config.warmup} steps or a smaller gain than {config.gain}"
+            )
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        optimizer.step()
+        yield Record(step, mean_loss, accuracy, learning_rate(config, step), float(norm))
+
+
+def _share(batch: Batch, fabric: Any) -> Batch:
+    """Return this process's clips of a batch, on its device."""
+    if len(batch.label) % fabric.world_size:
+        raise ValueError(
+            f"a batch of {len(batch.label)} clips cannot be shared by {fabric.world_size} processes: choose a multiple"
+        )
+    mine = slice(fabric.global_rank, None, fabric.world_size)
+    readout = None if batch.readout is None else batch.readout[mine].to(fabric.device)
+    return Batch(batch.video[mine].to(fabric.device), batch.label[mine].to(fabric.device), readout)
+
+
+def make_fabric(device: str = "auto", processes: int = 1, precision: Any = None) -> Any:
+    """Return a launched Lightning Fabric, or ``plain_fabric`` where that is not installed.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        processes: how many share each batch; more than one on a CPU talk through gloo, on CUDA through nccl.
+        precision: as Fabric names it; None means "bf16-mixed" on CUDA and "32-true" elsewhere.
+
+    Raises:
+        ValueError: an unknown device, or one that this machine lacks.
+    """
+    cuda = torch.cuda.is_available()
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise ValueError(f"device {device!r} is unknown: choose auto, cpu, cuda or mps")
+    if device == "cuda" and not cuda:
+        raise ValueError("device 'cuda' is not on this machine: choose auto or cpu")
+    if device == "auto":
+        device = "cuda" if cuda else "cpu"
+    precision = precision or ("bf16-mixed" if device == "cuda" else "32-true")
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        if processes > 1:
+            raise ValueError(f"{processes} processes need Lightning Fabric: pip install lightning-fabric") from None
+        return plain_fabric(device, precision)
+    strategy = "ddp" if processes > 1 else "auto"
+    fabric = Fabric(accelerator=device, devices=processes, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+class plain_fabric:
+    """The few methods of Lightning Fabric that ``train`` calls, for one process on one device."""
+
+    world_size, global_rank, is_global_zero = 1, 0, True
+
+    def __init__(self, device: str = "cpu", precision: str = "32-true"):
+        self.device = torch.device(device)
+        self._bf16 = precision.startswith("bf16")
+
+    def setup(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Move the model to the device; its forward pass runs in bfloat16 where asked."""
+        model.to(self.device)
+        if self._bf16:
+            model.forward = torch.autocast(self.device.type, dtype=torch.bfloat16)(model.forward)  # type: ignore[method-assign]
+        return model, optimizer
+
+    def all_reduce(self, value: Tensor) -> Tensor:
+        """Return the value: there is no other process."""
+        return value
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients."""
+        loss.backward()
+
+    def clip_gradients(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, max_norm: float, error_if_nonfinite: bool
+    ) -> Tensor:
+        """Scale the gradients down to a norm of `max_norm`, and return their norm before."""
+        return nn.utils.clip_grad_norm_(model.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite)
