@@ -101,8 +101,6 @@ class Task:
         return Batch(scenes.video, scenes.label, role_mask(scenes, self.readout, grid=(grid, grid)))
 
 
-LOOKUP_CLUTTER = (0, 8, 24, 48)
-FLASH_CLUTTER = (0, 3, 6, 9)
 CELLS = {"kernel": CELL, "stride": CELL, "padding": 0, "dropout": 0.0}
 
 TASKS: Mapping[str, Task] = MappingProxyType(
@@ -118,22 +116,23 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             model={"dropout": 0.0},
         ),
         "lookup": Task(
-            training=tuple(CueLookup(clutter=clutter) for clutter in LOOKUP_CLUTTER),
+            training=tuple(CueLookup(clutter=clutter) for clutter in (0, 8, 24, 48)),
             tests={
                 **{f"clutter {clutter}": CueLookup(clutter=clutter) for clutter in (24, 0, 8, 48, 61)},
-                "grid 12": CueLookup(grid=12, clutter=24),
-                "grid 12, clutter 141": CueLookup(grid=12, clutter=141),
+                **{f"grid 12, clutter {clutter}": CueLookup(grid=12, clutter=clutter) for clutter in (0, 24, 141)},
             },
             readout="cue",
             model=CELLS,
         ),
         "flash": Task(
-            training=tuple(Flash(clutter=clutter) for clutter in FLASH_CLUTTER),
+            # without few objects to begin with, nothing is learned
+            training=tuple(Flash(objects=objects, clutter=clutter) for clutter in (0, 6) for objects in (1, 2, 4, 8)),
             tests={
                 **{f"clutter {clutter}": Flash(clutter=clutter) for clutter in (6, 0, 3, 9, 12)},
-                "grid 6": Flash(grid=6, clutter=6),
-                "grid 6, clutter 32": Flash(grid=6, clutter=32),
+                "8 objects": Flash(objects=8),
+                **{f"grid 6, clutter {clutter}": Flash(grid=6, clutter=clutter) for clutter in (0, 6, 32)},
             },
+            readout="flash",
             model=CELLS,
         ),
     }
