@@ -1,9 +1,11 @@
 """What the scenes made of cells share: a grid of 4×4-pixel cells, one for each token, on a blank canvas."""
 
 import colorsys
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .canvas import GRAY, WHITE, Family, Floats, Integers, Photographs, rank, within
 
@@ -67,13 +69,32 @@ class CellScene(Family):
         return np.full((count, 3, self.size, self.size), GRAY, dtype=np.float32)
 
     def places(self, rng: np.random.Generator, count: int) -> Integers:
-        """Choose different cells for all that is shown in a frame, (count occupied)."""
+        """Choose different cells for all that is shown in a frame, clutter last, (count occupied)."""
         return rank(rng, count, self.grid**2, self.occupied)
 
     def boxes(self, cell: Integers) -> Floats:
         """Boxes of cells in pixels, (…) → (… 4)."""
         corner = np.stack([cell % self.grid, cell // self.grid], axis=-1)
         return (CELL * np.concatenate([corner, corner + 1], axis=-1)).astype(np.float32)
+
+
+def chances(rng: np.random.Generator, count: int, *shapes: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Draw numbers from 0 to 1 for each clip in turn, so that it does not matter how many clips are painted at once.
+
+    Objects draw what they are from here, and places and clutter from children of the stream: so a clip keeps its
+    objects when only clutter or grid change, and their places when only clutter does.
+
+    Args:
+        rng: the stream of the objects.
+        count: clips.
+        shapes: of the arrays that are wanted.
+
+    Returns:
+        One array for each shape, (count, *shape).
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    parts = np.split(rng.random((count, sum(sizes))), np.cumsum(sizes)[:-1], axis=1)
+    return [part.reshape(count, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def with_bars(color: Integers, side: Integers) -> Floats:

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .canvas import WHITE, Floats, Integers, rank
-from .cells import CELL, COLORS, SIDES, CellScene, cluttered, put, with_bars
+from .canvas import WHITE, Floats, Integers
+from .cells import CELL, COLORS, SIDES, CellScene, chances, cluttered, put, with_bars
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ class CueLookup(CellScene):
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
         """Draw clips over their backgrounds: (b 3 h w) → frames (b 1 3 h w), labels (b), boxes (b 1 objects 4)."""
         count, shown = len(background), self.objects + 1
-        cell = self.places(rng, count)
-        side = rng.integers(4, size=(count, self.objects))
-        color = rank(rng, count, self.colors, self.objects)
+        of_color, of_side = chances(rng, count, (self.colors,), (self.objects,))
+        color, side = of_color.argsort(axis=1)[:, : self.objects], (4 * of_side).astype(np.int64)
+        for_places, for_clutter = rng.spawn(2)
+        cell = self.places(for_places, count)
         cue = np.full((count, 1, 3, CELL, CELL), WHITE, dtype=np.float32)
         cue[..., 1:-1, 1:-1] = COLORS[color[:, :1]][..., None, None]
-        clutter = cluttered(rng, (count, self.clutter), self.colors)
+        clutter = cluttered(for_clutter, (count, self.clutter), self.colors)
         pictures = np.concatenate([with_bars(color, side), cue, clutter], axis=1)
         frames = put(background[:, None], cell[:, None], pictures[:, None])
         return frames, side[:, 0], self.boxes(cell[:, None, :shown])

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .canvas import BLACK, Floats, Integers, rank, within
-from .cells import CELL, SIDES, CellScene, cluttered, put, with_bars
+from .canvas import BLACK, Floats, Integers, within
+from .cells import CELL, SIDES, CellScene, chances, cluttered, put, with_bars
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,20 @@ class Flash(CellScene):
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
         """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
         count, t, clips = len(background), self.frames, np.arange(len(background))
-        cell = self.places(rng, count * t).reshape(count, t, self.occupied)
-        color = np.repeat(rank(rng, count, self.colors, self.objects)[:, None], t, axis=1)
-        side = self._sides(rng, count * t).reshape(count, t, self.objects)
-        flash = rng.integers(t - 1, size=count)
-        pictures = np.concatenate(
-            [with_bars(color, side), cluttered(rng, (count, t, self.clutter), self.colors)], axis=2
+        rounds = -(-self.objects // 4)
+        of_color, of_side, of_order, of_flash, of_corner = chances(
+            rng, count, (self.colors,), (t, rounds, 4), (t, self.objects), (), (2,)
         )
-        row, column = (CELL - 1) * rng.integers(2, size=(2, count))
+        color = np.repeat(of_color.argsort(axis=1)[:, None, : self.objects], t, axis=1)
+        # the four sides dealt out as evenly as the objects allow, in random order
+        dealt = of_side.argsort(axis=-1).reshape(count, t, 4 * rounds)[..., : self.objects]
+        side = np.take_along_axis(dealt, of_order.argsort(axis=-1), axis=-1)
+        flash = ((t - 1) * of_flash).astype(np.int64)
+        for_places, for_clutter = rng.spawn(2)
+        cell = self.places(for_places, count * t).reshape(count, t, self.occupied)
+        clutter = cluttered(for_clutter, (count, t, self.clutter), self.colors)
+        pictures = np.concatenate([with_bars(color, side), clutter], axis=2)
+        row, column = (CELL - 1) * (2 * of_corner.T).astype(np.int64)
         pictures[clips, flash, 0, :, row, column] = BLACK
         frames = put(np.repeat(background[:, None], t, axis=1), cell, pictures)
         boxes = np.zeros((count, t, self.objects + 2, 4), dtype=np.float32)
@@ -69,9 +75,3 @@ class Flash(CellScene):
         boxes[clips, flash, -2] = boxes[clips, flash, 0]
         boxes[clips, flash + 1, -1] = boxes[clips, flash + 1, 0]
         return frames, side[clips, flash + 1, 0], boxes
-
-    def _sides(self, rng: np.random.Generator, count: int) -> Integers:
-        """Deal the four sides out as evenly as the objects allow, in random order, (count objects)."""
-        rounds = -(-self.objects // 4)
-        deck = np.concatenate([rank(rng, count, 4, 4) for _ in range(rounds)], axis=1)[:, : self.objects]
-        return np.take_along_axis(deck, rank(rng, count, self.objects, self.objects), axis=1)
