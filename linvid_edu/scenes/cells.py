@@ -3,6 +3,7 @@
 import colorsys
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ COLORS = np.array(
 # pixels of each side, (side row column)
 BARS = np.zeros((4, CELL, CELL), dtype=bool)
 BARS[0, :, 0] = BARS[1, :, -1] = BARS[2, 0, :] = BARS[3, -1, :] = True
+# every way to choose as many pixels as a bar has, but for the four bars themselves, (texture row column)
+_CHOICES = np.array(list(combinations(range(CELL * CELL), CELL)))
+TEXTURES = (_CHOICES[..., None] == np.arange(CELL * CELL)).any(axis=1).reshape(-1, CELL, CELL)
+TEXTURES = TEXTURES[~(TEXTURES[:, None] == BARS).all(axis=(-1, -2)).any(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class CellScene(Family):
     Args:
         grid: cells along each side of a frame; blank cells are tokens too, so a larger grid adds irrelevant tokens.
         objects: colored objects, the target among them.
-        clutter: cells of a frame that show one of the objects' possible colors and four random white pixels.
+        clutter: cells of a frame that show one of the objects' possible colors and four random white pixels, no bar.
         noise: standard deviation of the noise of every pixel and frame, as a share of the full range, 0 to 1.
 
     Raises:
@@ -103,10 +108,10 @@ def with_bars(color: Integers, side: Integers) -> Floats:
 
 
 def cluttered(rng: np.random.Generator, shape: tuple[int, ...], colors: int) -> Floats:
-    """Cells of a random color with four random white pixels, as many as a bar has, (… 3 4 4)."""
-    order = rng.random((*shape, CELL * CELL)).argsort(axis=-1)
-    white = (order < CELL).reshape(*shape, 1, CELL, CELL)
-    return np.where(white, np.float32(WHITE), COLORS[rng.integers(colors, size=shape)][..., None, None])
+    """Cells of a random color with four random white pixels that are no bar, (… 3 4 4)."""
+    white = TEXTURES[rng.integers(len(TEXTURES), size=shape)]
+    color = COLORS[rng.integers(colors, size=shape)]
+    return np.where(white[..., None, :, :], np.float32(WHITE), color[..., None, None])
 
 
 def put(background: Floats, cell: Integers, pictures: Floats) -> Floats:

@@ -14,9 +14,9 @@ class Flash(CellScene):
     """Colored objects jump to random cells in every frame; one flashes, and its bar in the next frame is the label.
 
     Each object keeps a color of its own and shows a bar on one side, drawn anew in every frame; a flash is one black
-    corner pixel, in one frame, on one object. In every frame the sides are as balanced as the objects allow: with a
-    multiple of 4 objects each side stands on a quarter of them, so nothing but the flashed object tells the label, and
-    a solver that ignores the flash is right for 1/4 of the clips.
+    corner pixel, in one frame, on one object. In every frame the sides are as balanced as the objects allow, so that
+    nothing but the flashed object tells the label: with K objects, a solver that sees when there is a flash, but not
+    on which object, is right for ⌈K/4⌉/K of the clips at best, which is 1/4 for multiples of 4.
 
     Args:
         grid: cells along each side of the frame, at least 4.
