@@ -1,75 +1,12 @@
-"""The command line: `linvid explain`, `convert`, `samples` and `course`."""
+"""What comes with the course: explain a clip, convert a checkpoint, render the samples, run the lessons."""
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-
-MOST_PROBLEMS = 5  # lines of a long error that are told
-
-app = typer.Typer(
-    name="linvid",
-    help="Linear attention for video: explain a clip, convert checkpoints, make the course.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_show_locals=False,
-)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Tell the library's errors in one line on stderr, and exit with code 1."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        extra = "test" if error.name == "skimage" else "course"
-        message = f"{error.name} is not installed: pip install 'linvid-edu[{extra}]'"
-    except (ValueError, OSError, RuntimeError) as error:
-        first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        hidden = len(rest) - MOST_PROBLEMS
-        rest[MOST_PROBLEMS:] = [f"and {hidden} more"] if hidden > 0 else []
-        message = " ".join((first, "; ".join(rest))).strip()
-    else:
-        return
-    typer.echo(f"linvid: {message}", err=True)
-    raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], object]]:
-    """Show a bar on stderr that moves by one step, and tells its name, at each call."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda name: bar.update(task, advance=1, description=name)
-
-
-def _number(help: str, min: int | None = 0, max: int | None = None) -> Any:
-    return typer.Option(metavar="N", min=min, max=max, help=help)
-
-
-def _tell_version(wanted: bool) -> bool:
-    if wanted:
-        typer.echo(f"linvid {__version__}")
-        raise typer.Exit()
-    return wanted
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_tell_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Linear attention for video: explain a clip, convert checkpoints, make the course."""
+from .shared import app, number, plain_errors, progress
 
 
 @app.command(no_args_is_help=True)
@@ -81,18 +18,18 @@ def explain(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A model file of `linvid convert`; repeatable.  [default: random weights]"),
     ] = None,
-    frames: Annotated[int | None, _number("Frames to sample.  [default: the checkpoint's, else 8]", min=1)] = None,
+    frames: Annotated[int | None, number("Frames to sample.  [default: the checkpoint's, else 8]", min=1)] = None,
     size: Annotated[
-        int | None, _number("Side of a frame, pixels.  [default: the checkpoint's, else 112]", min=1)
+        int | None, number("Side of a frame, pixels.  [default: the checkpoint's, else 112]", min=1)
     ] = None,
     start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Begin here.  [default: 0]")] = None,
     stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="End here.  [default: the end]")] = None,
-    frame: Annotated[int | None, _number("Frame of the query, from 0.  [default: where most changes]")] = None,
-    row: Annotated[int | None, _number("Token row of the query, from 0.  [default: where most changes]")] = None,
-    column: Annotated[int | None, _number("Token column of the query, from 0.  [default: where most changes]")] = None,
-    block: Annotated[int, _number("Block to look at, from 0; -1 is the last.", min=None)] = -1,
-    head: Annotated[int | None, _number("Attention head, from 0.  [default: the mean over heads]")] = None,
-    seed: Annotated[int, _number("Seed of the weights that are random.", max=2**32 - 1)] = 0,
+    frame: Annotated[int | None, number("Frame of the query, from 0.  [default: where most changes]")] = None,
+    row: Annotated[int | None, number("Token row of the query, from 0.  [default: where most changes]")] = None,
+    column: Annotated[int | None, number("Token column of the query, from 0.  [default: where most changes]")] = None,
+    block: Annotated[int, number("Block to look at, from 0; -1 is the last.", min=None)] = -1,
+    head: Annotated[int | None, number("Attention head, from 0.  [default: the mean over heads]")] = None,
+    seed: Annotated[int, number("Seed of the weights that are random.", max=2**32 - 1)] = 0,
 ) -> None:
     """Show where one token of a video looks under four mechanisms, as one HTML page.
 
@@ -101,17 +38,17 @@ def explain(
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
     """
-    with _plain_errors():
+    with plain_errors():
         if output.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"--output {output} does not end in .html: choose a name that does")
-        from . import explain as explaining
-        from .checkpoint import load_model
-        from .video import load_clip
+        from .. import explain as explaining
+        from ..checkpoint import load_model
+        from ..video import load_clip
 
         files, query = checkpoint or [], {"--frame": frame, "--row": row, "--column": column}
         models = [(path.name, load_model(path)) for path in files]
         num_frames, side = explaining.clip_size(models, frames, size)
-        with _progress(2 + len(explaining.MECHANISMS)) as step:
+        with progress(2 + len(explaining.MECHANISMS)) as step:
             step("video")
             clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
             explanation = explaining.explain(
@@ -136,11 +73,11 @@ def convert(
         Path, typer.Argument(help="The reference's weights: .safetensors, .npz, or of torch.save.", show_default=False)
     ],
     output: Annotated[Path, typer.Argument(help="The model file to write, .safetensors.", show_default=False)],
-    heads: Annotated[int, _number("Attention heads, which no weight tells; 8 in the paper.", min=1)],
-    image_size: Annotated[int, _number("Side of a frame, pixels; 224 in the paper.", min=1)],
+    heads: Annotated[int, number("Attention heads, which no weight tells; 8 in the paper.", min=1)],
+    image_size: Annotated[int, number("Side of a frame, pixels; 224 in the paper.", min=1)],
     temporal_shift_div: Annotated[
         int | None,
-        _number(
+        number(
             "Neighborhood association moves 1/N of the channels each way: 4 for Something-Something v2, "
             "8 for Kinetics.  [default: no association]",
             min=2,
@@ -154,13 +91,13 @@ def convert(
 
     Example: linvid convert ssv2.pth ssv2.safetensors --heads 8 --image-size 224 --temporal-shift-div 4
     """
-    with _plain_errors():
+    with plain_errors():
         if output.exists() and not force:
             raise ValueError(f"{output} exists: choose another name, or overwrite it with --force")
         if output.exists() and source.exists() and output.samefile(source):
             raise ValueError(f"{output} is the source itself: choose another name")
-        from .checkpoint import read_state, save_model
-        from .official import load_official
+        from ..checkpoint import read_state, save_model
+        from ..official import load_official
 
         state = read_state(source)
         model = load_official(state, heads=heads, image_size=image_size, temporal_shift_div=temporal_shift_div)
@@ -179,10 +116,10 @@ def samples(
 
     Example: linvid samples data_samples
     """
-    with _plain_errors():
-        from .samples import SAMPLES, write_samples
+    with plain_errors():
+        from ..samples import SAMPLES, write_samples
 
-        with _progress(len(SAMPLES) + 1) as step:
+        with progress(len(SAMPLES) + 1) as step:
 
             def tell(path: Path) -> None:
                 step(path.name)
@@ -202,8 +139,8 @@ def course(
 
     Example: linvid course --video clip.mp4 --output build/course
     """
-    with _plain_errors():
-        from .course import build_course
+    with plain_errors():
+        from ..course import build_course
 
         typer.echo(build_course(video, output))
 

@@ -1,0 +1,5 @@
+"""`python -m linvid_edu.cli` is `linvid`, for processes that start it where no script is installed."""
+
+from . import app
+
+app(prog_name="linvid")
