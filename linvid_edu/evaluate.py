@@ -1,6 +1,7 @@
 """Judge a trained model: accuracy on every test, where its attention lies, and what its fixation ratios do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from .model import VideoTransformer
 from .scenes import render, role_mask
 from .shapes import Bool, Float
 from .tasks import TEST, VALIDATION, Batch, Task
+from .tokens import patch_grid
 from .trace import LayerTrace, record
 
 SHUT, OPEN = 0.05, 0.95  # a fixation ratio below the one is shut, above the other open
@@ -25,13 +27,12 @@ def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | 
         batches: at least one.
         device: where the model is.
     """
-    training, right, count = model.training, 0, 0
-    model.eval()
-    for video, label, readout in batches:
-        logits = model(video.to(device), None if readout is None else readout.to(device))
-        right += int((logits.argmax(dim=-1).cpu() == label).sum())
-        count += len(label)
-    model.train(training)
+    right = count = 0
+    with _evaluating(model):
+        for video, label, readout in batches:
+            logits = model(video.to(device), None if readout is None else readout.to(device))
+            right += int((logits.argmax(dim=-1).cpu() == label).sum())
+            count += len(label)
     return right / count
 
 
@@ -42,7 +43,7 @@ def concentration_per_layer(
     """Measure how concentrated the attention of each layer is, averaged over heads, clips and rows.
 
     Args:
-        model: on the CPU, its patches one for each cell of a regular grid.
+        model: on the CPU; it is put into evaluation mode and back.
         task: whose test is shown.
         test: name of the test.
         clips: how many clips.
@@ -51,23 +52,36 @@ def concentration_per_layer(
     Returns:
         One row for each layer: ``block`` and ``span``; ``entropy`` (normalized), ``effective_tokens``, ``top_mass``
         (of the largest 5 %) over all queries; the same three for the query's own rows (``query_…``), and
-        ``mass_on_answer``, ``mass_on_query`` and the ``share_…`` that uniform attention would put there; ``rank``
-        (numerical, relative tolerance 1e-3) of the maps; with fixation, for r = q and k, ``mean_r``, ``shut_r`` and
-        ``open_r``, the share of ratios below .05 and above .95.
+        ``mass_on_answer``, ``mass_on_query`` and the ``share_…`` that uniform attention would put there, where a layer
+        of divided attention sees only its own frame or location; ``rank`` (numerical, relative tolerance 1e-3) of the
+        maps of 16 groups; with fixation, for r = q and k, ``mean_r``, ``shut_r`` and ``open_r``, the share of ratios
+        below .05 and above .95.
     """
     task = task.sized(model.config)
     scene = task.tests[test]
     scenes = render(scene, count=clips, seed=(VALIDATION if validation else TEST, 0))
-    grid = scene.size // model.config.stride
-    query, answer = (role_mask(scenes, role, grid=(grid, grid)) for role in (scene.query, scene.answer))
-    model.eval()
-    with record(model) as trace:
+    kernel, stride, padding = model.config.kernel, model.config.stride, model.config.padding
+    grid = patch_grid(scene.size, kernel=kernel, stride=stride, padding=padding)
+    query, answer = (role_mask(scenes, role, grid=grid) for role in (scene.query, scene.answer))
+    with _evaluating(model), record(model) as trace:
         model(scenes.video)
     return [
         {"block": block, "span": span, **_measure(layer, query, answer)}
         for block, layers in enumerate(trace.blocks)
         for span, layer in layers.items()
     ]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tensor, "b t n"]) -> dict[str, float]:
