@@ -27,6 +27,7 @@ ALLOWED = {
     "official": ("model", "tokens"),
     "checkpoint": ("files", "model"),
     "trace": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
+    "interventions": ("attention", "fixation", "layers", "model"),
     "concentration": ("shapes",),
     "tasks": ("model", "scenes", "shapes", "tokens"),
     "train": ("model", "tasks"),

@@ -1,0 +1,109 @@
+"""Interventions change the attention they name, nothing else, and only inside their block."""
+
+import pytest
+import torch
+
+from linvid_edu.concentration import normalized_entropy
+from linvid_edu.fixation import FixationRatios
+from linvid_edu.interventions import averaged, changed_ratios, opened, sharpened
+from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.trace import record
+from linvid_edu.train import initialize
+
+VARIANTS = [
+    {"attention": "softmax"},
+    {},
+    {"fixation": "cooperative"},
+    {"gate": "both"},
+    {"feature_map": "relu"},
+    {"fixation": "separate", "space_time": "divided", "num_frames": 3},
+]
+
+
+def model_and_video(**changes):
+    config = ModelConfig.probe(**changes)
+    generator = torch.Generator().manual_seed(0)
+    video = torch.randn(2, 3, config.num_frames, 32, 32, generator=generator)
+    return initialize(VideoTransformer(config), seed=0, gain=1.5).eval(), video
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_power_one_changes_nothing_and_others_do(changes):
+    model, video = model_and_video(**changes)
+    expected = model(video)
+    with sharpened(model, 1.0):
+        torch.testing.assert_close(model(video), expected, rtol=1e-4, atol=1e-5)
+    with sharpened(model, 8.0):
+        assert not torch.allclose(model(video), expected, rtol=1e-3, atol=1e-4)
+    assert torch.equal(model(video), expected)
+
+
+@pytest.mark.parametrize("attention", ["softmax", "linear"])
+def test_large_powers_leave_the_largest_weight_and_small_ones_the_mean(attention):
+    model, video = model_and_video(attention=attention, depth=1)
+    seen = {}
+    layer = model.blocks[0].attention["joint"]
+    layer.projection.register_forward_pre_hook(lambda _, inputs: seen.update(out=inputs[0].detach()))
+    with record(model) as trace:
+        model(video)
+    trace = trace.blocks[0]["joint"]
+    v = trace.v.flatten(2, 3)
+    for power, weights in (
+        (1e5, torch.nn.functional.one_hot(trace.map().argmax(-1), v.shape[2]).float()),
+        (1e-6, torch.full_like(trace.map(), 1 / v.shape[2])),
+    ):
+        with sharpened(model, power):
+            model(video)
+        expected = (weights @ v).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(seen["out"].flatten(1, 2), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_sharpening_lowers_the_entropy_of_what_is_attended():
+    model, video = model_and_video()
+    with record(model) as trace:
+        model(video)
+    weights = trace.blocks[0]["joint"].map()
+    entropies = [normalized_entropy(weights**power).mean().item() for power in (0.25, 1, 4)]
+    assert entropies[0] > entropies[1] > entropies[2]
+
+
+def test_open_ratios_are_the_model_without_fixation():
+    model, video = model_and_video(fixation="cooperative")
+    plain = VideoTransformer(ModelConfig.probe()).eval()
+    plain.load_state_dict({name: model.state_dict()[name] for name in plain.state_dict()})
+    with changed_ratios(model, opened(1.0)):
+        torch.testing.assert_close(model(video), plain(video))
+    with changed_ratios(model, opened(0.0)):
+        torch.testing.assert_close(model(video), model(video))
+    assert not torch.allclose(model(video), plain(video), atol=1e-4)
+
+
+def test_averaged_ratios_are_the_same_for_every_token():
+    model, video = model_and_video(fixation="cooperative", shared_fixation=True)
+    with changed_ratios(model, averaged), record(model) as trace:
+        model(video)
+    for ratio in trace.blocks[0]["joint"].ratios:
+        assert ratio.std(dim=(0, 2, 3)).max() < 1e-6
+    learned = FixationRatios(torch.rand(2, 4, 7, 8), torch.rand(2, 4, 7, 8))
+    torch.testing.assert_close(averaged(learned).q[0, :, 0], learned.q.mean(dim=(0, 2)))
+
+
+def test_hooks_go_after_an_exception():
+    model, video = model_and_video(fixation="cooperative")
+    expected = model(video)
+
+    def crash():
+        with sharpened(model, 4.0), changed_ratios(model, averaged):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        crash()
+    assert torch.equal(model(video), expected)
+
+
+def test_what_cannot_be_done_is_said():
+    model, _ = model_and_video()
+    with pytest.raises(ValueError, match=r"power=0.0 .*above 0"), sharpened(model, 0.0):
+        pass
+    with pytest.raises(ValueError, match="linear model has no fixation ratios"), changed_ratios(model, averaged):
+        pass
