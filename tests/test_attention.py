@@ -4,11 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from linvid_edu.attention import (
     attention_map,
     attention_row,
     divided_row,
+    elu_plus_one,
     fold,
     identity,
     linear_attention,
@@ -41,7 +43,7 @@ def exponential(x):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("feature_map", [relu_offset, exponential], ids=["relu_offset", "exponential"])
+@pytest.mark.parametrize("feature_map", [relu_offset, exponential, elu_plus_one, F.relu], ids=lambda map: map.__name__)
 def test_linear_attention_equals_its_oracle(shape, feature_map):
     tensors = operands(*shape)
     actual = outputs_and_gradients(lambda q, k, v: linear_attention(q, k, v, feature_map=feature_map), tensors)
@@ -88,6 +90,24 @@ def test_rows_sum_to_one_and_are_not_negative(n, e, seed, scale):
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, n, dtype=torch.float64), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("feature_map", [elu_plus_one, F.relu], ids=lambda map: map.__name__)
+def test_without_a_lower_bound_rows_may_have_less_weight_but_never_more(feature_map):
+    q, k, _ = operands((50,), 6, 6, 3, 3)
+    rows = attention_map(20 * q, 20 * k, feature_map=feature_map).sum(-1)
+    assert rows.min() < 0.5
+    assert rows.max() <= 1
+
+
+def test_a_query_without_features_attends_to_nothing_and_has_finite_gradients():
+    q, k, v = operands((2,), 5, 5, 4, 4)
+    q, k = q.abs(), k.abs()
+    q[:, 2] *= -1
+    out, *gradients = outputs_and_gradients(lambda q, k, v: linear_attention(q, k, v, feature_map=F.relu), [q, k, v])
+    assert (out[:, 2] == 0).all()
+    assert out[:, [0, 1, 3, 4]].abs().sum(-1).min() > 0
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 @given(n=st.integers(2, 24), e=st.integers(1, 5), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_rank_of_the_linear_map_is_at_most_the_head_width(n, e, seed):
@@ -120,6 +140,12 @@ def test_features_are_at_least_the_offset():
     x = torch.randn(100, 9)
     assert relu_offset(x).min().item() == pytest.approx(1 / 3)
     torch.testing.assert_close(relu_offset(x) - 1 / 3, x.clamp(min=0))
+
+
+def test_elu_plus_one_is_one_piece_above_zero_and_another_below():
+    x = torch.linspace(-10, 10, 41, dtype=torch.float64)
+    torch.testing.assert_close(elu_plus_one(x), torch.where(x > 0, x + 1, x.exp()))
+    assert elu_plus_one(x).min() > 0
 
 
 @pytest.mark.parametrize("span", ["time", "space", "joint"])

@@ -4,15 +4,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
 
+from linvid_edu.attention import EPS, elu_plus_one, relu_offset
 from linvid_edu.fixation import (
     NEIGHBORS,
     Fixation,
+    ValueGate,
+    constant_fixation,
     cooperative_fixation,
     separate_fixation,
     spatial_association,
     temporal_association,
 )
+from linvid_edu.layers import LinearAttention
 from linvid_edu.tokens import Grid
 
 
@@ -134,3 +140,100 @@ def test_a_shared_layer_gives_one_ratio_and_is_one_layer():
     ratios = fixation(*torch.rand(3, 2, 5, 4))
     assert torch.equal(ratios.q, ratios.k)
     assert len(list(fixation.parameters())) == 2
+
+
+def test_constant_ratios_follow_the_equation_and_do_not_see_the_input():
+    q, k = torch.rand(2, 3, 5, 4, dtype=torch.float64), torch.rand(2, 3, 7, 4, dtype=torch.float64)
+    b_q, b_k = torch.randn(2, 4, dtype=torch.float64)
+    ratios = constant_fixation(q, k, b_q, b_k)
+    assert (ratios.q.shape, ratios.k.shape) == (q.shape, k.shape)
+    torch.testing.assert_close(ratios.q[1, 2, 3], 1 / (1 + torch.exp(-b_q)))
+    torch.testing.assert_close(ratios.k[0, 1, 6], 1 / (1 + torch.exp(-b_k)))
+    again = constant_fixation(q + 1, k - 1, b_q, b_k)
+    assert torch.equal(again.q, ratios.q)
+    assert torch.equal(again.k, ratios.k)
+    assert sorted(dict(Fixation(4, kind="constant").named_parameters())) == ["key_bias", "query_bias"]
+
+
+def random_weights(module):
+    """Replace weights by large random ones in float64, so that no ratio is near 1/2."""
+    module.double()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.copy_(torch.randn_like(weight))
+    return module
+
+
+def linear_attention_loop(mechanism, q, k, v):
+    """Linear attention with fixation or a gate, one clip and token after the other, written from the equations."""
+    phi_q, phi_k = mechanism.feature_map(q), mechanism.feature_map(k)
+    z = torch.cat([phi_q, phi_k, v], dim=-1)
+    one = torch.ones_like(v)
+
+    def ratio(layer, x):
+        return one if layer is None else 1 / (1 + torch.exp(-(x @ layer.weight.T + layer.bias)))
+
+    fixation, gate = mechanism.fixation, mechanism.gate
+    r_q = r_k = one
+    if fixation is not None and fixation.kind == "constant":
+        r_q, r_k = (1 / (1 + torch.exp(-bias)) * one for bias in (fixation.query_bias, fixation.key_bias))
+    elif fixation is not None:
+        separate = fixation.kind == "separate"
+        r_q, r_k = ratio(fixation.query, phi_q if separate else z), ratio(fixation.key, phi_k if separate else z)
+    r_v, r_o = (one, one) if gate is None else (ratio(gate.value, z), ratio(gate.output, z))
+    out = []
+    for b in range(q.shape[0]):
+        for i in range(q.shape[1]):
+            weights = [(r_q[b, i] * phi_q[b, i]) @ (r_k[b, j] * phi_k[b, j]) for j in range(q.shape[1])]
+            gathered = sum(weight * r_v[b, j] * v[b, j] for j, weight in enumerate(weights)) / (sum(weights) + EPS)
+            out.append(r_o[b, i] * gathered)
+    return torch.stack(out).reshape(v.shape)
+
+
+@pytest.mark.parametrize("feature_map", [relu_offset, elu_plus_one, F.relu], ids=lambda map: map.__name__)
+@pytest.mark.parametrize("control", ["none", "separate", "cooperative", "constant", "value", "output", "both"])
+def test_every_mechanism_equals_the_loop_in_outputs_and_gradients(control, feature_map):
+    torch.manual_seed(0)
+    e = 3
+    fixation = Fixation(e, kind=control) if control in ("separate", "cooperative", "constant") else None
+    gate = ValueGate(e, target=control) if control in ("value", "output", "both") else None
+    mechanism = random_weights(LinearAttention(fixation, feature_map=feature_map, gate=gate))
+    tensors = [torch.randn(2, 4, e, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    leaves = [*tensors, *mechanism.parameters()]
+    found = []
+    for attend in (lambda *x: mechanism(*(part.unsqueeze(1) for part in x)).squeeze(1), None):
+        out = linear_attention_loop(mechanism, *tensors) if attend is None else attend(*tensors)
+        weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
+        found.append((out, *torch.autograd.grad((out * weights).sum(), leaves)))
+    for actual, expected in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_open_gates_are_no_gate_and_shut_ones_let_nothing_through():
+    q, k, v = torch.randn(3, 2, 1, 6, 4)
+    plain = LinearAttention()(q, k, v)
+    for target, layers in (("value", ["value"]), ("output", ["output"]), ("both", ["value", "output"])):
+        mechanism = LinearAttention(gate=ValueGate(4, target=target))
+        for bias, expected in ((30.0, plain), (-200.0, torch.zeros_like(plain))):
+            for layer in layers:
+                nn.init.zeros_(getattr(mechanism.gate, layer).weight)
+                nn.init.constant_(getattr(mechanism.gate, layer).bias, bias)
+            assert torch.equal(mechanism(q, k, v), expected)
+
+
+def test_a_gate_leaves_the_map_alone():
+    q, k, v = torch.randn(3, 2, 1, 6, 4)
+    gated, plain = LinearAttention(gate=ValueGate(4, target="both")), LinearAttention()
+    for with_gate, without in zip(gated.attention_inputs(q, k, v), plain.attention_inputs(q, k, v), strict=True):
+        assert with_gate is None or torch.equal(with_gate, without)
+
+
+def test_a_gate_on_both_has_the_weights_of_cooperative_fixation():
+    cooperative, both, value, output = (
+        sum(weight.numel() for weight in module.parameters())
+        for module in (
+            Fixation(5, kind="cooperative"),
+            *(ValueGate(5, target=target) for target in ("both", "value", "output")),
+        )
+    )
+    assert both == cooperative == 2 * value == 2 * output

@@ -9,14 +9,20 @@ import torch
 
 from linvid_edu.fixation import FixationRatios
 from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.tokens import Grid
 
+GATES, MAPS = ("value", "output", "both"), ("relu", "elu + 1")
 VARIANTS = [
     {"attention": attention, "fixation": fixation, "association": association, "space_time": space_time}
     for attention, fixation, association, space_time in itertools.product(
         ("softmax", "linear"), ("none", "separate", "cooperative"), (False, True), ("divided", "joint")
     )
     if not (attention == "softmax" and fixation != "none")
-] + [{"fixation": "cooperative", "shared_fixation": True}, {"spatial_embedding": True}, {"qkv_bias": False}]
+]
+VARIANTS += [{"fixation": "cooperative", "shared_fixation": True}, {"spatial_embedding": True}, {"qkv_bias": False}]
+VARIANTS += [{"fixation": "constant"}, {"mlp_convolution": False}, *({"gate": gate} for gate in GATES)]
+VARIANTS += [{"feature_map": each, "fixation": fixation} for each in MAPS for fixation in ("none", "cooperative")]
+VARIANTS += [{"feature_map": "relu", "gate": "both", "association": True, "space_time": "joint"}]
 
 
 def tiny(**changes):
@@ -63,11 +69,29 @@ def test_ratios_forced_to_one_give_the_linear_baseline_exactly(fixation, space_t
     assert torch.equal(model(video), baseline(video))
 
 
+@pytest.mark.parametrize("space_time", ["divided", "joint"])
+def test_constant_ratios_are_the_baseline_where_all_are_equal(space_time):
+    """Open ratios change nothing; ratios of one size cancel in the weights, up to eps; unequal ones weigh channels."""
+    torch.manual_seed(0)
+    model = VideoTransformer(tiny(fixation="constant", space_time=space_time)).eval()
+    baseline = VideoTransformer(tiny(space_time=space_time)).eval()
+    baseline.load_state_dict({n: w for n, w in model.state_dict().items() if "fixation" not in n})
+    video = clips(model.config)
+    biases = [weight for name, weight in model.named_parameters() if "fixation" in name]
+    assert all((bias == 0).all() for bias in biases)
+    torch.testing.assert_close(model(video), baseline(video), rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        for bias in biases:
+            bias.fill_(30.0)
+        assert torch.equal(model(video), baseline(video))
+        for bias in biases:
+            bias.copy_(torch.linspace(-4, 4, len(bias)))
+        assert not torch.allclose(model(video), baseline(video), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("attention", ["softmax", "linear"])
 def test_attention_ignores_the_order_of_locations_unless_associated(attention):
     """Permutation equivariance of one attention layer, without association, and its loss with it."""
-    from linvid_edu.tokens import Grid
-
     x, order = torch.randn(1, 3, 6, 16), torch.tensor([3, 0, 5, 1, 4, 2])
     for association in (False, True):
         block = VideoTransformer(tiny(attention=attention, association=association, shift_div=4)).blocks[0]
@@ -77,8 +101,6 @@ def test_attention_ignores_the_order_of_locations_unless_associated(attention):
 
 
 def test_without_association_spatial_attention_ignores_the_order_of_frames():
-    from linvid_edu.tokens import Grid
-
     x = torch.randn(1, 3, 6, 16)
     for association in (False, True):
         layer = VideoTransformer(tiny(association=association)).blocks[0].attention["space"]
@@ -87,15 +109,70 @@ def test_without_association_spatial_attention_ignores_the_order_of_frames():
 
 
 def test_the_mlp_carries_position():
-    from linvid_edu.tokens import Grid
-
     mlp, x = VideoTransformer(tiny()).blocks[0].mlp, torch.randn(1, 1, 6, 16)
     assert not torch.allclose(mlp(x, Grid(2, 3)).flip(2), mlp(x.flip(2), Grid(2, 3)), atol=1e-5)
+
+
+def test_without_the_convolution_a_probe_does_not_know_where_its_cells_stand():
+    torch.manual_seed(0)
+    video, order = torch.randn(2, 3, 1, 32, 32), torch.randperm(64)
+    moved = video.unflatten(-1, (8, 4)).unflatten(-3, (8, 4)).permute(0, 1, 2, 3, 5, 4, 6).flatten(3, 4)[:, :, :, order]
+    moved = moved.unflatten(3, (8, 8)).permute(0, 1, 2, 3, 5, 4, 6).flatten(5, 6).flatten(3, 4)
+    for convolution in (False, True):
+        model = VideoTransformer(ModelConfig.probe(mlp_convolution=convolution))
+        assert torch.allclose(model(video), model(moved), atol=1e-5) is not convolution
+
+
+def test_the_mlp_without_convolution_is_the_usual_one():
+    mlp, x = VideoTransformer(tiny(mlp_convolution=False)).blocks[0].mlp.double(), torch.randn(1, 2, 6, 16).double()
+    hidden = x @ mlp.expand.weight.T + mlp.expand.bias
+    hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+    torch.testing.assert_close(mlp(x, Grid(2, 3)), hidden @ mlp.contract.weight.T + mlp.contract.bias)
+    assert len(list(mlp.parameters())) == 4
+
+
+def test_a_readout_is_the_mean_of_its_tokens():
+    torch.manual_seed(0)
+    model = VideoTransformer(tiny(fixation="cooperative")).eval()
+    video, seen = clips(model.config, batch=3), []
+    model.norm.register_forward_hook(lambda _module, _inputs, tokens: seen.append(tokens))
+    tokens = model.config.num_frames * model.config.grid.tokens
+    readout = torch.zeros(3, tokens, dtype=torch.bool)
+    readout[0, 5] = readout[1, :4] = readout[2, ::3] = True
+    logits = model(video, readout.unflatten(1, (model.config.num_frames, -1)))
+    for clip in range(3):
+        mean = seen[0][clip].flatten(0, 1)[readout[clip]].mean(0)
+        torch.testing.assert_close(logits[clip], model.head(mean))
+    everything = torch.ones(3, model.config.num_frames, model.config.grid.tokens, dtype=torch.bool)
+    torch.testing.assert_close(model(video, everything), model(video))
+
+
+@pytest.mark.parametrize("attention", ["softmax", "linear"])
+def test_one_token_is_read_out_through_attention_alone(attention):
+    """In a probe, nothing but attention carries other cells to the cell that is read out."""
+    torch.manual_seed(0)
+    model = VideoTransformer(ModelConfig.probe(attention=attention)).eval()
+    readout = torch.zeros(1, 1, 64, dtype=torch.bool)
+    readout[..., 9] = True  # row 1, column 1
+
+    def touched():
+        video = torch.randn(1, 3, 1, 32, 32, requires_grad=True)
+        (gradient,) = torch.autograd.grad(model(video, readout)[0, 0], video)
+        return (torch.nn.functional.avg_pool2d(gradient[0].abs().sum(0), 4) > 0).flatten()
+
+    assert touched().all()
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention["joint"].projection.weight.zero_()
+    assert touched().nonzero().flatten().tolist() == [9]
 
 
 def test_presets():
     assert ModelConfig.reference().grid == (17, 17)
     assert ModelConfig.compact().grid == (8, 8)
+    probe = ModelConfig.probe()
+    assert (probe.grid, probe.num_frames, probe.space_time, probe.dropout) == ((8, 8), 1, "joint", 0.0)
+    assert (probe.width // probe.heads, probe.depth, probe.mlp_convolution) == (8, 2, False)
     reference = ModelConfig.reference()
     assert (reference.num_frames, reference.width, reference.depth, reference.heads) == (16, 512, 12, 8)
     compact, gpu = (
@@ -106,7 +183,7 @@ def test_presets():
 
 
 def test_configurations_survive_json():
-    config = tiny(fixation="cooperative", association=True)
+    config = tiny(fixation="cooperative", association=True, feature_map="elu + 1", gate="value", mlp_convolution=False)
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -114,6 +191,21 @@ def test_variant_names():
     assert ModelConfig.compact(attention="softmax").variant == "softmax"
     config = ModelConfig.compact(fixation="cooperative", shared_fixation=True, association=True)
     assert config.variant == "cooperative (shared) + association"
+    config = ModelConfig.compact(fixation="constant", feature_map="elu + 1", gate="both")
+    assert config.variant == "constant with ELU + 1 + gate on value and output"
+    assert ModelConfig.compact(feature_map="relu", gate="output").variant == "linear without offset + gate on output"
+
+
+def test_variant_names_tell_mechanisms_apart():
+    names = ("attention", "fixation", "shared_fixation", "feature_map", "gate", "association")
+    configs = [tiny(**variant) for variant in VARIANTS]
+    mechanisms = {
+        config.variant: {
+            tuple(getattr(each, name) for name in names) for each in configs if each.variant == config.variant
+        }
+        for config in configs
+    }
+    assert all(len(same) == 1 for same in mechanisms.values())
 
 
 @pytest.mark.parametrize(
@@ -122,6 +214,16 @@ def test_variant_names():
         ({"attention": "cosine"}, "attention='cosine' is unknown: choose one of 'softmax', 'linear'"),
         ({"attention": "softmax", "fixation": "cooperative"}, 'use attention="linear"'),
         ({"fixation": "separate", "shared_fixation": True}, 'shared_fixation needs fixation="cooperative"'),
+        ({"fixation": "constant", "shared_fixation": True}, 'shared_fixation needs fixation="cooperative", not \'con'),
+        (
+            {"fixation": "learned"},
+            "fixation='learned' is unknown: choose one of 'none', 'separate', 'cooperative', 'con",
+        ),
+        ({"feature_map": "gelu"}, "feature_map='gelu' is unknown: choose one of 'relu + offset', 'relu', 'elu + 1'"),
+        ({"gate": "key"}, "gate='key' is unknown: choose one of 'none', 'value', 'output', 'both'"),
+        ({"attention": "softmax", "feature_map": "relu"}, "feature_map='relu' needs the features of linear attention"),
+        ({"attention": "softmax", "gate": "both"}, "gate='both' needs the features of linear attention"),
+        ({"attention": "softmax", "fixation": "constant"}, "fixation='constant' reweights the features"),
         ({"width": 30}, "width=30 is not divisible by heads=4"),
         ({"depth": 0}, "depth=0 must be a whole number of at least 1"),
         ({"num_frames": 2.5}, "num_frames=2.5"),
