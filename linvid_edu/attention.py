@@ -110,10 +110,11 @@ def linear_attention(
     """
     phi_q, phi_k = feature_map(q), feature_map(k)
     n, m, e, e2 = q.shape[-2], k.shape[-2], phi_q.shape[-1], v.shape[-1]
-    normalizer = phi_q @ phi_k.sum(dim=-2).unsqueeze(-1) + eps  # (… n 1)
     few_tokens = n * m * (e + e2) < (n + m) * e * e2
-    out = (phi_q @ phi_k.mT) @ v if few_tokens else phi_q @ (phi_k.mT @ v)
-    return out / normalizer
+    # (vᵀ φ(k))ᵀ, not φ(k)ᵀ v: the gradient of φ(k) then lies in memory as φ(k) does, and ReLU's backward is quick
+    out = (phi_q @ phi_k.mT) @ v if few_tokens else phi_q @ (v.mT @ phi_k).mT
+    normalizer = (phi_q * phi_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True) + eps  # (… n 1)
+    return out * (1 / normalizer)
 
 
 def linear_attention_oracle(

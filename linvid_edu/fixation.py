@@ -99,8 +99,11 @@ def cooperative_fixation(
     Source: arXiv 2210.08164.
     """
     z = torch.cat([phi_q, phi_k, v], dim=-1)
-    r_q = torch.sigmoid(F.linear(z, weight_q, bias_q))
-    r_k = r_q if weight_k is weight_q else torch.sigmoid(F.linear(z, weight_k, bias_k))
+    if weight_k is weight_q:
+        r_q = r_k = torch.sigmoid(F.linear(z, weight_q, bias_q))
+    else:
+        both = F.linear(z, torch.cat([weight_q, weight_k]), torch.cat([bias_q, bias_k]))
+        r_q, r_k = torch.sigmoid(both).chunk(2, dim=-1)
     return FixationRatios(r_q, r_k)
 
 
@@ -192,12 +195,10 @@ def temporal_association(x: Float[Tensor, "b t n d"], *, shift_div: int) -> Floa
     if shift_div < 2:
         raise ValueError(f"shift_div={shift_div} would move more channels than there are: use 2 or more")
     c = x.shape[-1] // shift_div
-    out = x.clone()
-    out[:, :-1, :, :c] = x[:, 1:, :, :c]
-    out[:, -1:, :, :c] = 0
-    out[:, 1:, :, c : 2 * c] = x[:, :-1, :, c : 2 * c]
-    out[:, :1, :, c : 2 * c] = 0
-    return out
+    ahead, back, stay = x.split([c, c, x.shape[-1] - 2 * c], dim=-1)
+    # pads come last axis first: channels, tokens, frames; −1 drops a frame at one end, 1 adds zeros at the other
+    ahead, back = F.pad(ahead, (0, 0, 0, 0, -1, 1)), F.pad(back, (0, 0, 0, 0, 1, -1))
+    return torch.cat([ahead, back, stay], dim=-1)
 
 
 # (row, column) of the neighbor that each group of channels borrows from
@@ -224,18 +225,10 @@ def spatial_association(x: Float[Tensor, "b t n d"], *, grid: Grid) -> Float[Ten
         raise ValueError(f"a {grid.rows}×{grid.columns} grid has {grid.tokens} tokens, x has {x.shape[-2]}")
     c = x.shape[-1] // 16
     source = rearrange(x, "b t (h w) d -> b t h w d", h=grid.rows)
-    out = source.clone()
+    *groups, stay = source.split([c] * 8 + [x.shape[-1] - 8 * c], dim=-1)
+    inside = x.new_ones(*source.shape[2:4], 1)
     for g, (down, right) in enumerate(NEIGHBORS):
-        channels = slice(g * c, (g + 1) * c)
-        if g < 4:
-            out[..., channels] = 0
-        to_rows, from_rows = _overlap(grid.rows, down)
-        to_columns, from_columns = _overlap(grid.columns, right)
-        out[:, :, to_rows, to_columns, channels] = source[:, :, from_rows, from_columns, channels]
-    return rearrange(out, "b t h w d -> b t (h w) d")
-
-
-def _overlap(length: int, offset: int) -> tuple[slice, slice]:
-    """Return where an axis has a neighbor at `offset`, and where these neighbors are."""
-    to_start, to_stop = max(0, -offset), length - max(0, offset)
-    return slice(to_start, to_stop), slice(to_start + offset, to_stop + offset)
+        pads = (0, 0, -right, right, -down, down)  # last axis first: channels, columns, rows
+        shifted = F.pad(groups[g], pads)
+        groups[g] = shifted if g < 4 else torch.where(F.pad(inside, pads) > 0, shifted, groups[g])
+    return rearrange(torch.cat([*groups, stay], dim=-1), "b t h w d -> b t (h w) d")
