@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -28,6 +28,29 @@ class Batch(NamedTuple):
     readout: Bool[Tensor, "b t n"] | None = None
 
 
+@runtime_checkable
+class Data(Protocol):
+    """What a run asks of its data, which a ``Task`` renders and a ``folders.ClipFolder`` decodes.
+
+    ``tests`` iterates over the names of the tests, ``unreadable`` maps the names of skipped clips to what is wrong.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def tests(self) -> Mapping[str, Family] | tuple[str, ...]: ...
+    @property
+    def ceiling(self) -> float: ...
+    @property
+    def model_fields(self) -> Mapping[str, Any]: ...
+    @property
+    def unreadable(self) -> Mapping[str, str]: ...
+    def changed(self, **knobs: Any) -> "Data": ...
+    def sized(self, config: ModelConfig) -> "Data": ...
+    def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]: ...
+    def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]: ...
+
+
 @dataclass(frozen=True)
 class Task:
     """Which scenes a model is trained and tested on.
@@ -45,6 +68,15 @@ class Task:
     ceiling: float = 1.0
     readout: str | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
+
+    unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @property
+    def model_fields(self) -> dict[str, Any]:
+        """``model``, with frames and size where scenes made of cells decide them."""
+        scene = self.training[0]
+        cells = {"num_frames": scene.frames, "image_size": scene.size} if isinstance(scene, CellScene) else {}
+        return {**self.model, **cells}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -168,7 +200,7 @@ def find_task(name: str) -> Task:
     return _find("task", name, TASKS)
 
 
-def model_config(task: Task, variant: str, preset: str, **changes: Any) -> ModelConfig:
+def model_config(task: Data, variant: str, preset: str, **changes: Any) -> ModelConfig:
     """Return the configuration of a variant for a task.
 
     Args:
@@ -180,10 +212,7 @@ def model_config(task: Task, variant: str, preset: str, **changes: Any) -> Model
     Raises:
         ValueError: an unknown name, or fields that do not fit each other.
     """
-    fields = dict(task.model)
-    scene = task.training[0]
-    if isinstance(scene, CellScene):
-        fields |= {"num_frames": scene.frames, "image_size": scene.size}
+    fields = dict(task.model_fields)
     make = _find("preset", preset, PRESETS)
     mechanism = dict(_find("variant", variant, VARIANTS))
     wide = variant == "linear-wide"
