@@ -181,6 +181,10 @@ def test_each_checkpoint_takes_its_own_row(tmp_path):
         ({"fixation": "separate", "association": True}, "linear + separate fixation + association", 3),
         ({"attention": "softmax", "association": True}, "softmax + association", 4),
         ({"space_time": "joint"}, "linear", 1),
+        ({"fixation": "constant"}, "linear + constant fixation", 2),
+        ({"feature_map": "relu"}, "linear without offset", 1),
+        ({"feature_map": "elu + 1", "fixation": "cooperative"}, "linear with ELU + 1 + fixation", 2),
+        ({"gate": "both", "association": True}, "linear + gate on value and output + association", 4),
     ],
 )
 def test_other_variants_are_shown_as_they_are(tmp_path, changes, name, place):
@@ -190,6 +194,19 @@ def test_other_variants_are_shown_as_they_are(tmp_path, changes, name, place):
     assert answer.weights.sum().item() == pytest.approx(1, abs=1e-5)
     assert (answer.rank is None) == ("space_time" in changes)
     assert len(Reader(words_of(explanation)).rows) == len(explanation.answers) + 2
+    assert explanation.answers[0].name == "softmax"
+
+
+def test_a_query_that_attends_to_nothing_is_refused_in_words(tmp_path):
+    name, model = checkpoint(tmp_path, "relu.safetensors", feature_map="relu", space_time="joint")
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention["joint"].qkv.weight.zero_()
+            block.attention["joint"].qkv.bias.fill_(-1.0)
+    with pytest.raises(
+        ValueError, match="linear without offset gives no weight to any token at frame 1, row 2, column 3"
+    ):
+        explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3))
 
 
 def test_checkpoints_must_agree_in_size_and_differ_in_mechanism(tmp_path):

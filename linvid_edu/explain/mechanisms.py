@@ -34,8 +34,13 @@ class Mechanism(NamedTuple):
         return cls(config.attention, config.fixation != "none", config.association)
 
     def switch(self, config: ModelConfig) -> ModelConfig:
-        """Switch a configuration to this mechanism; its kind of fixation stays, or becomes cooperative."""
+        """Switch a configuration to this mechanism; its kind of fixation stays, or becomes cooperative.
+
+        Softmax attention has no features, so it has neither the configuration's feature map nor its gate.
+        """
         kind: FixationKind = "cooperative" if config.fixation == "none" else config.fixation
+        if self.attention == "softmax":
+            config = replace(config, fixation="none", shared_fixation=False, feature_map="relu + offset", gate="none")
         return replace(
             config,
             attention=self.attention,
@@ -166,9 +171,10 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
 
 def mechanism_name(config: ModelConfig) -> str:
     """Say a configuration's mechanism in words, such as "linear + fixation + association"."""
+    bare = replace(config, fixation="none", shared_fixation=False, association=False).variant
     kind = {"none": "", "cooperative": " + fixation"}.get(config.fixation, f" + {config.fixation} fixation")
     shared = " with one shared layer" * config.shared_fixation
-    return config.attention + kind + shared + " + association" * config.association
+    return bare + kind + shared + " + association" * config.association
 
 
 def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None) -> VideoTransformer:
@@ -190,6 +196,11 @@ def _look(
         weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
         space = trace.blocks[block].get("space")
         maps = None if space is None else space.map()[0, heads, query.frame]
+    if weights.sum() == 0:  # possible without the offset: no feature of the query meets one of a key
+        place = f"frame {query.frame}, row {query.row}, column {query.column}"
+        raise ValueError(
+            f"{mechanism_name(model.config)} gives no weight to any token at {place}: choose another query"
+        )
     if abs(weights.sum().item() - 1) > 1e-5:  # where features are small, eps in the denominator takes a share
         weights = weights / weights.sum()
     rank = None if maps is None else numerical_rank(maps).double().mean().item()
