@@ -1,10 +1,11 @@
 """Checkpoints that a run goes on from to the same bits, written so that one that is there is whole.
 
     checkpoint-000400/model.safetensors      weights and the model's configuration
-    checkpoint-000400/optimizer.safetensors  moments of AdamW, and the random state
+    checkpoint-000400/optimizer.safetensors  moments of AdamW
     checkpoint-000400/run.json               the run's configuration, step, learning curve, seconds so far
 
-The folder is written under another name and renamed.
+The folder is written under another name and renamed. Seed and step are the whole random state: clips and dropout of a
+step are drawn from the two, whatever came before.
 """
 
 import json
@@ -55,16 +56,13 @@ def save_checkpoint(
     Returns:
         The checkpoint's folder.
     """
-    target = folder / f"checkpoint-{progress.step:06}"
-    temporary = folder / f".writing-{os.getpid()}"
+    target = checkpoint_path(folder, progress.step)
+    temporary = folder / ".writing-checkpoint"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_model(model, temporary / "model.safetensors")
     save_file(_optimizer_tensors(model, optimizer), temporary / "optimizer.safetensors")
     (temporary / "run.json").write_text(json.dumps({"config": config.to_dict(), "progress": vars(progress)}))
-    if target.exists():
-        shutil.rmtree(temporary)
-        return target
     os.rename(temporary, target)
     for older in checkpoints(folder)[:-1]:
         shutil.rmtree(older)
@@ -74,18 +72,46 @@ def save_checkpoint(
 def load_checkpoint(
     checkpoint: Path, model: VideoTransformer, optimizer: torch.optim.Optimizer, config: TrainConfig
 ) -> Progress:
-    """Fill model, optimizer and random state from a checkpoint, and return where the run stood.
+    """Fill model and optimizer from a checkpoint, and return where the run stood.
 
     Raises:
-        CheckpointError: a file is missing, cut or of another kind, or it belongs to another run.
+        CheckpointError: a file is missing, cut or of another kind, or it belongs to another run; nothing was filled.
     """
+    progress = _read_progress(checkpoint, config)
+    path = checkpoint / "optimizer.safetensors"
     try:
-        saved = json.loads((checkpoint / "run.json").read_text())
-        progress, wrote = Progress(**saved["progress"]), saved["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        weights = load_model(checkpoint / "model.safetensors")
+        tensors = load_file(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}. To start without this checkpoint, remove {checkpoint}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): remove {checkpoint}") from error
+    if weights.config != model.config:
         raise CheckpointError(
-            f"{checkpoint / 'run.json'} is missing or broken ({error}): remove {checkpoint}"
-        ) from error
+            f"{checkpoint / 'model.safetensors'} holds a {weights.config.variant} model that does not fit its "
+            f"run.json: remove {checkpoint}"
+        )
+    expected = _optimizer_tensors(model, optimizer)
+    wrong = sorted(name for name in {*tensors, *expected} if _kind(tensors.get(name)) != _kind(expected.get(name)))
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {len(wrong)} tensors are missing, unknown or misshapen ({', '.join(wrong[:5])}): "
+            f"remove {checkpoint}"
+        )
+    model.load_state_dict(weights.state_dict())
+    _fill_optimizer(model, optimizer, tensors)
+    return progress
+
+
+def _read_progress(checkpoint: Path, config: TrainConfig) -> Progress:
+    path = checkpoint / "run.json"
+    try:
+        saved = json.loads(path.read_text())
+        progress, wrote = Progress(**saved["progress"]), dict(saved["config"])
+        if checkpoint != checkpoint_path(checkpoint.parent, progress.step):
+            raise ValueError(f"its step is {progress.step}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is missing or broken ({error}): remove {checkpoint}") from error
     asked = config.to_dict()
     different = sorted(name for name in {*wrote, *asked} if name not in wrote or wrote[name] != asked.get(name))
     if different:
@@ -93,49 +119,35 @@ def load_checkpoint(
             f"{checkpoint} belongs to a run with other settings ({', '.join(different)}): "
             "choose another folder, or the settings it was started with"
         )
-    weights = load_model(checkpoint / "model.safetensors")
-    if weights.config != model.config:
-        raise CheckpointError(f"{checkpoint} holds a {weights.config.variant} model that does not fit its run.json")
-    path = checkpoint / "optimizer.safetensors"
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): remove {checkpoint}") from error
-    expected = _optimizer_tensors(model, optimizer, empty=True)
-    wrong = sorted(
-        name
-        for name in {*tensors, *expected}
-        if name not in tensors or name not in expected or tensors[name].shape != expected[name].shape
-    )
-    if wrong:
-        raise CheckpointError(f"{path}: {len(wrong)} tensors are missing, unknown or misshapen: {', '.join(wrong[:5])}")
-    model.load_state_dict(weights.state_dict())
-    _fill_optimizer(model, optimizer, tensors)
     return progress
 
 
-def _optimizer_tensors(
-    model: VideoTransformer, optimizer: torch.optim.Optimizer, *, empty: bool = False
-) -> dict[str, Tensor]:
-    """Name the optimizer's tensors after the weights they belong to, and add the random state of the CPU."""
-    tensors = {"random": torch.get_rng_state()}
+def _kind(tensor: Tensor | None) -> tuple[torch.Size, torch.dtype] | None:
+    return None if tensor is None else (tensor.shape, tensor.dtype)
+
+
+def _optimizer_tensors(model: VideoTransformer, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Name the optimizer's tensors after the weights that they belong to; they are 0 before the first step."""
+    tensors: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
-        state = optimizer.state.get(weight, {})
-        if empty or not state:
-            state = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
-            state = state if empty else {key: torch.zeros_like(value) for key, value in state.items()}
+        zeros = torch.zeros_like(weight)
+        state = optimizer.state.get(weight) or {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros}
         tensors |= {f"{name}.{key}": value.detach().cpu().contiguous() for key, value in state.items()}
     return tensors
 
 
 def _fill_optimizer(model: VideoTransformer, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     for name, weight in model.named_parameters():
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        places = {key: "cpu" if key == "step" else weight.device for key in keys}
-        optimizer.state[weight] = {key: tensors[f"{name}.{key}"].to(places[key]) for key in keys}
-    torch.set_rng_state(tensors["random"])
+        moments = {key: tensors[f"{name}.{key}"].to(weight.device) for key in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[weight] = {"step": tensors[f"{name}.step"], **moments}
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return folder / f"checkpoint-{step:06}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a run's folder, the newest last."""
-    return sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
+    found = (path for path in folder.glob("checkpoint-*") if path.is_dir())
+    return sorted(found, key=lambda path: (len(path.name), path.name))

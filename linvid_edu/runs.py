@@ -16,7 +16,7 @@ from .evaluate import accuracy, concentration_per_layer
 from .files import atomic_path
 from .model import VideoTransformer
 from .provenance import peak_memory_mb, provenance
-from .resume import Progress, checkpoints, load_checkpoint, save_checkpoint
+from .resume import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
 from .train import Diverged, Record, TrainConfig, initialize, make_optimizer, train
 
 METRICS = "metrics.json"
@@ -36,6 +36,8 @@ def fit(
     resume: bool = False,
     save_every: int = 200,
     points: int = 20,
+    validation_clips: int = VALIDATION_CLIPS,
+    test_clips: int = TEST_CLIPS,
     watch: Callable[[Record], object] = lambda record: None,
 ) -> dict[str, Any]:
     """Train in a folder, from the start or from its newest checkpoint, then test; return what metrics.json holds.
@@ -47,7 +49,9 @@ def fit(
         resume: go on from what the folder holds, if anything.
         save_every: steps between checkpoints.
         points: of the learning curve.
-        watch: called with the record of each step.
+        validation_clips: for each point of it.
+        test_clips: for each final accuracy.
+        watch: called with the record of each step, in every process.
 
     Returns:
         The metrics; those of a run that was complete already are only read.
@@ -66,27 +70,39 @@ def fit(
         what = "the metrics of a finished run" if done else f"{found[-1].name} of an unfinished run"
         raise CheckpointError(f"{folder} holds {what}: choose another folder, or resume with the settings it had")
     model = initialize(VideoTransformer(config.model_config), seed=config.seed, gain=config.gain)
-    torch.manual_seed(config.seed)  # of dropout
     optimizer = make_optimizer(model, config)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     progress = load_checkpoint(found[-1], model, optimizer, config) if found else Progress()
+    if _mean(fabric, progress.step) != progress.step:
+        raise CheckpointError(f"{folder} differs between the machines: put it on a disk that all of them share")
     with _stop_signal() as stop_asked, _last_good(folder):
-        for record in _watched(config, wrapped, wrapped_optimizer, fabric, progress, max(1, config.steps // points)):
+        interval = max(1, config.steps // points)
+        for record in _watched(config, wrapped, wrapped_optimizer, fabric, progress, interval, validation_clips):
             watch(record)
-            stopping = stop_asked.is_set() and record.step < config.steps
+            stopping = _mean(fabric, stop_asked.is_set()) > 0
             if fabric.is_global_zero and (stopping or record.step % save_every == 0 or record.step == config.steps):
-                last = save_checkpoint(folder, model, optimizer, config, progress)
+                save_checkpoint(folder, model, optimizer, config, progress)
             if stopping:
-                raise Stopped(f"stopped at step {record.step} of {config.steps}: go on from {last} with --resume")
-    metrics = judge(config, model, progress, str(fabric.device))
+                saved = checkpoint_path(folder, record.step)
+                raise Stopped(f"stopped after step {record.step} of {config.steps}, which is saved in {saved}")
+    metrics = None
     if fabric.is_global_zero:
+        metrics = judge(config, model, progress, str(fabric.device), clips=test_clips)
+        metrics["processes"] = fabric.world_size
         with atomic_path(folder / METRICS) as temporary:
             temporary.write_text(json.dumps(metrics, indent=1))
-    return metrics
+    return fabric.broadcast(metrics)
+
+
+def _mean(fabric: Any, value: int | float) -> int | float:
+    """Return the mean of a number over all processes."""
+    if fabric.world_size == 1:
+        return value
+    return fabric.all_reduce(torch.tensor(float(value), device=fabric.device)).item()
 
 
 def _watched(
-    config: TrainConfig, model: Any, optimizer: Any, fabric: Any, progress: Progress, interval: int
+    config: TrainConfig, model: Any, optimizer: Any, fabric: Any, progress: Progress, interval: int, clips: int
 ) -> Iterator[Record]:
     """Train, keep `progress` up to date, and test at each point of the learning curve."""
     task, name = config.data, next(iter(config.data.tests))
@@ -96,7 +112,7 @@ def _watched(
         progress.pending.append(record.loss)
         progress.step = record.step
         if record.step % interval == 0:
-            validation = task.test_batches(name, clips=VALIDATION_CLIPS, validation=True)
+            validation = task.test_batches(name, clips=clips, validation=True)
             progress.curve.append((record.step, accuracy(model, validation, fabric.device)))
             progress.losses.append((record.step, sum(progress.pending) / len(progress.pending)))
             progress.pending.clear()
@@ -114,22 +130,25 @@ def _last_good(folder: Path) -> Iterator[None]:
         raise Diverged(f"{error}; the last good checkpoint is {found[-1] if found else 'not written yet'}") from error
 
 
-def judge(config: TrainConfig, model: VideoTransformer, progress: Progress, device: str = "cpu") -> dict[str, Any]:
+def judge(
+    config: TrainConfig, model: VideoTransformer, progress: Progress, device: str = "cpu", *, clips: int = TEST_CLIPS
+) -> dict[str, Any]:
     """Test a trained model, and say where the numbers come from.
 
     Args:
         config, progress: the run.
         model: on any device.
         device: where it was trained.
+        clips: of each test.
 
     Returns:
-        ``config``; ``accuracy`` by test; ``ceiling`` of the first test; ``curve`` and ``losses``;
+        ``config``; ``accuracy`` by test, and ``test_clips``; ``ceiling`` of the first test; ``curve`` and ``losses``;
         ``concentration``, the rows of ``concentration_per_layer`` on the first test; ``parameters``;
         ``seconds`` of training, ``clips_per_second`` and ``peak_memory_mb`` of the process; and ``provenance``.
     """
     task = config.data
     tests = {
-        name: accuracy(model, task.test_batches(name, clips=TEST_CLIPS), next(model.parameters()).device)
+        name: accuracy(model, task.test_batches(name, clips=clips), next(model.parameters()).device)
         for name in task.tests
     }
     seen = VideoTransformer(model.config)
@@ -138,6 +157,7 @@ def judge(config: TrainConfig, model: VideoTransformer, progress: Progress, devi
         "config": config.to_dict(),
         "variant": model.config.variant,
         "accuracy": tests,
+        "test_clips": clips,
         "ceiling": task.ceiling,
         "curve": progress.curve,
         "losses": progress.losses,

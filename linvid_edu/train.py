@@ -5,6 +5,7 @@ runs the same loop in one process.
 """
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, get_origin, get_type_hints
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 
 from .model import ModelConfig, VideoTransformer
 from .tasks import Batch, Task, find_task, model_config
+
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,8 @@ class TrainConfig:
             if isinstance(value, bool) or not isinstance(value, allowed):
                 raise ValueError(f"{name}={value!r} is a {type(value).__name__}, expected {wanted.__name__}")
         for name, least in (("seed", 0), ("steps", 1), ("batch", 1), ("warmup", 0), ("weight_decay", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+            if not least <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {least} and finite")
         for name in ("learning_rate", "clip_norm", "gain"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0 and finite")
@@ -117,7 +120,7 @@ class Record(NamedTuple):
 
 
 class Diverged(RuntimeError):
-    """The loss is not a number any more; it names the step and what to try."""
+    """The loss or its gradient is not finite; it names the step and what to try."""
 
 
 def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> VideoTransformer:
@@ -186,27 +189,35 @@ def train(
         taken: how many steps were taken before.
 
     Raises:
-        Diverged: the loss is not finite; the weights are those before the step.
+        Diverged: the loss or its gradient is not finite; the weights are those before the step.
     """
     model.train()
+    dropout = config.model_config.dropout > 0
     for step, batch in enumerate(batches, start=taken + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
+        if dropout:  # drawn for each step and process anew, so that a resumed run needs no more than its step
+            torch.manual_seed(crc32(f"{config.seed} {step} {fabric.global_rank}".encode()))
         video, label, readout = _share(batch, fabric)
         logits = model(video, readout)
         loss = F.cross_entropy(logits, label)
         right = (logits.argmax(dim=-1) == label).float().mean()
         mean_loss, accuracy = fabric.all_reduce(torch.stack([loss.detach(), right])).tolist()
-        if not math.isfinite(mean_loss):
-            raise Diverged(
-                f"the loss of step {step} is {mean_loss}: try a lower learning rate than {config.learning_rate}, "
-                f"a longer warm-up than {config.warmup} steps or a smaller gain than {config.gain}"
-            )
+        _refuse_infinite("loss", mean_loss, step, config)
         optimizer.zero_grad()
         fabric.backward(loss)
-        norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False).item()
+        _refuse_infinite("norm of the gradient", norm, step, config)
         optimizer.step()
-        yield Record(step, mean_loss, accuracy, learning_rate(config, step), float(norm))
+        yield Record(step, mean_loss, accuracy, learning_rate(config, step), norm)
+
+
+def _refuse_infinite(name: str, value: float, step: int, config: TrainConfig) -> None:
+    if not math.isfinite(value):
+        raise Diverged(
+            f"the {name} of step {step} is {value}: try a lower learning rate than {config.learning_rate}, "
+            f"a longer warm-up than {config.warmup} steps or a smaller gain than {config.gain}"
+        )
 
 
 def _share(batch: Batch, fabric: Any) -> Batch:
@@ -220,24 +231,27 @@ def _share(batch: Batch, fabric: Any) -> Batch:
     return Batch(batch.video[mine].to(fabric.device), batch.label[mine].to(fabric.device), readout)
 
 
-def make_fabric(device: str = "auto", processes: int = 1, precision: Any = None) -> Any:
+def make_fabric(device: str = "auto", processes: int = 1, precision: str | None = None) -> Any:
     """Return a launched Lightning Fabric, or ``plain_fabric`` where that is not installed.
 
+    Within a script that ``fabric run`` started, which decides device, processes and precision, it is joined.
+
     Args:
-        device: "auto", "cpu", "cuda" or "mps".
+        device: "auto", "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
         processes: how many share each batch; more than one on a CPU talk through gloo, on CUDA through nccl.
-        precision: as Fabric names it; None means "bf16-mixed" on CUDA and "32-true" elsewhere.
+        precision: one of ``PRECISIONS``; None means "bf16-mixed" on CUDA and "32-true" elsewhere.
 
     Raises:
-        ValueError: an unknown device, or one that this machine lacks.
+        ValueError: an unknown device or precision, or a device that this machine lacks.
     """
-    cuda = torch.cuda.is_available()
-    if device not in ("auto", "cpu", "cuda", "mps"):
-        raise ValueError(f"device {device!r} is unknown: choose auto, cpu, cuda or mps")
-    if device == "cuda" and not cuda:
-        raise ValueError("device 'cuda' is not on this machine: choose auto or cpu")
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device):
+        known = device in there
+        raise ValueError(f"device {device!r} is {'not on this machine' if known else 'unknown'}: choose auto or cpu")
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"precision {precision!r} is unknown: choose one of {', '.join(PRECISIONS)}")
     if device == "auto":
-        device = "cuda" if cuda else "cpu"
+        device = "cuda" if there["cuda"] else "cpu"
     precision = precision or ("bf16-mixed" if device == "cuda" else "32-true")
     try:
         from lightning_fabric import Fabric
@@ -245,29 +259,33 @@ def make_fabric(device: str = "auto", processes: int = 1, precision: Any = None)
         if processes > 1:
             raise ValueError(f"{processes} processes need Lightning Fabric: pip install lightning-fabric") from None
         return plain_fabric(device, precision)
+    if os.environ.get("LT_CLI_USED"):
+        return Fabric()
     strategy = "ddp" if processes > 1 else "auto"
-    fabric = Fabric(accelerator=device, devices=processes, strategy=strategy, precision=precision)
+    fabric = Fabric(accelerator=device, devices=processes, strategy=strategy, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric
 
 
 class plain_fabric:
-    """The few methods of Lightning Fabric that ``train`` calls, for one process on one device."""
+    """The few methods of Lightning Fabric that training calls, for one process on one device."""
 
     world_size, global_rank, is_global_zero = 1, 0, True
 
     def __init__(self, device: str = "cpu", precision: str = "32-true"):
         self.device = torch.device(device)
-        self._bf16 = precision.startswith("bf16")
+        self._bfloat16 = precision == "bf16-mixed"
 
     def setup(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Move the model to the device; its forward pass runs in bfloat16 where asked."""
+        """Move the model to the device, and return one that runs in bfloat16 where asked."""
         model.to(self.device)
-        if self._bf16:
-            model.forward = torch.autocast(self.device.type, dtype=torch.bfloat16)(model.forward)  # type: ignore[method-assign]
-        return model, optimizer
+        return _Bfloat16(model) if self._bfloat16 else model, optimizer
 
     def all_reduce(self, value: Tensor) -> Tensor:
+        """Return the value: there is no other process."""
+        return value
+
+    def broadcast(self, value: Any) -> Any:
         """Return the value: there is no other process."""
         return value
 
@@ -280,3 +298,15 @@ class plain_fabric:
     ) -> Tensor:
         """Scale the gradients down to a norm of `max_norm`, and return their norm before."""
         return nn.utils.clip_grad_norm_(model.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite)
+
+
+class _Bfloat16(nn.Module):
+    """Run a model in bfloat16 where that is safe; weights and outputs stay float32."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, video: Tensor, readout: Tensor | None = None) -> Tensor:
+        with torch.autocast(video.device.type, dtype=torch.bfloat16):
+            return self.model(video, readout).float()

@@ -49,7 +49,25 @@ ALLOWED = {
     "environment": (),
     "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
     "course": ("files", "video"),
-    "cli": ("checkpoint", "course", "explain", "grid", "official", "results", "resume", "samples", "sweep", "video"),
+    "cli": (
+        "checkpoint",
+        "course",
+        "evaluate",
+        "explain",
+        "files",
+        "grid",
+        "model",
+        "official",
+        "results",
+        "resume",
+        "runs",
+        "samples",
+        "scenes",
+        "sweep",
+        "tasks",
+        "train",
+        "video",
+    ),
 }
 # what each module may import from outside, beside the standard library; the core needs torch, einops and numpy alone
 CORE = {"torch", "einops", "numpy", "jaxtyping"}
@@ -66,7 +84,7 @@ OUTSIDE = {
     "widgets": {"ipywidgets"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
-    "cli": {"rich", "typer"},
+    "cli": {"rich", "scipy", "typer"},
 }
 
 
