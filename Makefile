@@ -5,7 +5,7 @@ BIN := .venv/bin
 VIDEO ?=
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -n 2 --dist loadfile -p no:cacheprovider
 
-.PHONY: help setup course lab test lint lessons clean
+.PHONY: help setup course lab test lint gpu lessons clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,10 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-lessons: setup  ## execute the committed lessons in place, without machine paths or widget state
+gpu: setup  ## on a GPU: check, time and train in under 9 minutes, results/gpu/<card>.json
+	$(BIN)/python benchmarks/gpu.py
+
+lessons: setup  ## execute the committed notebooks in place, without machine paths or widget state
 	$(BIN)/python notebooks/refresh.py
 
 clean:  ## remove what the targets made

@@ -1,0 +1,84 @@
+"""Softmax against linear attention by number of tokens: milliseconds and memory, forward and backward."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from linvid_edu.attention import linear_attention, softmax_attention, softmax_attention_oracle
+from linvid_edu.fixation import Fixation
+from linvid_edu.layers import LinearAttention
+
+HEADS, HEAD_WIDTH = 8, 64
+TOKENS = tuple(2**power for power in range(8, 17))  # 256 to 65,536
+MECHANISMS: dict[str, Callable[[], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
+    "softmax": lambda: softmax_attention,
+    "softmax, explicit map": lambda: softmax_attention_oracle,
+    "linear": lambda: linear_attention,
+    "linear, cooperative fixation": lambda: LinearAttention(Fixation(HEAD_WIDTH, kind="cooperative")),
+}
+
+
+def milliseconds(run: Callable[[], object], device: str, *, patience: float) -> float:
+    """Return the median time of one call, after two to warm up, by CUDA's own events on a GPU.
+
+    Args:
+        run: what is timed.
+        device: "cpu" or "cuda".
+        patience: about how many seconds to spend; 3 to 50 calls are timed.
+    """
+    run()
+    repeats = int(min(50, max(3, 1e3 * patience / one_call(run, device))))
+    return statistics.median(one_call(run, device) for _ in range(repeats))
+
+
+def one_call(run: Callable[[], object], device: str) -> float:
+    """Return the milliseconds of one call."""
+    if device == "cpu":
+        before = time.perf_counter()
+        run()
+        return 1e3 * (time.perf_counter() - before)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end)
+
+
+def measure(name: str, tokens: int, *, device: str, dtype: torch.dtype, patience: float = 0.3) -> dict:
+    """Time one mechanism on one sequence, 8 heads of width 64.
+
+    Returns:
+        ``forward_ms``, ``training_ms`` (forward and backward) and ``peak_mb``, the most memory of the GPU in use
+        during training, in 10⁶ bytes; None where it does not fit, and for memory on a CPU.
+    """
+    mechanism = MECHANISMS[name]()
+    if isinstance(mechanism, nn.Module):
+        mechanism.to(device, dtype)
+    weights = list(mechanism.parameters()) if isinstance(mechanism, nn.Module) else []
+    shape = (1, HEADS, tokens, HEAD_WIDTH)
+    q, k, v, gradient = (torch.randn(shape, device=device, dtype=dtype) for _ in range(4))
+
+    def forward() -> None:
+        with torch.no_grad():
+            mechanism(q, k, v)
+
+    def training() -> None:
+        torch.autograd.grad(mechanism(q, k, v), [q, k, v, *weights], gradient)
+
+    row = {"mechanism": name, "tokens": tokens, "forward_ms": None, "training_ms": None, "peak_mb": None}
+    try:
+        row["forward_ms"] = milliseconds(forward, device, patience=patience)
+        for operand in (q, k, v):
+            operand.requires_grad_()
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        row["training_ms"] = milliseconds(training, device, patience=patience)
+        if device == "cuda":
+            row["peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
+    except torch.OutOfMemoryError:
+        pass  # the numbers that are missing say so
+    return row
