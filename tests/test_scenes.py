@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.scenes import PALETTE, CueMatch, Motion, box_coverage, render
+from linvid_edu.scenes import PALETTE, CueMatch, Motion, box_coverage, render, role_mask
 
 FAMILIES = [CueMatch, Motion]
 GRAY = 128
@@ -274,6 +274,43 @@ def test_coverage_of_boxes():
     assert torch.allclose(grid.sum((-1, -2)) * 32 * 32 / 35, area, rtol=1e-4)
     with pytest.raises(ValueError, match="grid is"):
         box_coverage(boxes, size=16, grid=(0, 2))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("grid", [(8, 8), (4, 16)])
+def test_a_role_mask_has_the_tokens_that_lie_half_inside(family, grid):
+    """Counted on a canvas with 8 × 8 points a pixel."""
+    scenes = render(family(frames=2), count=6, seed=18)
+    point = (torch.arange(32 * 8) + 0.5) / 8
+    for role in dict.fromkeys(scenes.roles):
+        masks = torch.zeros(6, 2, grid[0] * grid[1], dtype=torch.bool)
+        edges = torch.zeros_like(masks)
+        for index in [index for index, each in enumerate(scenes.roles) if each == role]:
+            x0, y0, x1, y1 = scenes.boxes[:, :, index, :, None].unbind(2)
+            inside = ((point > y0) & (point < y1))[..., :, None] & ((point > x0) & (point < x1))[..., None, :]
+            cells = inside.double().unflatten(3, (grid[1], -1)).unflatten(2, (grid[0], -1))
+            share = cells.mean((3, 5)).flatten(2)
+            masks |= share >= 0.5
+            edges |= (share - 0.5).abs() < 0.05
+        found = role_mask(scenes, role, grid=grid)
+        assert (found == masks)[~edges].all()
+        assert found.any()
+        assert edges.double().mean() < 0.05
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_query_and_answer_have_a_token_in_every_clip_of_the_compact_model(family):
+    scenes = render(family(frames=2), count=500, seed=19)
+    for role in (family.query, family.answer):
+        assert role_mask(scenes, role, grid=(8, 8)).flatten(1).any(1).all()
+
+
+def test_a_role_that_is_not_there_is_named_with_those_that_are():
+    scenes = render(CueMatch(), count=1, seed=0)
+    with pytest.raises(
+        ValueError, match="no object of these scenes is a 'flash': choose one of target, distractor, cue"
+    ):
+        role_mask(scenes, "flash", grid=(8, 8))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
