@@ -14,7 +14,7 @@ import os
 import sys
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ import floor  # noqa: E402
 import gpu_attention  # noqa: E402
 from gpu_clips import Clips  # noqa: E402
 from gpu_report import MARGIN, Report, file_name, table  # noqa: E402
-from gpu_training import train_task  # noqa: E402
+from gpu_training import TIMED, WARMUP, train_task  # noqa: E402
 
 from linvid_edu.official import load_official  # noqa: E402
 from linvid_edu.provenance import provenance  # noqa: E402
@@ -182,6 +182,17 @@ def run_config(given: argparse.Namespace, task: str) -> TrainConfig:
     )
 
 
+def start_rendering(clips: Clips, configs: list[TrainConfig], *, seeds: int) -> None:
+    """Ask for what is needed first: the steps that are timed, then tests, then the first seeds of the first task."""
+    runs = [[replace(config, seed=config.seed + index) for index in range(seeds)] for config in configs]
+    for run in chain(*runs):
+        clips.ahead(run, min(run.steps, WARMUP + TIMED))
+    for config in configs:
+        clips.ahead_tests(config)
+    for run in runs[0]:
+        clips.ahead(run)
+
+
 def main() -> int:
     """Do everything that fits; return 1 where a golden file is missed."""
     given = arguments()
@@ -200,10 +211,7 @@ def main() -> int:
     fabric, needed = make_fabric(given.device), 0.0
     report.add("settings", [config.to_dict() | {"fabric": type(fabric).__name__} for config in configs])
     try:
-        for config in configs:
-            clips.ahead_tests(config)
-        for seed in range(given.first_seed, given.first_seed + given.together):
-            clips.ahead(replace(configs[0], seed=seed))
+        start_rendering(clips, configs, seeds=min(given.seeds, given.together))
         check_golden(report, given.device)
         measure_floor(report, given.device, tiny=given.tiny)
         measure_attention(report, given.device, tiny=given.tiny)

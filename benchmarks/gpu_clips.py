@@ -56,10 +56,10 @@ class Clips:
                 workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
             )
 
-    def ahead(self, config: TrainConfig) -> None:
-        """Start to render the training clips of a run; nothing happens without workers."""
+    def ahead(self, config: TrainConfig, stop: int | None = None) -> None:
+        """Start to render the training clips of a run, up to step `stop`; nothing happens without workers."""
         if self._pool is not None:
-            for step in range(min(config.steps, self.distinct)):
+            for step in range(min(config.steps if stop is None else stop, self.distinct)):
                 self._ask((config.task, config.seed, step), render_step, config, step)
 
     def ahead_tests(self, config: TrainConfig) -> None:
