@@ -34,6 +34,7 @@ class Progress:
         curve: validation accuracy on the task's first test, as (step, accuracy).
         losses: mean training loss since the previous point of the curve, as (step, nats).
         pending: training losses since the last point of the curve.
+        unreadable: clips that were skipped so far, and why.
     """
 
     step: int = 0
@@ -41,6 +42,7 @@ class Progress:
     curve: list[tuple[int, float]] = field(default_factory=list)
     losses: list[tuple[int, float]] = field(default_factory=list)
     pending: list[float] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -107,7 +109,9 @@ def _read_progress(checkpoint: Path, config: TrainConfig) -> Progress:
     path = checkpoint / "run.json"
     try:
         saved = json.loads(path.read_text())
-        progress, wrote = Progress(**saved["progress"]), dict(saved["config"])
+        wrote, stood = dict(saved["config"]), dict(saved["progress"])
+        points = {name: [tuple(point) for point in stood.get(name, [])] for name in ("curve", "losses")}
+        progress = Progress(**stood | points)
         if checkpoint != checkpoint_path(checkpoint.parent, progress.step):
             raise ValueError(f"its step is {progress.step}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -130,8 +134,11 @@ def _optimizer_tensors(model: VideoTransformer, optimizer: torch.optim.Optimizer
     """Name the optimizer's tensors after the weights that they belong to; they are 0 before the first step."""
     tensors: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
-        zeros = torch.zeros_like(weight)
-        state = optimizer.state.get(weight) or {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros}
+        state = optimizer.state.get(weight) or {
+            "step": torch.zeros(()),
+            "exp_avg": torch.zeros_like(weight),
+            "exp_avg_sq": torch.zeros_like(weight),
+        }
         tensors |= {f"{name}.{key}": value.detach().cpu().contiguous() for key, value in state.items()}
     return tensors
 

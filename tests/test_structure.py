@@ -37,7 +37,7 @@ ALLOWED = {
     "evaluate": ("concentration", "model", "scenes", "shapes", "tasks", "tokens", "trace"),
     "provenance": (),
     "resume": ("checkpoint", "model", "train"),
-    "runs": ("checkpoint", "evaluate", "files", "model", "provenance", "resume", "train"),
+    "runs": ("checkpoint", "evaluate", "files", "model", "provenance", "resume", "tasks", "train"),
     "seeds": ("model", "shapes", "tasks", "train"),
     "claim": (),
     "grid": ("runs", "train"),
@@ -51,6 +51,7 @@ ALLOWED = {
     "course": ("files", "video"),
     "cli": (
         "checkpoint",
+        "comparison",
         "course",
         "evaluate",
         "explain",
@@ -84,7 +85,7 @@ OUTSIDE = {
     "widgets": {"ipywidgets"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
-    "cli": {"rich", "scipy", "typer"},
+    "cli": {"rich", "typer"},
 }
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..model import ModelConfig
 
 AT_ONCE = 128  # clips
-CONFIDENCE = 0.95
 SHOWN = ("entropy", "effective_tokens", "query_entropy", "query_effective_tokens", "mass_on_answer", "share_answer")
 
 
@@ -36,6 +35,7 @@ def evaluate(
     """
     with plain_errors():
         from ..checkpoint import load_model
+        from ..comparison import share_interval
         from ..evaluate import accuracy, concentration_per_layer
         from ..files import atomic_path
         from ..train import make_fabric
@@ -50,7 +50,9 @@ def evaluate(
             model.to(place)
             for name in chosen.tests:
                 batches = _told(chosen.test_batches(name, clips=clips, batch=AT_ONCE), name, step)
-                rows[name] = _interval(round(accuracy(model, batches, place) * clips), clips)
+                right = round(accuracy(model, batches, place) * clips)
+                low, high = share_interval(right, clips)
+                rows[name] = {"right": right, "clips": clips, "accuracy": right / clips, "low": low, "high": high}
         typer.echo("\n".join([*_accuracies(rows), "", *_concentrations(concentration)]))
         if output:
             found = {"task": task, "variant": model.config.variant, "accuracy": rows, "concentration": concentration}
@@ -111,14 +113,6 @@ def _told(batches: Iterator[Batch], name: str, step: Callable[[str], object]) ->
     for batch in batches:
         yield batch
         step(name)
-
-
-def _interval(right: int, clips: int) -> dict[str, Any]:
-    """Return the share that is right and its Clopper-Pearson interval."""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(right, clips).proportion_ci(CONFIDENCE, method="exact")
-    return {"right": right, "clips": clips, "accuracy": right / clips, "low": float(low), "high": float(high)}
 
 
 def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
