@@ -1,0 +1,93 @@
+"""Interventions on the runs of a folder: every one is there, and those that change nothing change nothing."""
+
+import shutil
+import sys
+
+import pandas
+import pytest
+import torch
+
+from linvid_edu import cause as module
+from linvid_edu.cause import POWERS, SHARES, cause, first_layer, last_model
+from linvid_edu.grid import Effort, plan
+from linvid_edu.resume import checkpoints
+from linvid_edu.runs import read_metrics
+from linvid_edu.sweep import run_plain
+from linvid_edu.tasks import TASKS
+
+SETTINGS = {"task": "lookup", "preset": "probe", "steps": 4, "batch": 8, "warmup": 1, "learning_rate": 0.01}
+EFFORT = Effort(points=1, validation_clips=8, test_clips=64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs of three variants, one of which nobody asked for."""
+    folder, threads = tmp_path_factory.mktemp("runs"), torch.get_num_threads()
+    for run in plan([SETTINGS | {"variant": variant} for variant in ("softmax", "cooperative", "gate")]):
+        run_plain(run.config.to_dict(), folder / "deeper" / run.name, EFFORT)
+    torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    return cause(folder, clips=64, seen=16)
+
+
+def test_every_intervention_that_a_variant_takes_is_there(table):
+    counts = table.groupby(["variant", "kind"]).size().to_dict()
+    powers, shares = len(POWERS), len(SHARES)
+    assert counts == {
+        ("cooperative", "averaged"): 1,
+        ("cooperative", "opened"): shares,
+        ("cooperative", "power"): powers,
+        ("softmax", "power"): powers,
+    }
+    assert set(table["steps"]) == {4}
+    assert table["accuracy"].between(0, 1).all()
+    assert (table["accuracy"] * 64 % 1).eq(0).all()
+
+
+def test_what_changes_nothing_gives_the_accuracy_of_the_run(folder, table):
+    for name, rows in table.groupby("run"):
+        metrics = read_metrics(folder / "deeper" / name)
+        same = rows[
+            (rows["kind"] == "power") & (rows["value"] == 1) | (rows["kind"] == "opened") & (rows["value"] == 0)
+        ]
+        assert len(same) in (1, 2)
+        assert same["accuracy"].eq(metrics["accuracy"]["clutter 24"]).all()
+        assert same["query_entropy"].nunique() == 1
+
+
+def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
+    for _, rows in table[table["kind"] == "power"].groupby("variant"):
+        entropy = rows.sort_values("value")["query_entropy"].tolist()
+        assert entropy == sorted(entropy, reverse=True)
+        assert entropy[0] > entropy[-1] + 0.01
+    opened = table[table["kind"] == "opened"].sort_values("value")
+    assert opened["query_entropy"].nunique() == len(SHARES)
+
+
+def test_mass_on_the_target_is_its_share_of_the_tokens_where_the_map_is_flat(folder):
+    model = last_model(next(folder.rglob("*softmax*")))
+    task = TASKS["lookup"].sized(model.config)
+    flat, sharp = (first_layer(model, task, power=power, clips=16) for power in (1e-6, 50.0))
+    assert flat["mass_on_answer"] == pytest.approx(1 / 64, rel=1e-3)
+    assert flat["query_entropy"] == pytest.approx(1, abs=1e-5)
+    assert sharp["query_entropy"] < 0.9
+
+
+def test_it_is_written_as_a_table(folder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "cause", lambda folder: table)
+    monkeypatch.setattr(sys, "argv", ["cause", str(folder), str(tmp_path / "new" / "cause.csv")])
+    module.main()
+    assert pandas.read_csv(tmp_path / "new" / "cause.csv")["accuracy"].tolist() == table["accuracy"].tolist()
+
+
+def test_what_is_missing_is_told(folder, tmp_path):
+    with pytest.raises(ValueError, match="holds no complete run of softmax, linear"):
+        cause(tmp_path)
+    copy = shutil.copytree(next(folder.rglob("*softmax*")), tmp_path / "run")
+    shutil.rmtree(checkpoints(copy)[-1])
+    with pytest.raises(ValueError, match="has no checkpoint"):
+        cause(tmp_path)
