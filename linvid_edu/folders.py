@@ -1,5 +1,6 @@
 """Clips from video files as data to train and test on, with the same interface as a rendered task."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -60,9 +61,12 @@ class ClipFolder:
     model_fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __post_init__(self) -> None:
+        if self.flips not in (None, False, True):
+            raise ValueError(f"flips={self.flips!r} must be true or false, or None for what the layout says")
         for name, least in (("num_frames", 1), ("size", 1), ("workers", 0), ("cache_mb", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
+            value, kinds = getattr(self, name), (int, float) if name == "cache_mb" else int
+            if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
+                raise ValueError(f"{name}={value!r} must be a number of at least {least}")
         _ = self._parts  # refuses too few clips
 
     @property
@@ -87,6 +91,8 @@ class ClipFolder:
 
     def changed(self, **knobs: Any) -> "ClipFolder":
         """Return the same clips with ``flips``, ``workers`` or ``cache_mb`` changed."""
+        if unknown := sorted(set(knobs) - {"flips", "workers", "cache_mb"}):
+            raise TypeError(f"{unknown[0]!r} is none of flips, workers, cache_mb")
         return replace(self, **knobs)
 
     def sized(self, config: ModelConfig) -> "ClipFolder":

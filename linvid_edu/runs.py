@@ -17,6 +17,7 @@ from .files import atomic_path
 from .model import VideoTransformer
 from .provenance import peak_memory_mb, provenance
 from .resume import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
+from .tasks import Task
 from .train import Diverged, Record, TrainConfig, initialize, make_optimizer, train
 
 METRICS = "metrics.json"
@@ -111,6 +112,7 @@ def _watched(
     for record in train(model, optimizer, batches, config, fabric, taken=progress.step):
         progress.pending.append(record.loss)
         progress.step = record.step
+        progress.unreadable.update(task.unreadable)
         if record.step % interval == 0:
             validation = task.test_batches(name, clips=clips, validation=True)
             progress.curve.append((record.step, accuracy(model, validation, fabric.device)))
@@ -143,7 +145,8 @@ def judge(
 
     Returns:
         ``config``; ``accuracy`` by test, and ``test_clips``; ``ceiling`` of the first test; ``curve`` and ``losses``;
-        ``concentration``, the rows of ``concentration_per_layer`` on the first test; ``parameters``;
+        ``concentration``, the rows of ``concentration_per_layer`` on the first test, none where no objects are known;
+        ``unreadable``, the clips of a folder that were skipped, and why; ``parameters``;
         ``seconds`` of training, ``clips_per_second`` and ``peak_memory_mb`` of the process; and ``provenance``.
     """
     task = config.data
@@ -161,7 +164,8 @@ def judge(
         "ceiling": task.ceiling,
         "curve": progress.curve,
         "losses": progress.losses,
-        "concentration": concentration_per_layer(seen, task, next(iter(task.tests))),
+        "concentration": concentration_per_layer(seen, task, next(iter(task.tests))) if isinstance(task, Task) else [],
+        "unreadable": progress.unreadable | dict(task.unreadable),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "seconds": round(progress.seconds, 2),
         "clips_per_second": round(config.batch * progress.step / progress.seconds, 1) if progress.seconds else None,

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple, get_origin, get_type_hints
 from zlib import crc32
 
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .folders import open_clips
 from .model import ModelConfig, VideoTransformer
-from .tasks import Batch, Task, find_task, model_config
+from .tasks import Batch, Data, find_task, model_config
 
+CLIPS = "clips"  # the task of a run on a folder of clips
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -26,7 +29,7 @@ class TrainConfig:
     """Everything that decides a run; plain values, so that it goes into JSON, a command line or a notebook.
 
     Args:
-        task: one of ``TASKS``.
+        task: one of ``TASKS``, or "clips".
         variant: one of ``VARIANTS``.
         preset: one of ``PRESETS``.
         seed: of the weights and of the training clips, 0 or more.
@@ -38,7 +41,8 @@ class TrainConfig:
         clip_norm: largest norm of the gradient.
         gain: of the initial weights, see ``initialize``.
         model: fields of the model's configuration to change.
-        scenes: knobs of the training scenes to change.
+        scenes: knobs of the training scenes to change; where the task is "clips", ``root``, the folder that
+            ``read_layout`` reads, and if need be ``flips``, ``workers`` and ``cache_mb``.
 
     Raises:
         ValueError: a value of the wrong type or out of range; it names the value and the limit.
@@ -72,9 +76,9 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0 and finite")
         _ = self.model_config  # refuses unknown names and what does not fit
 
-    @property
-    def data(self) -> Task:
-        """The task, with its training scenes changed as ``scenes`` says, and sized for the model."""
+    @cached_property
+    def data(self) -> Data:
+        """The task or the folder of clips, changed as ``scenes`` says, and sized for the model."""
         return self._task.sized(self.model_config)
 
     @property
@@ -82,10 +86,14 @@ class TrainConfig:
         """The model's configuration."""
         return model_config(self._task, self.variant, self.preset, **self.model)
 
-    @property
-    def _task(self) -> Task:
+    @cached_property
+    def _task(self) -> Data:
+        knobs = dict(self.scenes)
+        if self.task == CLIPS and not isinstance(knobs.get("root"), str):
+            raise ValueError(f"scenes={knobs} names no folder of clips: set scenes={{'root': 'ucf'}}, or --clips ucf")
+        task = open_clips(knobs.pop("root")) if self.task == CLIPS else find_task(self.task)
         try:
-            return find_task(self.task).changed(**self.scenes)
+            return task.changed(**knobs)
         except TypeError as error:
             raise ValueError(f"scenes={self.scenes} has a knob that task {self.task!r} lacks: {error}") from error
 

@@ -3,6 +3,7 @@
 import gc
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,20 @@ import pytest
 import torch
 
 pytest.importorskip("av")
+pytest.importorskip("safetensors")
+
+from safetensors.torch import load_file
 
 from linvid_edu import decoding, video
 from linvid_edu.decoding import FrameCache
 from linvid_edu.folders import ClipFolder, epochs, open_clips
 from linvid_edu.layouts import LabeledClip
-from linvid_edu.model import ModelConfig
+from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.resume import checkpoints
+from linvid_edu.runs import fit
 from linvid_edu.samples import encode
 from linvid_edu.scenes import Motion, render
+from linvid_edu.train import TrainConfig, initialize, make_fabric
 from linvid_edu.video import load_clip
 
 CLIP_BYTES = 4 * 16 * 16 * 3  # of 4 frames of 16 × 16
@@ -57,7 +64,7 @@ def broken(clips, tmp_path):
 
 
 def small(root, **knobs):
-    return open_clips(root).changed(num_frames=4, size=16, **{"workers": 0, **knobs})
+    return replace(open_clips(root), num_frames=4, size=16, **{"workers": 0, **knobs})
 
 
 def taken(folder, stop, *, start=0, seed=0, batch=4):
@@ -155,9 +162,12 @@ def test_an_unknown_test(clips):
         next(small(clips).test_batches("hard", clips=1))
 
 
-@pytest.mark.parametrize("knobs", [{"workers": -1}, {"cache_mb": -1}])
+@pytest.mark.parametrize(
+    "knobs", [{"workers": -1}, {"workers": 1.5}, {"cache_mb": -1}, {"cache_mb": float("nan")}, {"flips": "no"}]
+)
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_knobs_out_of_range(clips, knobs):
-    with pytest.raises(ValueError, match="must be at least 0"):
+    with pytest.raises(ValueError, match=next(iter(knobs))):
         small(clips, **knobs)
 
 
@@ -310,3 +320,98 @@ def test_label_files_with_a_clip_that_is_missing(clips, tmp_path):
     assert Counter(torch.cat([batch.label for batch in taken(folder, 3, batch=3)]).tolist()) == {0: 3, 1: 3, 2: 3}
     assert list(folder.unreadable) == ["videos/up1"]
     assert "no such file" in folder.unreadable["videos/up1"]
+
+
+def run_config(root, **changes):
+    scenes, model = {"root": str(root), "workers": 0}, {"width": 16, "depth": 1, "mlp_hidden": 16}
+    settings = {"task": "clips", "steps": 6, "batch": 4, "warmup": 2, "scenes": scenes, "model": model}
+    return TrainConfig(**settings | changes)
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def weights(folder):
+    return load_file(checkpoints(folder)[-1] / "model.safetensors")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_on_clips_resumes_to_the_same_bits_and_names_what_it_skipped(broken, tmp_path):
+    config, fabric = run_config(broken), make_fabric("cpu")
+    how = {"save_every": 2, "points": 2}
+    whole = fit(config, tmp_path / "whole", fabric, **how)
+
+    def die(record):
+        if record.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "parts", fabric, **how, watch=die)
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    parts = fit(again, tmp_path / "parts", fabric, **how, resume=True)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(not torch.equal(one[name], weight) for name, weight in untrained(config).items())
+    for name in ("accuracy", "curve", "losses", "unreadable"):
+        assert whole[name] == parts[name], name
+    assert sorted(whole["unreadable"]) == ["test/down/clip_4.mp4", "train/left/clip_1.mp4", "train/up/clip_0.mp4"]
+    assert whole["concentration"] == []
+    assert list(whole["accuracy"]) == ["test"]
+
+
+def untrained(config):
+    return initialize(VideoTransformer(config.model_config), seed=config.seed).state_dict()
+
+
+def test_a_run_takes_classes_and_knobs_from_the_folder(clips):
+    config = run_config(clips)
+    assert config.model_config.num_classes == 3
+    assert (config.data.num_frames, config.data.size, config.data.workers) == (8, 32, 0)
+    assert config.data is config.data
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"task": "cue"}, "a knob that task 'cue' lacks: .*'root'"),
+        ({"scenes": {}}, "scenes={} names no folder of clips"),
+        ({"scenes": {"root": 3}}, "names no folder"),
+        ({"scenes": {"root": "nowhere"}}, "nowhere is not a folder"),
+    ],
+)
+def test_settings_that_do_not_go_together(clips, settings, words):
+    with pytest.raises(ValueError, match=words):
+        run_config(clips, **settings)
+
+
+def test_a_knob_of_rendered_scenes_is_none_of_clips(clips):
+    with pytest.raises(ValueError, match="task 'clips' lacks: 'clutter' is none of flips, workers, cache_mb"):
+        run_config(clips, scenes={"root": str(clips), "clutter": 1})
+
+
+def test_flips_can_be_asked_for_in_the_settings(clips):
+    config = run_config(clips, scenes={"root": str(clips), "flips": True, "cache_mb": 1})
+    assert config.data.flipped
+    assert config.data.kept.limit == 10**6
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
+    pytest.importorskip("typer")
+    from typer.testing import CliRunner
+
+    from linvid_edu.cli import app
+
+    monkeypatch.chdir(broken.parent)
+    words = ["train", "--clips", broken.name, "--variant", "cooperative", "--preset", "compact"]
+    result = CliRunner().invoke(app, [*words, "--steps", "3", "--batch", "4", "--warmup", "1", "--folder", "a run"])
+    assert result.exit_code == 0, result.output
+    assert "skipped train/up/clip_0.mp4: not a readable video" in result.stderr
+    metrics = json.loads(Path("a run/metrics.json").read_text())
+    assert metrics["config"]["scenes"] == {"root": broken.name}
+    assert str(broken.parent) not in json.dumps(metrics)

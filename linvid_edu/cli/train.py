@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..tasks import PRESETS, TASKS, VARIANTS
-from ..train import PRECISIONS, Record, TrainConfig
+from ..train import CLIPS, PRECISIONS, Record, TrainConfig
 from .shared import app, number, plain_errors
 
 RECENT = 20  # steps whose mean loss and accuracy are told
@@ -31,6 +31,15 @@ def _name(help: str, names: Any) -> Any:
 @app.command()
 def train(
     task: Annotated[str, _name("What to learn", TASKS)] = TrainConfig.task,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            help="Learn these clips: ROOT/train/CLASS/clip.mp4 with val or test beside train, or label files as of "
+            "Something-Something.  [default: clips are rendered]",
+            show_default=False,
+        ),
+    ] = None,
     variant: Annotated[str, _name("The mechanism", VARIANTS)] = TrainConfig.variant,
     preset: Annotated[str, _name("The model's size", PRESETS)] = TrainConfig.preset,
     seed: Annotated[int, number("Seed of the weights and of the training clips.", min=None)] = TrainConfig.seed,
@@ -53,7 +62,7 @@ def train(
     ] = None,
     threads: Annotated[int | None, number("Threads of each process.  [default: the cores]", min=1)] = None,
 ) -> None:
-    """Train a model on rendered clips, test it, and write metrics.json into the run's folder.
+    """Train a model on rendered clips or on your own, test it, and write metrics.json into the run's folder.
 
     Ctrl-C stops after the step and saves; the same command with --resume goes on, to the same bits on a CPU. Options
     and seed decide the numbers, together with the machine and its threads.
@@ -68,7 +77,8 @@ def train(
     """
     with plain_errors():
         config = TrainConfig(
-            task=task,
+            task=CLIPS if clips else task,
+            scenes={"root": str(clips)} if clips else {},
             variant=variant,
             preset=preset,
             seed=seed,
@@ -80,12 +90,14 @@ def train(
             clip_norm=clip_norm,
             gain=gain,
         )
-        folder = folder or Path("runs", f"{task}-{variant}-{preset}-{seed}")
+        folder = folder or Path("runs", f"{config.task}-{variant}-{preset}-{seed}")
         if batch % processes:
             raise ValueError(f"a batch of {batch} clips cannot be shared by {processes} processes: choose a multiple")
         options = {"--device": device, "--processes": processes, "--precision": precision, "--threads": threads}
         metrics = _run(config, folder, resume, options)
         if metrics:
+            for name, problem in metrics["unreadable"].items():
+                typer.echo(f"skipped {name}: {problem}", err=True)
             typer.echo(_table(metrics))
             typer.echo(f"metrics: {folder / 'metrics.json'}")
 
@@ -178,6 +190,8 @@ def _command(config: TrainConfig, folder: Path, options: dict[str, Any]) -> str:
         for name, value in config.to_dict().items()
         if value != getattr(TrainConfig, name, value)
     }
+    if config.task == CLIPS:
+        given["--clips"] = config.scenes["root"]
     given |= {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
     words = [word for name, value in given.items() for word in (name, str(value))]
     return shlex.join(["linvid", "train", *words, "--folder", str(folder), "--resume"])
