@@ -46,7 +46,7 @@ def elu_plus_one(x: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch e"]:
         x: any range.
 
     Returns:
-        Features above 0, arbitrarily close to it, so that a weight of the implicit map can vanish.
+        Features of at least 0, so that a weight of the implicit map can vanish; float32 rounds them to 0 below −17.
 
     Source: arXiv 2006.16236.
     """

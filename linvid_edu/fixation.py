@@ -150,6 +150,8 @@ class ValueGate(nn.Module):
 
     z = [φ(q); φ(k); v], v ← σ(W_v z + b_v) ∘ v before attention, out ← σ(W_o z + b_o) ∘ out after it
 
+    With fixation as well, z has the reweighted features.
+
     Args:
         head_width: e; one layer serves every head.
         target: "value", "output", or "both", which has as many weights as cooperative fixation.

@@ -256,8 +256,9 @@ class VideoTransformer(nn.Module):
         x = self.norm(x)
         if readout is None:
             return self.head(x.mean(dim=2).mean(dim=1))
-        weights = readout / readout.sum(dim=(1, 2), keepdim=True)
-        return self.head(torch.einsum("btn,btnd->bd", weights.to(x.dtype), x))
+        weights = readout.to(x.dtype)
+        weights = weights / weights.sum(dim=(1, 2), keepdim=True)
+        return self.head(torch.einsum("btn,btnd->bd", weights, x))
 
 
 def _block(config: ModelConfig) -> Block:

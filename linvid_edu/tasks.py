@@ -121,9 +121,9 @@ class Task:
             batch: clips at a time.
             validation: whether choices may be based on the result.
         """
-        part = VALIDATION if validation else TEST
+        part, scene = VALIDATION if validation else TEST, _find("test", name, self.tests)
         for first in range(0, clips, batch):
-            yield self._render(self.tests[name], min(batch, clips - first), (part, first))
+            yield self._render(scene, min(batch, clips - first), (part, first))
 
     def _render(self, scene: Family, count: int, seed: tuple[int, ...]) -> Batch:
         scenes = render(scene, count=count, seed=seed)
