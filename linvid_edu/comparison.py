@@ -1,11 +1,11 @@
 """Decide what a handful of seeds can decide: paired differences, exact tests, intervals, and a verdict in words."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, bootstrap, permutation_test
+from scipy.stats import binomtest, bootstrap, permutation_test, rankdata
 
 ALPHA = 0.05
 EXACT = 12  # pairs up to which every one of the 2^n exchanges is tried
@@ -85,3 +85,53 @@ def share_interval(successes: int, trials: int) -> tuple[float, float]:
     """Return the 95 % Clopper–Pearson interval of a share."""
     interval = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="exact")
     return float(interval.low), float(interval.high)
+
+
+def mean_interval(values: ArrayLike) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean over seeds, NaN for fewer than 2; few seeds make it too narrow."""
+    found = np.asarray(values, dtype=float)
+    if len(found) < 2:
+        return float("nan"), float("nan")
+    if np.ptp(found) == 0:
+        return float(found[0]), float(found[0])
+    interval = bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+class Correlation(NamedTuple):
+    """How far two measures of the same runs rise together.
+
+    rho: Spearman's rank correlation, −1 to 1
+    low, high: of its 95 % bootstrap interval over runs
+    runs: how many
+    """
+
+    rho: float
+    low: float
+    high: float
+    runs: int
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike) -> Correlation:
+    """Correlate the ranks of two measures.
+
+    ρ = the correlation of rank(x) and rank(y)
+
+    Args:
+        x, y: one value for each run, in the same order, (n), n at least 3, not all the same.
+
+    Raises:
+        ValueError: lengths differ, or there are fewer than 3 runs.
+    """
+    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
+        raise ValueError(f"{a.shape} and {b.shape} values cannot be correlated: give both for each of at least 3 runs")
+
+    def rho(a: np.ndarray, b: np.ndarray, axis: int = -1) -> Any:
+        ranks = [rankdata(values, axis=axis) for values in (a, b)]
+        a, b = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
+        spread = np.sqrt((a * a).sum(axis=axis) * (b * b).sum(axis=axis))
+        return (a * b).sum(axis=axis) / np.where(spread > 0, spread, 1)  # 0 where a resample is all the same
+
+    interval = bootstrap((a, b), rho, paired=True, vectorized=True, method="percentile", rng=0).confidence_interval
+    return Correlation(float(rho(a, b)), float(interval.low), float(interval.high), len(a))
