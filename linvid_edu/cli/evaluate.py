@@ -116,20 +116,18 @@ def _told(batches: Iterator[Batch], name: str, step: Callable[[str], object]) ->
 
 
 def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Write one line a test."""
     width = max(map(len, rows))
-    lines = (
-        f"{name:<{width}}  {row['accuracy']:.4f}  {row['low']:.4f} to {row['high']:.4f}" for name, row in rows.items()
-    )
-    return [f"{'test':<{width}}  right   95 % interval", *lines]
+    lines = [f"{'test':<{width}}  right   95 % interval"]
+    for name, row in rows.items():
+        lines.append(f"{name:<{width}}  {row['accuracy']:.4f}  {row['low']:.4f} to {row['high']:.4f}")
+    return lines
 
 
 def _concentrations(layers: list[dict[str, Any]]) -> list[str]:
     """Write one line a layer; a column is as wide as its name."""
-    head = "block  span   " + "  ".join(name.replace("_", " ") for name in SHOWN)
-    return [
-        head,
-        *(
-            f"{layer['block']:<5}  {layer['span']:<5}  " + "  ".join(f"{layer[name]:<{len(name)}.4g}" for name in SHOWN)
-            for layer in layers
-        ),
-    ]
+    lines = ["block  span   " + "  ".join(name.replace("_", " ") for name in SHOWN)]
+    for layer in layers:
+        numbers = "  ".join(f"{layer[name]:<{len(name)}.4g}" for name in SHOWN)
+        lines.append(f"{layer['block']:<5}  {layer['span']:<5}  {numbers}".rstrip())
+    return lines

@@ -1,0 +1,185 @@
+"""linvid train and linvid evaluate: numbers and files appear, errors are one line, Ctrl-C saves."""
+
+import json
+import logging
+import os
+import re
+import shlex
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("typer")
+
+from test_cli import refused, run
+
+from linvid_edu.checkpoint import save_model
+from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.runs import fit, read_metrics
+from linvid_edu.train import TrainConfig, plain_fabric
+
+TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batch", 8, "--warmup", 2)
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Make the tests of a run short, and let it write where nothing else is."""
+    pytest.importorskip("rich")
+    monkeypatch.setattr("linvid_edu.runs.fit", partial(fit, validation_clips=8, test_clips=40))
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("quick")
+def test_train_writes_a_run_and_tells_its_accuracies():
+    result = run(*TRAIN, "--variant", "linear", "--seed", 3, "--threads", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    folder = Path("runs/lookup-linear-probe-3")
+    metrics = read_metrics(folder)
+    *table, last = result.stdout.splitlines()
+    assert last == f"metrics: {folder}/metrics.json"
+    assert [re.split("  +", line) for line in table] == [[k, f"{v:.4f}"] for k, v in metrics["accuracy"].items()]
+    assert metrics["config"]["seed"] == 3
+    assert metrics["provenance"]["threads"] == 1
+    assert result.stderr == f"{result.stderr.strip()}\n"  # one line, told at the last step
+    assert re.match(r"step 4/4  loss \d\.\d+  accuracy \d\.\d+  \d+ clips/s  0:00 left  testing$", result.stderr)
+
+
+@pytest.mark.usefixtures("quick")
+def test_train_shows_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
+    monkeypatch.setattr("linvid_edu.cli.train.SECONDS_BETWEEN_LINES", 0)
+    lines = run(*TRAIN, "--folder", "lines").stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"step {step}/4" for step in range(1, 5)]
+    assert "clips/s" not in lines[0]  # no step was timed yet
+    assert all(re.search(r"loss \d.* accuracy \d.* \d+ clips/s  \d+:\d\d left", line) for line in lines[1:])
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = run(*TRAIN, "--folder", "bar").stderr
+    assert "━" in bar
+    assert "step 4/4" in bar
+    assert "\x1b[2K" in bar  # it is cleared at the end
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--task", "chess"), "task 'chess' is unknown: choose one of cue, motion"),
+        (("--variant", "best"), "variant 'best' is unknown: choose one of softmax"),
+        (("--steps", 0), "steps=0 must be at least 1"),
+        (("--learning-rate", "nan"), "learning_rate=nan must be above 0"),
+        (("--batch", 9, "--processes", 2), "a batch of 9 clips cannot be shared by 2 processes: choose a multiple"),
+        (("--device", "abacus"), "device 'abacus' is unknown: choose auto or cpu"),
+        (("--precision", "4"), "precision '4' is unknown: choose one of 32-true, bf16-mixed"),
+        (("--task", "cue"), "frames is 1, it must be at least 2"),
+    ],
+    ids=str,
+)
+def test_train_refuses_bad_values_and_writes_nothing(words, told):
+    assert told in refused(*TRAIN, *words)
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypatch):
+    options = ("--learning-rate", 0.01, "--seed", 5, "--device", "cpu")
+    whole = run(*TRAIN, *options, "--folder", "whole")
+    calls = []
+
+    def interrupted(config, folder, fabric, *, resume, watch):
+        def kill(record):
+            watch(record)
+            calls.append(record.step)
+            if record.step == 2 and not resume:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return fit(config, folder, fabric, resume=resume, watch=kill, validation_clips=8, test_clips=40)
+
+    monkeypatch.setattr("linvid_edu.runs.fit", interrupted)
+    result = run(*TRAIN, *options, "--folder", "a run")
+    assert result.exit_code == 130
+    assert not result.stdout
+    told, command = result.stderr.splitlines()
+    assert told == "linvid: stopped after step 2 of 4, which is saved in a run/checkpoint-000002: go on with"
+    words = shlex.split(command)
+    assert words[0] == "linvid"
+    assert "holds checkpoint-000002 of an unfinished run" in refused(*words[1:-1])
+    assert "other settings (learning_rate)" in refused(*words[1:], "--learning-rate", 0.02)
+    calls.clear()
+    resumed = run(*words[1:])
+    assert resumed.exit_code == 0, resumed.output
+    assert calls == [3, 4]
+    assert resumed.stdout.replace("a run", "whole") == whole.stdout
+    assert "finished run" in refused(*words[1:], "--seed", 6)
+
+
+@pytest.mark.usefixtures("quick")
+def test_train_tells_a_divergence_in_one_line():
+    result = run(*TRAIN, "--learning-rate", 1e6, "--warmup", 0, "--steps", 50)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert re.match(r"linvid: the .* of step \d+ is (nan|inf): try a lower learning rate than 1000000\.0, .*", line)
+    assert line.endswith("the last good checkpoint is not written yet")
+    assert not list(Path().rglob("metrics.json"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    config = TrainConfig(task="lookup", preset="probe", variant="separate", steps=2, batch=4)
+    fit(config, folder, plain_fabric(), validation_clips=8, test_clips=40)
+    return folder
+
+
+def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tmp_path):
+    checkpoint = trained / "checkpoint-000002"
+    found = tmp_path / "found.json"
+    result = run("evaluate", trained, "--task", "lookup", "--clips", 40, "--json", found)
+    assert result.exit_code == 0, result.output
+    for path in (checkpoint, checkpoint / "model.safetensors"):
+        assert run("evaluate", path, "--task", "lookup", "--clips", 40).stdout == result.stdout
+    numbers = json.loads(found.read_text())
+    accuracies = read_metrics(trained)["accuracy"]
+    assert {name: row["accuracy"] for name, row in numbers["accuracy"].items()} == accuracies
+    head, *lines = result.stdout.splitlines()
+    assert re.split("  +", head) == ["test", "right", "95 % interval"]
+    for line, (name, row) in zip(lines, numbers["accuracy"].items(), strict=False):
+        interval = f"{row['low']:.4f} to {row['high']:.4f}"
+        assert re.split("  +", line) == [name, f"{row['accuracy']:.4f}", interval]
+        assert row["low"] < row["right"] / 40 < row["high"]
+    assert numbers["variant"] == "separate"
+    assert [row["block"] for row in numbers["concentration"]] == [0, 1]
+    assert lines[-1].split()[2] == f"{numbers['concentration'][1]['entropy']:.4g}"
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "told"),
+    [
+        ("motion", {}, "the model tells 4 classes apart, task 'motion' has 8: choose the task it was trained on"),
+        ("flash", {}, "the model takes 1 frames, clips of task 'flash' have 4: choose the task"),
+        ("cue", {}, "the model does not fit task 'cue': frames is 1, it must be at least 2"),
+        (
+            "lookup",
+            {"kernel": 6, "padding": 1},
+            "patches are 6 pixels wide and 4 apart, the cells of task",
+        ),
+        ("lookup", {"spatial_embedding": True}, "spatial embedding is for frames of 32 pixels, task 'lookup' also has"),
+        ("chess", {}, "task 'chess' is unknown: choose one of"),
+    ],
+)
+def test_evaluate_refuses_a_model_that_does_not_fit_the_task(tmp_path, task, changes, told):
+    path = save_model(VideoTransformer(ModelConfig.probe(**changes)), tmp_path / "model.safetensors")
+    assert told in refused("evaluate", path, "--task", task)
+
+
+def test_evaluate_refuses_what_is_no_checkpoint(tmp_path):
+    assert "holds no checkpoint: give a run's folder" in refused("evaluate", tmp_path, "--task", "lookup")
+    assert "is missing: pass a checkpoint file" in refused("evaluate", tmp_path / "none", "--task", "lookup")
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    assert "is not a whole safetensors file" in refused("evaluate", tmp_path, "--task", "lookup")
