@@ -36,6 +36,17 @@ def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget
     return ipywidgets.VBox([*controls.values(), view])
 
 
+class LiveFigure(ipywidgets.HTML):
+    """A figure that a running cell draws anew: display it once, then call ``draw`` as often as needed.
+
+    What was drawn last stays where the cell is interrupted.
+    """
+
+    def draw(self, picture: Picture) -> None:
+        """Replace what is shown by another figure, with its alt text."""
+        self.value = _image(picture)
+
+
 def _image(picture: Picture) -> str:
     data = base64.b64encode(picture.png()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}" style="max-width: 100%">'

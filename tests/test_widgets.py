@@ -4,7 +4,7 @@ import ipywidgets
 import numpy as np
 
 from linvid_edu.plots import heatmap
-from linvid_edu.widgets import controlled
+from linvid_edu.widgets import LiveFigure, controlled
 
 
 def test_moving_a_control_draws_anew():
@@ -30,3 +30,11 @@ def test_a_figure_is_an_image_with_its_alt_text():
 def test_words_are_escaped():
     box = controlled(lambda: "<img src=x onerror=alert(1)>")
     assert "<img" not in box.children[-1].value
+
+
+def test_a_live_figure_shows_what_was_drawn_last():
+    figure = LiveFigure()
+    for step in (1, 2):
+        figure.draw(heatmap(np.eye(2), title=f"step {step}"))
+    assert 'alt="step 2' in figure.value
+    assert figure.value.count("<img") == 1
