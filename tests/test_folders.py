@@ -2,6 +2,9 @@
 
 import gc
 import json
+import multiprocessing
+import os
+import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +203,18 @@ def test_workers_survive_what_this_process_decoded_before(clips, monkeypatch):
     gc.enable()
     monkeypatch.setattr(decoding, "_ignore_interrupts", lambda worker: gc.collect())
     assert len(taken(small(clips, workers=2), 2)) == 2
+
+
+def test_workers_leave_an_interrupt_to_this_process(clips):
+    batches = small(clips, workers=2, cache_mb=0).batches(seed=0, batch=2, start=0, stop=40)
+    first, workers = next(batches), multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGINT)
+    assert len([first, *batches]) == 40
+    for worker in workers:
+        worker.join(10)
+    assert not multiprocessing.active_children()
 
 
 def test_without_cache_each_epoch_decodes_again(clips, decoded):
