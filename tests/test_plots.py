@@ -57,6 +57,19 @@ def gallery():
         "heat map without numbers": plots.heatmap(scores, annotate=False, columns=["a", "b", "c", "d"]),
         "curves": plots.curves(n, times, xlabel="tokens", ylabel="ms", log_x=True, log_y=True, title="Time of a pass"),
         "curves with a band": plots.curves(n, {"loss": n / 9}, bands={"loss": (n / 10, n / 8)}, xlabel="x", ylabel="y"),
+        "curves with a span": plots.curves(
+            [0, 8, 61], {"linear": [0.9, 0.8, 0.7]}, xlabel="clutter", ylabel="accuracy", spans={"beyond": (48, 61)}
+        ),
+        "dots": plots.dots(
+            {"softmax": [0.99, 1.0, 0.98], "linear, same time": [0.8, np.nan, 0.9], "gate": [np.nan] * 3},
+            xlabel="accuracy",
+            intervals={"softmax": (0.98, 1.0), "gate": (np.nan, np.nan)},
+            marks={"chance": 0.25},
+            title="Accuracy",
+        ),
+        "scatter": plots.scatter(
+            {"softmax": ([0.4, 0.5], [0.9, 1.0]), "linear": ([0.1], [0.8])}, xlabel="mass", ylabel="accuracy"
+        ),
         "bars": plots.bars(["softmax", "linear", "fixation"], found, xlabel="tokens", title="Concentration"),
         "bars in groups": plots.bars(["a", "b"], {"still": [0.5, -0.25], "moving": [0.4, 0.1]}, xlabel="change"),
         "histograms": plots.histograms(
@@ -72,6 +85,10 @@ def gallery():
             [1, 2], {HOSTILE: [1, 2], "b": [2, 1]}, xlabel=HOSTILE, ylabel="$", title=HOSTILE
         ),
         "hostile bars": plots.bars([HOSTILE, HOSTILE], {HOSTILE: [1, 2], "b": [1, 2]}, xlabel=HOSTILE, title=HOSTILE),
+        "hostile dots": plots.dots(
+            {HOSTILE: [1, 2], "b": [1, 2], "c": [1, 2]}, xlabel=HOSTILE, marks={HOSTILE: 1.5}, title=HOSTILE
+        ),
+        "hostile scatter": plots.scatter({HOSTILE: ([1], [2])}, xlabel=HOSTILE, ylabel="$", title=HOSTILE),
         "hostile heat map": plots.heatmap(
             np.eye(2), annotate=False, rows=["$a$", "_"], columns=["<b>", "%"], label=HOSTILE, title=HOSTILE
         ),
@@ -167,6 +184,13 @@ def test_alt_texts_hold_the_true_numbers(gallery):
         "heat map": ["smallest value is −3 at row 2, column 2", "Row 1: 0.00, 0.25, −∞, 2.00"],
         "heat map of whole numbers": ["largest value is 15 at row 3, column 3"],
         "curves": ["softmax attention goes from 4.1 at 64 to 262 at 512", "2 lines"],
+        "curves with a span": ["accuracy over clutter; shaded from 48: beyond"],
+        "dots": [
+            "softmax: mean 0.99 of 3, from 0.98 to 1, interval 0.98 to 1",
+            "linear, same time: mean 0.85 of 2, from 0.8 to 0.9.",
+            "gate: no runs",
+        ],
+        "scatter": ["accuracy against mass", "softmax: 2, mass 0.4 to 0.5, accuracy 0.9 to 1. linear: 1,"],
         "bars": ["softmax: 37. linear: 812. fixation: no value"],
         "bars in groups": ["b: still −0.25, moving 0.10"],
         "histograms": [
@@ -198,6 +222,10 @@ def test_interactive_twins_hold_the_data_of_the_static_figure(gallery):
         assert trace.name == line.get_label()
         assert np.allclose(line.get_xdata(), trace.x)
         assert np.allclose(line.get_ydata(), trace.y, rtol=1e-3)
+    dots = gallery["dots"].figure.axes[0].collections[1].get_offsets()
+    assert gallery["dots"].interactive.data[2].x == (0.8, None, 0.9)
+    assert np.allclose(dots.filled(np.nan)[[0, 2], 0], (0.8, 0.9))
+    assert gallery["scatter"].interactive.data[0].y == (0.9, 1.0)
     heights = [bar.get_width() for bar in gallery["bars in groups"].figure.axes[0].patches]
     assert heights == [x for trace in gallery["bars in groups"].interactive.data for x in trace.x]
 
@@ -218,7 +246,7 @@ def test_stored_outputs_stay_small(gallery):
 
 
 def test_labels_are_text_for_plotly_too(gallery):
-    for name in ("hostile curves", "hostile bars", "hostile heat map"):
+    for name in ("hostile curves", "hostile bars", "hostile dots", "hostile scatter", "hostile heat map"):
         stored = json.dumps(gallery[name].interactive.to_plotly_json(), ensure_ascii=False)
         ours = re.sub(r"<br>|<extra></extra>|%\{(x|y|z|hovertext)(:[^}]*)?\}", "", stored)
         assert not re.search(r"[<>$%]", ours), name
@@ -297,6 +325,15 @@ def test_numbers_are_written_for_the_eye():
         (lambda: plots.curves([1, 2], {"a": [1]}, xlabel="", ylabel=""), r"'a' has shape \(1,\), x has \(2,\)"),
         (lambda: plots.curves([1], {}, xlabel="", ylabel=""), "series has 0 entries, 1 to 7"),
         (lambda: plots.curves([0], {"a": [1]}, xlabel="", ylabel="", log_x=True), "log_x needs positive values"),
+        (
+            lambda: plots.curves([1], {"a": [1]}, xlabel="", ylabel="", log_x=True, spans={"b": (1, 2)}),
+            r"spans has \['b'\], which need an axis that is not logarithmic",
+        ),
+        (lambda: plots.dots({}, xlabel=""), "rows has 0 entries, 1 to 20"),
+        (lambda: plots.dots({"a": []}, xlabel=""), r"'a' has shape \(0,\)"),
+        (lambda: plots.dots({"a": [1]}, xlabel="", intervals={"b": (0, 1)}), r"intervals has \['b'\]"),
+        (lambda: plots.scatter({}, xlabel="", ylabel=""), "groups has 0 entries, 1 to 7"),
+        (lambda: plots.scatter({"a": ([1], [1, 2])}, xlabel="", ylabel=""), r"x of shape \(1,\) and y of shape \(2,\)"),
         (lambda: plots.bars(["a"], {"x": [0.0]}, xlabel="", log=True), "log needs positive values, the smallest is 0"),
         (lambda: plots.bars(["a"], {"x": [1, 2]}, xlabel=""), r"'x' has shape \(2,\), labels has \(1,\)"),
         (lambda: plots.histograms({}, xlabel="", limits=(0, 1)), "rows has 0 entries, 1 to 12"),
@@ -328,4 +365,5 @@ def test_the_smallest_inputs_are_drawn():
     plots.curves([3], {"a": [np.nan]}, xlabel="", ylabel="", log_y=True).png()
     plots.bars(["a"], {"x": [np.nan]}, xlabel="", log=True).png()
     plots.histograms({"a": 1.0}, xlabel="", limits=(0, 1), bins=2).png()
+    plots.dots({"a": [1.0]}, xlabel="").png()
     plots.matrix_product_sizes(1, 1).png()

@@ -1,6 +1,7 @@
 """Figures of the course: arrays in, a Picture out. Nothing here sees a model or needs a network."""
 
 from .charts import bars, curves
+from .dots import dots, scatter
 from .frames import film_strip, patch_grid
 from .histograms import histograms
 from .matrices import attention_map, heatmap
@@ -15,9 +16,11 @@ __all__ = [
     "attention_strips",
     "bars",
     "curves",
+    "dots",
     "film_strip",
     "heatmap",
     "histograms",
     "matrix_product_sizes",
     "patch_grid",
+    "scatter",
 ]

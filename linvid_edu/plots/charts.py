@@ -13,6 +13,7 @@ from ..check import ArrayLike, to_numpy
 from .interactive import bar_twin, curve_twin
 from .picture import (
     DPI,
+    GRID,
     INK,
     LARGEST_FINE_RANGE,
     LARGEST_OWN_TICKS,
@@ -40,6 +41,7 @@ LOOKS = (
     ("#e69f00", "--", "P"),
     ("#56b4e9", "-.", "X"),
 )
+LABEL = 28  # characters in a line of a label
 BAR_COLORS = ("#0072b2", "#e69f00", "#4d4d4d", "#56b4e9")  # neighbors differ in lightness too
 
 
@@ -54,6 +56,7 @@ def curves(
     log_y: bool = False,
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     markers: bool = True,
+    spans: Mapping[str, tuple[int | float, int | float]] | None = None,
     title: str | None = None,
 ) -> Picture:
     """Draw lines over one axis, told apart by color, dash and marker.
@@ -65,21 +68,25 @@ def curves(
         log_x, log_y: logarithmic axes, for positive values only.
         bands: label of a series to its low and high values, (n) each, shaded behind the line.
         markers: draw a marker at each value.
+        spans: label to the ends of a stretch of the axis, which is shaded and labeled; not on a logarithmic one.
         title: a line above.
 
     Returns:
         the picture, with an interactive twin.
 
     Raises:
-        ValueError: lengths disagree, there are too many series, or a value on a logarithmic axis is not positive.
+        ValueError: lengths disagree, there are too many series, a value on a logarithmic axis is not positive, or a
+            stretch of a logarithmic axis is to be shaded.
     """
+    if log_x and spans:
+        raise ValueError(f"spans has {list(spans)}, which need an axis that is not logarithmic: leave log_x out")
     places = to_numpy(x).astype(float)
     lines = _series(series, places.shape, "x", len(LOOKS))
     edges = _bands(bands or {}, lines, places.shape)
     everything = np.concatenate(list(lines.values()))
     _check_positive(log_x, "log_x", places)
     _check_positive(log_y, "log_y", everything)
-    figure, ax = _panel(4.0, title)
+    figure, ax = panel(4.0, title)
     for (name, y), (color, dash, marker) in zip(lines.items(), LOOKS, strict=False):
         ax.plot(
             places,
@@ -95,6 +102,9 @@ def curves(
         )
         if name in edges:
             ax.fill_between(places, *edges[name], color=color, alpha=0.18, linewidth=0)
+    for label, (low, high) in (spans or {}).items():
+        ax.axvspan(low, high, color=GRID, zorder=0)
+        label_above(ax, label, high)
     ax.set(xlabel=textwrap.fill(xlabel, 60), ylabel=textwrap.fill(ylabel, 36))
     ax.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
     ax.grid(axis="y")
@@ -112,9 +122,11 @@ def curves(
         log_x=log_x,
         log_y=log_y,
         markers=markers,
+        spans=spans or {},
         height=int(figure.get_figheight() * DPI),
     )
     shape = f"{len(lines)} {'line' if len(lines) == 1 else 'lines'}: {ylabel} over {xlabel}"
+    shape += "".join(f"; shaded from {number(low)}: {label}" for label, (low, _) in (spans or {}).items())
     return Picture(figure, sentence(title, shape, *(f"{name} {_course(places, y)}" for name, y in lines.items())), twin)
 
 
@@ -144,7 +156,7 @@ def bars(
     written = iter(numbers(everything[np.isfinite(everything)].tolist()))
     texts = {name: [next(written) if np.isfinite(v) else "no value" for v in y] for name, y in groups.items()}
     thick = 0.34 if len(groups) == 1 else 0.27  # inches a bar takes
-    figure, ax = _panel(len(labels) * (thick * len(groups) + 0.16) + 0.75, title)
+    figure, ax = panel(len(labels) * (thick * len(groups) + 0.16) + 0.75, title)
     step = 1 / (len(groups) + 0.16 / thick)
     for index, ((name, values), color) in enumerate(zip(groups.items(), BAR_COLORS, strict=False)):
         places = np.arange(len(labels)) + (index - (len(groups) - 1) / 2) * step
@@ -222,13 +234,40 @@ def _check_positive(log: bool, name: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} needs positive values, the smallest is {number(smallest)}")
 
 
-def _panel(height: float, title: str | None) -> tuple[Figure, Axes]:
+def panel(height: float, title: str | None) -> tuple[Figure, Axes]:
+    """Return a figure of the course's width with one pair of axes, its title above.
+
+    Args:
+        height: without the title, in inches.
+        title: one line of text, or None.
+    """
     lines = wrap_title(title, WIDTH)
     height += LINE_HEIGHT * (lines.count("\n") + 1) if title else 0.0
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     if title:
         figure.suptitle(lines, fontsize=13, x=MARGIN / WIDTH, ha="left")
     return figure, figure.add_subplot()
+
+
+def label_above(ax: Axes, label: str, place: int | float) -> None:
+    """Write a label above the axes at a value of x, on the side that has more room.
+
+    Args:
+        ax: with its data drawn.
+        label: one line of text, broken where it is long.
+        place: the value.
+    """
+    left, right = ax.get_xlim()
+    near_right = place > (left + right) / 2
+    ax.annotate(
+        textwrap.fill(label, LABEL),
+        (place, 1),
+        (-2 if near_right else 2, 2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="right" if near_right else "left",
+        color=SOFT_INK,
+    )
 
 
 def _number_axis(axis: Axis, values: np.ndarray, log: bool) -> None:

@@ -81,11 +81,11 @@ def heat_twin(
         colorbar={"title": {"text": escape(words.value)}},
         hovertemplate=f"{escape(words.y)} %{{y}}<br>{escape(words.x)} %{{x}}<br>%{{z:.3g}}<extra></extra>",
     )
-    figure = _figure([trace], words, height=size[1])
+    figure = twin_figure([trace], words, height=size[1])
     figure.update_layout(width=size[0], plot_bgcolor=MISSING)
-    figure.update_yaxes(autorange="reversed", scaleanchor="x" if square else None, **_ticks(rows))
+    figure.update_yaxes(autorange="reversed", scaleanchor="x" if square else None, **ticks(rows))
     figure.update_yaxes(constrain="domain", showgrid=False, zeroline=False)
-    figure.update_xaxes(constrain="domain", showgrid=False, zeroline=False, **_ticks(columns))
+    figure.update_xaxes(constrain="domain", showgrid=False, zeroline=False, **ticks(columns))
     return figure
 
 
@@ -99,6 +99,7 @@ def curve_twin(
     log_x: bool,
     log_y: bool,
     markers: bool,
+    spans: Mapping[str, tuple[int | float, int | float]],
     height: int,
 ) -> go.Figure:
     """Lines with their values on hover.
@@ -111,6 +112,7 @@ def curve_twin(
         bands: label to low and high values (n).
         log_x, log_y: logarithmic axes.
         markers: draw a marker at each value.
+        spans: label to the ends of a stretch of the axis.
         height: of the figure in pixels.
 
     Returns:
@@ -131,11 +133,21 @@ def curve_twin(
                 hovertemplate="%{x:,.4~g}: %{y:.4~g}",
             )
         )
-    figure = _figure(traces, words, height=height)
+    figure = twin_figure(traces, words, height=height)
     figure.update_xaxes(showgrid=False, zeroline=False, **(_decades(x) if log_x else {}))
     if log_x and len(x) <= LARGEST_OWN_TICKS:
         figure.update_xaxes(tickvals=rounded(x, 9), ticktext=[number(value) for value in x])
     figure.update_yaxes(zeroline=False, **(_decades(np.concatenate(list(series.values()))) if log_y else {}))
+    for label, (low, high) in spans.items():
+        figure.add_vrect(
+            low,
+            high,
+            fillcolor=GRID,
+            layer="below",
+            line_width=0,
+            annotation_text=escape(label),
+            annotation_position="top left",
+        )
     return figure
 
 
@@ -173,10 +185,10 @@ def bar_twin(
         )
         for (label, values), color in zip(series.items(), colors, strict=False)
     ]
-    figure = _figure(traces, words, height=height)
+    figure = twin_figure(traces, words, height=height)
     figure.update_layout(showlegend=len(series) > 1, bargap=0.25)
     figure.update_xaxes(**(_decades(np.concatenate(list(series.values()))) if log else {}))
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, **_ticks(labels))
+    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, **ticks(labels))
     return figure
 
 
@@ -195,7 +207,14 @@ def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> go.Sc
     )
 
 
-def _figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
+def twin_figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
+    """Return a figure in the course's look.
+
+    Args:
+        traces: of plotly.
+        words: texts of the figure and its axes.
+        height: in pixels.
+    """
     axis = {"linecolor": SOFT_INK, "ticks": "outside", "tickcolor": SOFT_INK, "gridcolor": GRID, "automargin": True}
     return go.Figure(
         traces,
@@ -214,7 +233,8 @@ def _figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
     )
 
 
-def _ticks(labels: Sequence[str] | None) -> dict[str, Any]:
+def ticks(labels: Sequence[str] | None) -> dict[str, Any]:
+    """Return the settings of an axis with a label at each whole number, or none."""
     return {} if labels is None else {"tickvals": list(range(len(labels))), "ticktext": [escape(t) for t in labels]}
 
 

@@ -131,7 +131,7 @@ class Picture(NamedTuple):
         return data, {"image/png": {"alt": self.alt}}
 
 
-def number(value: float) -> str:
+def number(value: int | float) -> str:
     """Write a number for the eye and the ear: three digits, thousands with commas, powers of ten far from 1.
 
     Args:
