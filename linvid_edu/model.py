@@ -115,6 +115,9 @@ class ModelConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        for name in ("shared_fixation", "association", "qkv_bias", "mlp_convolution", "spatial_embedding"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
         if type(self.padding) is not int or self.padding < 0:
             raise ValueError(f"padding={self.padding!r} must be a whole number of at least 0")
         sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2

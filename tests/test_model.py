@@ -231,6 +231,7 @@ def test_variant_names_tell_mechanisms_apart():
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"shift_div": 1}, "shift_div=1"),
         ({"padding": -1}, "padding=-1"),
+        ({"association": "no"}, "association='no' must be True or False"),
         ({"image_size": 2}, "2×2 frame with padding 1 is smaller than the 6-pixel patch"),
         ({"image_size": (32, 32, 32)}, "image_size"),
     ],
