@@ -25,7 +25,7 @@ lab: setup  ## open JupyterLab on lesson 00
 
 test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
-	$(BIN)/pytest $(NBVAL) notebooks
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(NBVAL) notebooks
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,7 +1,14 @@
-"""Shape annotations of the library are checked at run time here, and only here."""
+"""Shape annotations of the library are checked at run time here, and only here; every process has one thread."""
+
+import os
 
 import jaxtyping
 import pytest
+import torch
+
+# small operations wait for their threads longer than they compute, the more so where two test processes share two cores
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 jaxtyping.install_import_hook("linvid_edu", "beartype.beartype")
 
