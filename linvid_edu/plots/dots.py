@@ -1,5 +1,6 @@
 """One dot for each run: variants below each other with their intervals, or two measures against each other."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 
@@ -61,7 +62,9 @@ def dots(
     figure, ax = panel(ROW_HEIGHT * len(values) + 0.85 + LINE_HEIGHT * above, title)
     known = {name: row[np.isfinite(row)] for name, row in values.items()}
     means = [row.mean() if row.size else np.nan for row in known.values()]
-    written = iter(numbers([mean for mean in means if np.isfinite(mean)]))
+    largest = max((np.abs(row).max() for row in known.values() if row.size), default=0)
+    digits = max(0, 3 - math.ceil(math.log10(largest))) if largest else 0  # of a mean no more than the scale calls for
+    written = iter(numbers([round(mean, digits) for mean in means if np.isfinite(mean)]))
     texts = [next(written) if np.isfinite(mean) else "no runs" for mean in means]
     for place, (name, row) in enumerate(values.items()):
         ax.scatter(row, place + _heights(row), s=26, color=DOT, alpha=0.65, linewidths=0, zorder=2)
