@@ -1,11 +1,12 @@
 """One process at a time in the folder of a run."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CLAIM = ".claim"
+CLAIM = ".claim"  # holds the number of the process that claimed the folder last
 
 
 @contextmanager
@@ -25,4 +26,6 @@ def claimed(folder: str | Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / CLAIM, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        print(os.getpid(), file=file, flush=True)
         yield

@@ -73,7 +73,7 @@ def read_grid(path: str | Path) -> Grid:
         raise ValueError(f"{path}: {error}") from error
 
 
-def expand(grid: Mapping[str, Any]) -> Grid:
+def expand(grid: Any) -> Grid:
     """Combine each entry of "runs" with each combination of "vary", and with "fixed".
 
     Args:
@@ -123,7 +123,7 @@ def run_name(config: TrainConfig) -> str:
     """Return the folder's name of a run, the same for the same settings."""
     default = TrainConfig().to_dict()
     changed = {name: value for name, value in config.to_dict().items() if value != default[name]}
-    canonical = json.dumps({name: _number(value) for name, value in changed.items()}, sort_keys=True)
+    canonical = json.dumps(json.loads(json.dumps(changed), parse_float=_number), sort_keys=True)
     readable = f"{config.task}-{config.variant}-{config.preset}-seed{config.seed}"
     return f"{readable}-{sha256(canonical.encode()).hexdigest()[:8]}"
 
@@ -142,6 +142,7 @@ def complete(run: Run, folder: str | Path) -> bool:
     return True
 
 
-def _number(value: Any) -> Any:
-    """Return 1 for 1.0, so that both are written alike."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _number(text: str) -> int | float:
+    """Return 1 for "1.0", so that both are written alike."""
+    value = float(text)
+    return int(value) if value.is_integer() else value

@@ -15,14 +15,16 @@ ORDER = ["task", "variant", "preset", "seed", "run"]
 
 
 class Results(NamedTuple):
-    """Two tables.
+    """Three tables.
 
     runs: a row for each run and test
     layers: a row for each run and attention layer, on the first test
+    curves: a row for each run and point of its learning curve
     """
 
     runs: pandas.DataFrame
     layers: pandas.DataFrame
+    curves: pandas.DataFrame
 
 
 def collect(folder: str | Path) -> Results:
@@ -37,7 +39,8 @@ def collect(folder: str | Path) -> Results:
         ``validation_accuracy`` at the end, ``steps_to_threshold`` (the first point of the learning curve at .9 of the
         ceiling or above, NaN if there is none), ``area`` (mean of the learning curve), ``parameters``, ``seconds``,
         ``clips_per_second``, ``peak_memory_mb``, and where it ran.
-        ``layers`` has the settings that name a run, and what ``concentration_per_layer`` measures.
+        ``layers`` has the settings that name a run, and what ``concentration_per_layer`` measures; ``curves`` has
+        them, ``step``, ``accuracy`` on validation clips, and ``loss``, the mean training loss since the point before.
 
     Raises:
         ValueError: there is no complete run, or a file is no metrics.
@@ -45,6 +48,7 @@ def collect(folder: str | Path) -> Results:
     folder = Path(folder)
     rows: list[dict[str, Any]] = []
     layers: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
     for path in sorted(folder.rglob(METRICS)):
         metrics = read_metrics(path.parent)
         if metrics is not None:
@@ -52,9 +56,16 @@ def collect(folder: str | Path) -> Results:
             rows += _rows(name, metrics)
             names = {each: config[each] for each in ORDER if each in config} | {"run": name}
             layers += [names | layer for layer in metrics["concentration"]]
+            losses = dict(map(tuple, metrics["losses"]))
+            curves += [names | {"step": step, "accuracy": a, "loss": losses.get(step)} for step, a in metrics["curve"]]
     if not rows:
         raise ValueError(f"{folder} holds no complete run: start one with `linvid sweep`, or choose another folder")
-    return Results(*(pandas.DataFrame(table).sort_values(ORDER, kind="stable") for table in (rows, layers)))
+    tables = rows, layers, curves
+    return Results(*(_sorted(pandas.DataFrame(table, columns=None if table else ORDER)) for table in tables))
+
+
+def _sorted(table: pandas.DataFrame) -> pandas.DataFrame:
+    return table.sort_values(ORDER, kind="stable", ignore_index=True)
 
 
 def _rows(name: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:
@@ -64,11 +75,12 @@ def _rows(name: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:
         for key, value in metrics["config"].items()
     }
     came_from = metrics["provenance"]
-    accuracies = [accuracy for _, accuracy in metrics["curve"]]
+    curve = [(step, accuracy) for step, accuracy in metrics["curve"]]
+    accuracies = [accuracy for _, accuracy in curve]
     whole = {
         "ceiling": metrics["ceiling"],
         "validation_accuracy": accuracies[-1] if accuracies else math.nan,
-        "steps_to_threshold": steps_to(metrics["curve"], THRESHOLD * metrics["ceiling"]),
+        "steps_to_threshold": steps_to(curve, THRESHOLD * metrics["ceiling"]),
         "area": sum(accuracies) / len(accuracies) if accuracies else math.nan,
         **{key: metrics[key] for key in ("parameters", "seconds", "clips_per_second", "peak_memory_mb")},
         **{key: came_from[key] for key in ("commit", "date", "machine", "device", "threads")},
@@ -83,11 +95,11 @@ def _rows(name: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 def steps_to(curve: list[tuple[int, float]], threshold: float) -> float:
     """Return the first step of a learning curve with at least this accuracy, NaN if there is none."""
-    return next((step for step, accuracy in curve if accuracy >= threshold), math.nan)
+    return next((float(step) for step, accuracy in curve if accuracy >= threshold), math.nan)
 
 
 def write(results: Results, folder: str | Path) -> list[Path]:
-    """Write runs.csv and layers.csv into a folder, atomically; the same results give the same bytes."""
+    """Write runs.csv, layers.csv and curves.csv into a folder, atomically; the same results give the same bytes."""
     paths = [Path(folder, f"{name}.csv") for name in Results._fields]
     for path, table in zip(paths, results, strict=True):
         with atomic_path(path) as temporary:

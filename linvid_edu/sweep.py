@@ -120,7 +120,7 @@ def run_plain(values: dict[str, Any], folder: str | Path, effort: Effort = Effor
 
 
 def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebook: tuple[str, NotebookNode]) -> None:
-    """Execute a notebook in a kernel that works in the run's folder, so that no path of this machine gets into it.
+    """Execute a notebook for one run, in a kernel of its own.
 
     Args:
         values: fields of ``TrainConfig``.
@@ -137,10 +137,9 @@ def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebo
         papermill.execute_notebook(
             source,
             str(folder / name),
-            parameters={**values, **asdict(effort), "folder": "."},
+            parameters={**values, **asdict(effort), "folder": str(folder)},
             kernel_name=KERNEL,
             extra_arguments=["--IPKernelApp.log_level=40"],
-            cwd=str(folder),
             progress_bar=False,
         )
     except PapermillExecutionError as error:
@@ -165,7 +164,7 @@ def _client(workers: int, cluster: str | None) -> Iterator[Client]:
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
+            n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0", silence_logs=50
         ) as local,
         Client(local) as client,
     ):

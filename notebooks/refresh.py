@@ -1,6 +1,6 @@
-"""Execute the committed lessons in place: fresh outputs, and nothing in them that belongs to this machine.
+"""Execute the committed notebooks in place: fresh outputs, and nothing in them that belongs to this machine.
 
-    python notebooks/refresh.py [LESSON.ipynb ...]
+    python notebooks/refresh.py [NOTEBOOK.ipynb ...]
 """
 
 import sys
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import nbformat
 
-from linvid_edu.course import KERNEL, LESSONS, find_lessons, run_lesson, without_widgets
+from linvid_edu.course import KERNEL, LESSONS, Lesson, find_lessons, run_lesson, without_widgets
 from linvid_edu.files import atomic_path
 
 CELL_METADATA = {"tags", "jupyter"}
 
 
-def refresh(lesson) -> None:
-    """Execute one lesson and write it back with its outputs alone."""
+def refresh(lesson: Lesson) -> None:
+    """Execute one notebook and write it back with its outputs alone."""
     with tempfile.TemporaryDirectory() as folder:
         notebook = without_widgets(run_lesson(lesson, Path(folder, lesson.path.name)))
     notebook.metadata = {
@@ -24,7 +24,7 @@ def refresh(lesson) -> None:
         "language_info": {"name": "python"},
     }
     for index, cell in enumerate(notebook.cells):
-        cell.id = f"{lesson.name[:2]}-{index:02}"
+        cell.id = f"{lesson.name.split('_')[0]}-{index:02}"
         cell.metadata = {name: value for name, value in cell.metadata.items() if name in CELL_METADATA}
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
@@ -34,6 +34,7 @@ def refresh(lesson) -> None:
 
 if __name__ == "__main__":
     asked = {Path(name).name for name in sys.argv[1:]}
-    for lesson in find_lessons(LESSONS):
+    experiments = [Lesson(path, path.stem, "") for path in sorted(LESSONS.glob("experiments/*.ipynb"))]
+    for lesson in find_lessons(LESSONS) + experiments:
         if not asked or lesson.path.name in asked:
             refresh(lesson)

@@ -1,0 +1,309 @@
+"""A sweep loses nothing and runs nothing twice, whoever is killed; what is wrong is refused before it starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import fields
+
+import nbformat
+import papermill
+import psutil
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from linvid_edu import sweep as sweeping
+from linvid_edu.claim import CLAIM, claimed
+from linvid_edu.cli import app
+from linvid_edu.grid import Effort, complete, expand, plan, read_grid
+from linvid_edu.resume import checkpoints
+from linvid_edu.runs import METRICS, read_metrics
+from linvid_edu.sweep import NOTEBOOK, run_plain, sweep
+from linvid_edu.train import TrainConfig
+
+TINY = {"task": "lookup", "preset": "probe", "variant": "linear", "batch": 8, "warmup": 5}
+EFFORT = {"save_every": 20, "points": 3, "validation_clips": 16, "test_clips": 16}
+TWO_RUNS = {"fixed": TINY | {"steps": 240}, "vary": {"seed": [1000, 1001]}, "effort": EFFORT}
+DIVERGES = {**TINY, "seed": 1002, "steps": 2, "gain": 1e30}
+NUMBERS = ("config", "accuracy", "curve", "losses", "concentration", "parameters")
+PATIENCE = 240  # seconds: a busy machine starts processes slowly
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return the numbers of the two runs that are disturbed elsewhere, by name."""
+    folder, threads = tmp_path_factory.mktemp("undisturbed"), torch.get_num_threads()
+    runs = plan(expand(TWO_RUNS).settings)
+    for run in runs:
+        run_plain(run.config.to_dict(), folder / run.name, Effort(**EFFORT))
+    torch.set_num_threads(threads)
+    return {run.name: numbers_in(folder / run.name) for run in runs}
+
+
+def numbers_in(folder):
+    metrics = read_metrics(folder)
+    return {name: metrics[name] for name in NUMBERS}
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+# kills
+
+
+def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undisturbed):
+    grid = expand(TWO_RUNS)
+    first, second, failing = plan([*grid.settings, DIVERGES])
+    killed, over = [], threading.Event()
+
+    def kill():
+        folder = tmp_path / first.name
+        wait_until(lambda: over.is_set() or checkpoints(folder))
+        kernel = psutil.Process(int((folder / CLAIM).read_text()))
+        for process in (kernel.parent(), kernel):
+            killed.append(process.cmdline())
+            process.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    standing = sweep([*grid.settings, DIVERGES], tmp_path, effort=grid.effort, workers=2)
+    over.set()
+    killer.join()
+
+    assert list(standing.failed) == [failing.name], standing.failed
+    worker, kernel = killed
+    assert "spawn_main" in " ".join(worker)
+    assert "ipykernel_launcher" in " ".join(kernel)
+    assert (standing.total, standing.skipped, standing.done) == (3, 0, 2)
+    assert standing.failed[failing.name].startswith("Diverged: the ")
+    assert sorted(path.parent.name for path in tmp_path.rglob(METRICS)) == sorted([first.name, second.name])
+    assert "from checkpoint-" in said(tmp_path / first.name)
+    assert "from the start" in said(tmp_path / second.name)
+    for run in (first, second):
+        assert numbers_in(tmp_path / run.name) == undisturbed[run.name]
+
+
+def said(folder):
+    """Return what the executed notebook of a run printed."""
+    cells = nbformat.read(folder / NOTEBOOK.name, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed):
+    first, second = plan(expand(TWO_RUNS).settings)
+    (tmp_path / "grid.json").write_text(json.dumps(TWO_RUNS))
+    folder = tmp_path / "runs"
+    command = [sys.executable, "-m", "linvid_edu.cli", "sweep", "--plain", "--workers", "1"]
+    command += ["--grid", str(tmp_path / "grid.json"), "--folder", str(folder)]
+
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: checkpoints(folder / second.name))
+    worker = int((folder / second.name / CLAIM).read_text())
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    wait_until(lambda: gone(worker))
+    assert complete(first, folder)
+    assert not complete(second, folder)
+    written = (folder / first.name / METRICS).stat().st_mtime_ns
+    begun = checkpoints(folder / second.name)[-1]
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == "2 runs: 1 complete before, 1 done\n"
+    assert (folder / first.name / METRICS).stat().st_mtime_ns == written
+    assert checkpoints(folder / second.name)[-1] > begun
+    for run in (first, second):
+        assert numbers_in(folder / run.name) == undisturbed[run.name]
+
+
+def gone(process):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_only_one_at_a_time_holds_a_folder(tmp_path):
+    told = []
+
+    def hold(name):
+        with claimed(tmp_path):
+            told.append(name)
+            time.sleep(0.02)
+            told.append(name)
+
+    threads = [threading.Thread(target=hold, args=(name,)) for name in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told[::2] == told[1::2]
+    assert sorted(told[::2]) == [0, 1, 2, 3, 4]
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rat": 0.1}, "unknown settings of a run: learning_rat"),
+        ({"seed": True}, "seed=True is a bool"),
+        ({"variant": "fixated"}, "variant 'fixated' is unknown"),
+        ({"scenes": {"cluter": 3}}, "cluter"),
+        ({"task": "motion"}, "frames is 1"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_starts(tmp_path, monkeypatch, change, message):
+    monkeypatch.setattr(sweeping, "LocalCluster", lambda **_: pytest.fail("workers were started"))
+    with pytest.raises(ValueError, match="run 1 of the sweep") as refused:
+        sweep([TINY, TINY | change], tmp_path / "runs")
+    assert message in str(refused.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_notebook_has_a_parameter_for_each_setting():
+    settings = {each.name for kind in (TrainConfig, Effort) for each in fields(kind)}
+    assert set(papermill.inspect_notebook(str(NOTEBOOK))) == {*settings, "folder"}
+
+
+def test_a_notebook_without_a_parameter_is_refused(tmp_path):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace("gain = 1.0", "strength = 1.0")
+    nbformat.write(notebook, tmp_path / "other.ipynb")
+    with pytest.raises(ValueError, match=r"other\.ipynb lacks gain in its cell"):
+        sweep([TINY], tmp_path / "runs", notebook=tmp_path / "other.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ([], "a grid is an object with some of fixed, vary, runs, effort"),
+        ({"vari": {}}, "a grid is an object"),
+        ({"vary": {"seed": 3}}, "expected a list of values"),
+        ({"fixed": 3}, "must be objects"),
+        ({"fixed": {"seed": 1}, "vary": {"seed": [1]}}, "two parts of the grid decide seed"),
+        ({"runs": [{"seed": 1}], "vary": {"seed": [1]}}, "two parts of the grid decide seed"),
+        ({"effort": {"clips": 3}}, "the unknown clips"),
+        ({"effort": {"points": 0}}, "points=0 must be a whole number above 0"),
+    ],
+)
+def test_what_is_no_grid_is_refused(tmp_path, grid, message):
+    path = tmp_path / "grid.json"
+    path.write_text(json.dumps(grid))
+    with pytest.raises(ValueError, match=message):
+        read_grid(path)
+
+
+def test_a_grid_that_is_no_json_is_refused(tmp_path):
+    (tmp_path / "grid.json").write_text("{'fixed': {}}")
+    with pytest.raises(ValueError, match=r"grid\.json is not JSON"):
+        read_grid(tmp_path / "grid.json")
+
+
+# names
+
+
+def test_each_entry_of_runs_is_combined_with_each_combination():
+    grid = expand(
+        {
+            "fixed": {"task": "lookup"},
+            "runs": [{"variant": "linear", "gain": 1.0}, {"variant": "softmax", "gain": 2.0}],
+            "vary": {"seed": [0, 1], "steps": [5]},
+        }
+    )
+    assert [(each["variant"], each["gain"], each["seed"]) for each in grid.settings] == [
+        ("linear", 1.0, 0),
+        ("linear", 1.0, 1),
+        ("softmax", 2.0, 0),
+        ("softmax", 2.0, 1),
+    ]
+    assert all(each["task"] == "lookup" and each["steps"] == 5 for each in grid.settings)
+
+
+def test_equal_settings_are_one_run_and_others_another():
+    once = [{"gain": 2.0}, {"gain": 2.0, "steps": 1000}, {"steps": 1000, "gain": 2.0}]
+    (run,) = plan(once)
+    assert run.name.startswith("cue-cooperative-compact-seed0-")
+    others = [{}, {"seed": 1}, {"gain": 2.0, "model": {"dropout": 0.5}}, {"gain": 2.0, "steps": 999}]
+    names = {each.name for each in plan(once + others)}
+    assert len(names) == 5
+
+
+def test_whole_numbers_may_be_written_either_way():
+    """In a process of its own, since the tests' type checker refuses 2 where 2.0 is meant."""
+    code = "from linvid_edu.grid import plan; print(*{run.name for run in plan([{'gain': 2}, {'gain': 2.0}])})"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert told.stdout.split() == [plan([{"gain": 2.0}])[0].name]
+
+
+def test_metrics_of_another_run_are_not_taken_for_this_one(tmp_path):
+    one, other = plan([TINY | {"seed": 1}, TINY | {"seed": 2}])
+    metrics = {"config": other.config.to_dict(), "accuracy": {}}
+    (tmp_path / one.name).mkdir()
+    (tmp_path / one.name / METRICS).write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match="holds the metrics of another run"):
+        complete(one, tmp_path)
+
+
+# command line
+
+
+def test_dry_run_lists_what_is_complete_begun_and_to_do(tmp_path):
+    grid = {"fixed": TINY | {"steps": 3}, "vary": {"seed": [1, 2, 3]}}
+    done, begun, left = plan(expand(grid).settings)
+    (tmp_path / "grid.json").write_text(json.dumps(grid))
+    (tmp_path / done.name).mkdir()
+    (tmp_path / done.name / METRICS).write_text(json.dumps({"config": done.config.to_dict(), "accuracy": {}}))
+    (tmp_path / begun.name / "checkpoint-000002").mkdir(parents=True)
+    arguments = ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path), "--dry-run"]
+    listed = CliRunner().invoke(app, arguments)
+    assert listed.exit_code == 0
+    states = [("complete", done), ("checkpoint-000002", begun), ("to do", left)]
+    assert listed.stdout.splitlines() == [f"{state:20}{run.name}" for state, run in states]
+
+
+def test_a_sweep_that_is_complete_starts_no_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "LocalCluster", lambda **_: pytest.fail("workers were started"))
+    (run,) = plan([TINY])
+    (tmp_path / run.name).mkdir()
+    (tmp_path / run.name / METRICS).write_text(json.dumps({"config": run.config.to_dict(), "accuracy": {}}))
+    assert sweep([TINY, TINY], tmp_path) == (1, 1, 0, 0, {})
+
+
+def test_failed_runs_are_named_and_the_exit_code_is_1(tmp_path, monkeypatch):
+    standing = sweeping.Standing(3, 0, done=2, failed={"run-x": "Diverged: the loss"})
+    monkeypatch.setattr(sweeping, "sweep", lambda *_, **__: standing)
+    (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY}))
+    ended = CliRunner().invoke(app, ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert ended.stdout == "3 runs: 2 done, 1 failed\n"
+    assert "failed: run-x: Diverged: the loss" in ended.stderr
+
+
+def test_a_value_of_the_wrong_type_is_told_in_one_line(tmp_path):
+    """In a process of its own, where no test's type checker comes first."""
+    (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY | {"steps": "30"}}))
+    command = [sys.executable, "-m", "linvid_edu.cli", "sweep", "--grid", str(tmp_path / "grid.json")]
+    command += ["--folder", str(tmp_path / "runs")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("linvid: run 0 of the sweep")
+    assert ended.stderr.endswith("steps='30' is a str, expected int\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_to_do_is_said(tmp_path):
+    ended = CliRunner().invoke(app, ["sweep", "--folder", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert "--grid" in ended.stderr
