@@ -29,7 +29,7 @@ def sweep(
     plain: Annotated[bool, typer.Option("--plain", help="Train without executing a notebook for each run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is complete, and stop.")] = False,
     collect: Annotated[
-        bool, typer.Option("--collect", help="Write the tables runs.csv and layers.csv into the folder.")
+        bool, typer.Option("--collect", help="Write the tables runs.csv, layers.csv and curves.csv into the folder.")
     ] = False,
 ) -> None:
     """Carry out all runs of a grid that are not complete yet, and collect their metrics.
