@@ -88,20 +88,23 @@ def clutter_curves(runs: pandas.DataFrame, layers: pandas.DataFrame, names: Sequ
     )
 
 
-def learning_curves(curve: pandas.DataFrame, names: Sequence[str]) -> Picture:
+def learning_curves(
+    runs: pandas.DataFrame, layers: pandas.DataFrame, points: pandas.DataFrame, names: Sequence[str]
+) -> Picture:
     """Show validation accuracy against steps, the mean over seeds and its interval.
 
     Args:
-        curve: of one task: ``variant`` as in ``by_run``, ``seed``, ``step`` and ``accuracy``.
+        runs, layers, points: of one task; the points are ``curves`` of ``results.collect``.
         names: of variants whose runs have the same number of steps, at most 7; those without runs are left out.
     """
-    steps = sorted(curve.loc[curve["variant"].isin(names), "step"].unique().tolist())
+    named = points.drop(columns="variant").merge(by_run(runs, layers)[["run", "variant"]], on="run")
+    steps = sorted(named.loc[named["variant"].isin(names), "step"].unique().tolist())
     found = {}
     for name in names:
-        values = curve[curve["variant"] == name].pivot(index="seed", columns="step", values="accuracy")
+        values = named[named["variant"] == name].pivot(index="seed", columns="step", values="accuracy")
         if len(values):
             found[name] = values.reindex(columns=steps).to_numpy()
-    ylabel = f"accuracy on validation clips, {curve['task'].iloc[0]}"
+    ylabel = f"accuracy on validation clips, {runs['task'].iloc[0]}"
     return _curves(steps, found, xlabel="optimizer steps", ylabel=ylabel)
 
 

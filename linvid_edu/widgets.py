@@ -1,7 +1,7 @@
 """Controls that redraw a figure in a notebook, without a network."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 
 import ipywidgets
@@ -45,6 +45,36 @@ class LiveFigure(ipywidgets.HTML):
     def draw(self, picture: Picture) -> None:
         """Replace what is shown by another figure, with its alt text."""
         self.value = _image(picture)
+
+
+def clickable(texts: Mapping[str, Mapping[str, str]], draw: Callable[[str, str], Picture]) -> ipywidgets.VBox:
+    """Show a table whose cells are buttons; a click draws the figure of that cell below it.
+
+    Args:
+        texts: row to column to what the cell says; a column that a row lacks stays empty.
+        draw: takes row and column.
+
+    Returns:
+        The table above the figure, which is that of the first cell at the start.
+    """
+    columns = list(dict.fromkeys(column for row in texts.values() for column in row))
+    figure = LiveFigure()
+    children: list[ipywidgets.Widget] = [ipywidgets.Label(name) for name in ("", *columns)]
+    for row, cells in texts.items():
+        children.append(ipywidgets.Label(row))
+        for column in columns:
+            if column not in cells:
+                children.append(ipywidgets.Label(""))
+                continue
+            button = ipywidgets.Button(
+                description=cells[column], tooltip=f"{row}, {column}", layout=ipywidgets.Layout(width="auto")
+            )
+            button.on_click(lambda _, row=row, column=column: figure.draw(draw(row, column)))
+            children.append(button)
+    layout = ipywidgets.Layout(grid_template_columns=f"12em repeat({len(columns)}, 6em)")
+    first = next(iter(texts))
+    figure.draw(draw(first, next(iter(texts[first]))))
+    return ipywidgets.VBox([ipywidgets.GridBox(children, layout=layout), figure])
 
 
 def _image(picture: Picture) -> str:

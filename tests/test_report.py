@@ -59,14 +59,21 @@ def test_clutter_is_on_the_axis_in_its_order(tables):
     assert "linear goes from 0.85 at 0 to 0.65 at 61" in picture.alt
 
 
-def test_learning_curves_are_means_over_seeds():
-    rows = [
-        {"task": "lookup", "variant": variant, "seed": seed, "step": step, "accuracy": (seed + 1) * step / 1000}
+def test_learning_curves_are_means_over_seeds(tables):
+    runs, layers = tables
+    points = [
+        {
+            "variant": variant,
+            "seed": seed,
+            "run": f"{variant}-{seed}",
+            "step": step,
+            "accuracy": (seed + 1) * step / 1000,
+        }
         for variant in ("linear", "softmax")
         for seed in (0, 1)
         for step in (125, 250)
     ]
-    picture = learning_curves(pandas.DataFrame(rows), ["linear", "separate"])
+    picture = learning_curves(runs, layers, pandas.DataFrame(points), ["linear", "separate"])
     assert "1 line: " in picture.alt
     assert "linear goes from 0.188 at 125 to 0.375 at 250" in picture.alt
 

@@ -4,7 +4,7 @@ import ipywidgets
 import numpy as np
 
 from linvid_edu.plots import heatmap
-from linvid_edu.widgets import LiveFigure, controlled
+from linvid_edu.widgets import LiveFigure, clickable, controlled
 
 
 def test_moving_a_control_draws_anew():
@@ -38,3 +38,20 @@ def test_a_live_figure_shows_what_was_drawn_last():
         figure.draw(heatmap(np.eye(2), title=f"step {step}"))
     assert 'alt="step 2' in figure.value
     assert figure.value.count("<img") == 1
+
+
+def test_a_click_on_a_cell_draws_its_figure():
+    texts = {"linear": {"seed 0": "0.91", "seed 2": "0.74"}, "softmax": {"seed 0": "1.00"}}
+    grid, figure = clickable(texts, lambda row, column: heatmap(np.eye(2), title=f"{row}, {column}")).children
+    assert 'alt="linear, seed 0' in figure.value
+    buttons = {each.tooltip: each for each in grid.children if isinstance(each, ipywidgets.Button)}
+    assert {name: each.description for name, each in buttons.items()} == {
+        "linear, seed 0": "0.91",
+        "linear, seed 2": "0.74",
+        "softmax, seed 0": "1.00",
+    }
+    assert len(grid.children) == 3 * 3
+    buttons["linear, seed 2"].click()
+    assert 'alt="linear, seed 2' in figure.value
+    buttons["softmax, seed 0"].click()
+    assert 'alt="softmax, seed 0' in figure.value
