@@ -291,6 +291,17 @@ def test_failed_runs_are_named_and_the_exit_code_is_1(tmp_path, monkeypatch):
     assert "failed: run-x: Diverged: the loss" in ended.stderr
 
 
+def test_after_ctrl_c_it_is_told_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeping, "sweep", interrupted)
+    (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY}))
+    ended = CliRunner().invoke(app, ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path)])
+    assert ended.exit_code == 130
+    assert "the same command goes on" in ended.stderr
+
+
 def test_a_value_of_the_wrong_type_is_told_in_one_line(tmp_path):
     """In a process of its own, where no test's type checker comes first."""
     (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY | {"steps": "30"}}))

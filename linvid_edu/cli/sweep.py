@@ -62,16 +62,20 @@ def sweep(
 def _carry_out(grid: "Grid", folder: Path, workers: int, cluster: str | None, plain: bool) -> "Standing":
     from ..sweep import NOTEBOOK, sweep
 
-    with _watching() as watch:
-        return sweep(
-            grid.settings,
-            folder,
-            effort=grid.effort,
-            notebook=None if plain else NOTEBOOK,
-            workers=workers,
-            cluster=cluster,
-            watch=watch,
-        )
+    try:
+        with _watching() as watch:
+            return sweep(
+                grid.settings,
+                folder,
+                effort=grid.effort,
+                notebook=None if plain else NOTEBOOK,
+                workers=workers,
+                cluster=cluster,
+                watch=watch,
+            )
+    except KeyboardInterrupt as stop:
+        typer.echo("linvid: stopped: the same command goes on from the runs' newest checkpoints", err=True)
+        raise typer.Exit(130) from stop
 
 
 def _report(standing: "Standing") -> None:
