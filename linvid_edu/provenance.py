@@ -5,6 +5,7 @@ import platform
 import resource
 import subprocess
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
     """Return commit, versions, machine, device, threads and date of what runs now; no path and no host's name."""
     names = ("torch", "numpy", "einops", "lightning-fabric")
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in names}},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
@@ -40,8 +41,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str:
-    """Return the commit of this package's repository, marked where the library differs from it."""
+@cache
+def commit() -> str:
+    """Return the commit of this package's repository when first asked, marked where the library differs from it.
+
+    Ask before a long run, which ends with the code that it began with, whatever was committed in between.
+    """
     here = Path(__file__).parent
 
     def git(*words: str) -> str:

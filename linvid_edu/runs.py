@@ -15,7 +15,7 @@ from .checkpoint import CheckpointError
 from .evaluate import accuracy, concentration_per_layer
 from .files import atomic_path
 from .model import VideoTransformer
-from .provenance import peak_memory_mb, provenance
+from .provenance import commit, peak_memory_mb, provenance
 from .resume import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
 from .tasks import Task
 from .train import Diverged, Record, TrainConfig, initialize, make_optimizer, train
@@ -66,6 +66,7 @@ def fit(
     done = read_metrics(folder)
     if done and done["config"] == config.to_dict():
         return done
+    commit()  # of the code that begins now
     found = checkpoints(folder)
     if done or (found and not resume):
         what = "the metrics of a finished run" if done else f"{found[-1].name} of an unfinished run"
