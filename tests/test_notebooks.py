@@ -1,6 +1,8 @@
 """What nbval passes silently is refused here, and the lessons' scratch definitions hold on harder shapes."""
 
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -10,7 +12,9 @@ from einops import rearrange
 
 from linvid_edu import attention
 from linvid_edu.course import find_lessons, without_widgets
+from linvid_edu.model import VideoTransformer
 from linvid_edu.tokens import Grid, from_patches, to_patches
+from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/**/*.ipynb"))
@@ -118,7 +122,7 @@ def test_lessons_state_goals_time_and_parameters():
 @pytest.fixture(scope="module")
 def scratch():
     """Every definition in cells tagged "scratch", by name."""
-    names = {"torch": torch, "rearrange": rearrange}
+    names = {"math": math, "torch": torch, "rearrange": rearrange}
     for path in NOTEBOOKS:
         for cell in code_cells(path)[1]:
             if "scratch" in tags(cell):
@@ -158,3 +162,56 @@ def test_scratch_attention(scratch, shape, names, library):
 def test_scratch_feature_map(scratch):
     x = torch.randn(3, 5, 7)
     assert torch.equal(scratch["feature_map"](x), attention.relu_offset(x))
+
+
+def test_scratch_numeric_gradient(scratch):
+    weight = torch.tensor([[0.5, -2.0], [1.0, 3.0]], dtype=torch.float64)
+    before = weight.clone()
+    found = scratch["numeric_gradient"](lambda: (weight**3).sum(), weight, (1, 1), 1e-5)
+    assert found == pytest.approx(27.0, rel=1e-8)
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize(("clips", "classes"), [(1, 2), (7, 3), (4, 174)])
+def test_scratch_cross_entropy(scratch, clips, classes):
+    logits = 50 * torch.randn(clips, classes)  # exp overflows unless the largest logit is taken off
+    label = torch.randint(classes, (clips,))
+    torch.testing.assert_close(
+        scratch["cross_entropy_scratch"](logits, label), torch.nn.functional.cross_entropy(logits, label)
+    )
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (10, 3), (10, 0), (5, 8)])
+def test_scratch_learning_rate(scratch, steps, warmup):
+    config = TrainConfig(steps=steps, warmup=warmup)
+    for step in range(1, steps + 1):
+        found = scratch["learning_rate_scratch"](step, config.learning_rate, warmup, steps)
+        assert found == pytest.approx(learning_rate(config, step))
+
+
+@pytest.mark.parametrize("limit", [0.1, 100.0])
+def test_scratch_clip(scratch, limit):
+    weights = [torch.randn(3, 4), torch.randn(5)]
+    twins = [weight.clone() for weight in weights]
+    for weight, twin in zip(weights, twins, strict=True):
+        weight.grad = torch.randn_like(weight)
+        twin.grad = weight.grad.clone()
+    scratch["clip_scratch"](weights, limit)
+    torch.nn.utils.clip_grad_norm_(twins, limit)
+    for weight, twin in zip(weights, twins, strict=True):
+        torch.testing.assert_close(weight.grad, twin.grad)
+
+
+def test_scratch_train(scratch):
+    """On the probe, with a readout and dropout-free: four steps have the library's losses."""
+    config = TrainConfig(task="lookup", preset="probe", variant="separate", steps=4, warmup=1, batch=8, clip_norm=0.2)
+
+    def fresh():
+        model = initialize(VideoTransformer(config.model_config), seed=3)
+        return model, make_optimizer(model, config)
+
+    batches = list(config.data.batches(seed=3, batch=8, stop=4))
+    expected = [record.loss for record in train(*fresh(), batches, config, plain_fabric())]
+    assert list(scratch["train_scratch"](*fresh(), batches, config)) == pytest.approx(expected, rel=1e-4)
+    other = replace(config, clip_norm=1e-3)
+    assert list(scratch["train_scratch"](*fresh(), batches, other)) != pytest.approx(expected, rel=1e-4)
