@@ -155,12 +155,11 @@ def in_words(row: Any) -> str:
     relation = "goes with" if row.statement == "5c" else "above"
     line = f"{row.statement}: {row.first} {relation} {row.second}: {row.verdict}"
     if np.isnan(row.difference):
-        return f"{line} ({row.seeds} seeds)"
-    line += f" ({row.difference:+.3f}, 95 % {row.low:+.3f} to {row.high:+.3f}, {row.seeds} seeds".replace("-", "−")
-    if not np.isnan(row.p):
-        line += f", {row.wins:.0f} wins, p = {row.p:.3f}"
-    if not np.isnan(row.adjusted_p):
-        line += f", adjusted {row.adjusted_p:.3f}"
+        return f"{line} (seeds in common: {row.seeds})"
+    line += f" ({row.difference:+.3f}, 95 % {row.low:+.3f} to {row.high:+.3f}; ".replace("-", "−")
+    line += f"{row.seeds} seeds" if np.isnan(row.wins) else f"in {row.wins:.0f} of {row.seeds} seeds"
+    line += "" if np.isnan(row.p) else f"; p = {row.p:.3f}"
+    line += "" if np.isnan(row.adjusted_p) else f", adjusted {row.adjusted_p:.3f}"
     return line + ")"
 
 

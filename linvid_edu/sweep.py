@@ -139,7 +139,7 @@ def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebo
             str(folder / name),
             parameters={**values, **asdict(effort), "folder": str(folder)},
             kernel_name=KERNEL,
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            extra_arguments=["--IPKernelApp.log_level=50"],
             progress_bar=False,
         )
     except PapermillExecutionError as error:

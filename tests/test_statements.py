@@ -1,14 +1,16 @@
 """Statements on tables made by hand, whose verdicts are known."""
 
 import sys
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas
 import pytest
 from scipy.stats import spearmanr
 
 from linvid_edu import statements as module
-from linvid_edu.comparison import mean_interval, rank_correlation
+from linvid_edu.comparison import compare, mean_interval, rank_correlation
 from linvid_edu.grid import plan
 from linvid_edu.statements import CLAIMS, conclusion, in_words, statements
 from linvid_edu.summary import by_run, concentration, owed, variants
@@ -129,8 +131,8 @@ def test_only_common_seeds_are_compared():
 def test_lines_tell_the_verdict_and_what_it_rests_on(paper):
     lines = {row.statement: in_words(row) for row in statements(*paper).itertuples()}
     assert lines["2"].startswith("2: separate above linear: shown (+0.050, 95 % +0.0")
-    assert lines["2"].endswith("8 seeds, 8 wins, p = 0.008, adjusted 0.039)")
-    assert lines["4, linear"] == "4, linear: linear-association above linear: owed (0 seeds)"
+    assert lines["2"].endswith("; in 8 of 8 seeds; p = 0.008, adjusted 0.039)")
+    assert lines["4, linear"] == "4, linear: linear-association above linear: owed (seeds in common: 0)"
     assert "mass on the target goes with accuracy: shown (+0." in lines["5c"]
     assert len(lines) == len(CLAIMS) + 1
 
@@ -215,3 +217,28 @@ def test_intervals_of_means_and_ranks():
     assert rank_correlation(*ties).rho == pytest.approx(spearmanr(*ties).statistic)
     with pytest.raises(ValueError, match="at least 3 runs"):
         rank_correlation([1, 2], [1, 2])
+
+
+LESSON = Path(__file__).parents[1] / "notebooks" / "10_ablate_with_papermill.ipynb"
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_scratch_permutation_test_of_lesson_10(count):
+    names = {}
+    for cell in nbformat.read(LESSON, as_version=4).cells:
+        if "scratch" in cell.metadata.get("tags", []):
+            exec(cell.source, names)
+    first, second = np.random.default_rng(count).random((2, count))
+    assert names["permutation_p"](first, second) == pytest.approx(compare(first, second).p)
+
+
+def test_numbers_in_the_solutions_of_lesson_10():
+    assert compare([0.9, 0.8, 0.9, 0.8], [0.5, 0.5, 0.4, 0.5]).p == 0.125
+    level = np.array([0.60, 0.95, 0.62, 0.93, 0.61, 0.94, 0.63, 0.96])
+    pair = pandas.DataFrame({"a": pandas.Series(level + 0.02), "b": pandas.Series(level).drop(1)}).dropna()
+    found = compare(pair["a"], pair["b"])
+    assert (round(found.difference, 3), found.wins, found.seeds, found.p) == (0.02, 7, 7, 2 / 2**7)
+    generator = np.random.default_rng(0)
+    draws = np.where(generator.random((1000, 10)) < 0.3, 0.95, 0.75) + 0.01 * generator.standard_normal((1000, 10))
+    assert np.mean(draws[:, :8].max(axis=1) > draws[:, 8:].max(axis=1)) == pytest.approx(0.8, abs=0.03)
+    assert np.mean(draws[:, :8].mean(axis=1) > draws[:, 8:].mean(axis=1)) == pytest.approx(0.5, abs=0.05)
