@@ -125,7 +125,7 @@ def scatter(
             raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}: pass one of each for a dot")
     figure, ax = panel(4.2, title)
     for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False):
-        ax.scatter(x, y, s=44, color=color, marker=marker, label=textwrap.fill(name, 24), edgecolors="white")
+        ax.scatter(x, y, s=44, color=color, marker=marker, label=textwrap.fill(name, 24), edgecolors="white", alpha=0.8)
     ax.set(xlabel=textwrap.fill(xlabel, 60), ylabel=textwrap.fill(ylabel, 36))
     ax.grid()
     for axis in (ax.xaxis, ax.yaxis):
