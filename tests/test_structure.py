@@ -63,9 +63,9 @@ ALLOWED = {
     "statements": ("comparison", "files", "summary"),
     "plots": ("check",),
     "report": ("comparison", "plots", "scenes", "summary", "tasks"),
-    "widgets": ("plots",),
     "environment": (),
     "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
+    "widgets": ("plots",),
     "course": ("files", "video"),
     "cli": (
         "checkpoint",
