@@ -2,66 +2,36 @@
 
 import math
 import os
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import dropwhile, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .clip import Clip, normalize
+from .timeline import CutShort, Timeline, Unreliable, pick, timeline_of_frames, timeline_of_packets
 
 # Any, because the run-time check of the tests would refuse 2.5 frames before VideoError can say what to do
 Number = Any
 File = str | os.PathLike
 
-NEAR = 8  # frames: a keyframe no further ahead is reached sooner by decoding on than by seeking
 OBLONG = 8  # a frame longer than 8 times its shorter side is cut before it is resized, not only after
 INSTANT = 1e-6  # seconds: two times closer than this are the same
-USUAL_RATE = 25  # frames per second, where a file does not tell
 
 
 class VideoError(ValueError):
     """A video that cannot be read as asked; names the file, what is wrong and what to do."""
 
 
-class _Unreliable(Exception):
-    """The packets do not tell truly which frame is on screen when: only decoding all of them will."""
-
-
-class _CutShort(_Unreliable):
-    """The packets end before the time that the header of the file declares."""
-
-
 # what PyAV raises; an IndexError where a stream appears midway
-_UNREADABLE = (_Unreliable, av.FFmpegError, IndexError)
-
-
-class _Timeline(NamedTuple):
-    """When each frame of a video is on screen: frame j from times[j] until times[j + 1], the last one until ``end``.
-
-    Args:
-        times: seconds since the first frame, ascending.
-        pts: what tells frame j among the decoded ones, in ticks of the stream; None: that it is the j-th of them.
-        keys: pts of a frame at which decoding can start, and the timestamp that seeks to it; ascending, (keys 2).
-        end: seconds since the first frame.
-        breaks_off: whether the video was meant to go on after ``end``.
-    """
-
-    times: np.ndarray
-    pts: np.ndarray | None
-    keys: np.ndarray
-    end: float
-    breaks_off: bool
+_UNREADABLE = (Unreliable, av.FFmpegError, IndexError)
 
 
 def load_clip(
@@ -92,12 +62,12 @@ def load_clip(
         stop = math.inf if stop is None else float(stop)
         try:
             with _opened(path) as opened:
-                timeline = _timeline_of_packets(*opened)
+                timeline = timeline_of_packets(*opened)
             return _sample(path, timeline, num_frames, size, start, stop)
         except _UNREADABLE as error:
-            cut_short = isinstance(error, _CutShort)
+            cut_short = isinstance(error, CutShort)
         with _opened(path) as opened:
-            timeline = _timeline_of_frames(*opened, cut_short)
+            timeline = timeline_of_frames(*opened, cut_short)
         return _sample(path, timeline, num_frames, size, start, stop)
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
@@ -143,96 +113,14 @@ def _opened(path: File) -> Iterator[tuple[InputContainer, VideoStream]]:
             videos = [stream for stream in container.streams.video if stream.codec_context]
             moving = [stream for stream in videos if not stream.disposition & stream.disposition.attached_pic]
             if not container.streams:
-                raise _Unreliable("nothing in it")
+                raise Unreliable("nothing in it")
             if not moving:
                 kinds = ", ".join(stream.type for stream in container.streams)
                 raise VideoError(f"{path}: no video in it, a cover aside (its streams: {kinds}): choose another file")
             yield container, moving[0]
 
 
-def _timeline_of_packets(container: InputContainer, stream: VideoStream) -> _Timeline:
-    """Read the timeline off the packets, decoding none.
-
-    Raises:
-        _CutShort: the file is not whole.
-        _Unreliable: a packet has no presentation time, or decoding can start nowhere.
-    """
-    guessed = container.format.name == "avi"  # it stores decoding times only
-    by_dts = container.format.name == "mpegts"  # it is searched by decoding times
-    ticks = [float(each.time_base or 0) for each in container.streams]
-    shown, keys = array("q"), array("q")
-    timed, reached, before = True, 0.0, -math.inf
-    for packet in container.demux():
-        if _is_last(packet):
-            break
-        if not packet.size:
-            continue
-        dts, duration, number = packet.dts or 0, max(0, packet.duration or 0), packet.stream_index
-        pts = dts if packet.pts is None else packet.pts
-        reached = max(reached, (pts + duration) * ticks[number])
-        if number == stream.index:
-            timed = timed and packet.pts is not None and dts >= before and not (guessed and pts != dts)
-            before = dts
-            if packet.is_keyframe:
-                keys.extend((pts, dts if by_dts else pts))
-            if not packet.is_discard:
-                shown.extend((pts, duration))
-    if not shown:
-        raise _Unreliable("no frame in it")
-    pts_of, order = np.unique(shown[::2], return_index=True)
-    tick, last = ticks[stream.index], shown[2 * order[-1] + 1]
-    length = float(pts_of[-1] - pts_of[0] + last) * tick
-    if _falls_short(container, stream, length, length / len(pts_of), reached):
-        raise _CutShort("the file ends too early")
-    if not timed or not keys:
-        raise _Unreliable("no presentation times or no keyframes")
-    entries = np.unique(np.array(keys).reshape(-1, 2), axis=0)
-    pts_of = pts_of[np.searchsorted(pts_of, entries[0, 0]) :]  # what is shown before the first keyframe is lost
-    times = (pts_of - pts_of[0]) * tick
-    return _Timeline(times, pts_of, entries, times[-1] + (last * tick or 1 / _rate(stream)), breaks_off=False)
-
-
-def _falls_short(container: InputContainer, stream: VideoStream, length: float, step: float, reached: float) -> bool:
-    """Tell whether ``length`` seconds of packets are more than two frames short of what the file's header declares.
-
-    Only these formats declare it, Matroska as the time that any stream has ``reached``; for others FFmpeg guesses.
-    """
-    tick, missing = stream.time_base or 0, 0.0
-    if "mp4" in container.format.name:
-        missing = float((stream.duration or 0) * tick) - length
-    elif container.format.name == "avi":
-        missing = float(stream.frames * tick) - length
-    elif "matroska" in container.format.name:
-        missing = (container.duration or 0) / av.time_base - reached
-    return missing > 2 * step
-
-
-def _timeline_of_frames(container: InputContainer, stream: VideoStream, breaks_off: bool) -> _Timeline:
-    """Read the timeline off the decoded frames, in one pass; it ends where decoding fails.
-
-    times[j] = pts[j] − pts[0], or j / rate where frames come without a pts or not in its order
-    """
-    pts = array("q")
-    timed, failure = True, None
-    try:
-        for frame in _decoded(container, stream, drain=not breaks_off):
-            timed = timed and frame.pts is not None and (not pts or frame.pts > pts[-1])
-            pts.append(frame.pts or 0)
-    except av.FFmpegError as error:
-        failure = error
-    if not pts:
-        raise failure or _Unreliable("no frame in it")
-    step = 1 / _rate(stream)
-    times = (np.array(pts) - pts[0]) * float(stream.time_base or 0) if timed else np.arange(len(pts)) * step
-    return _Timeline(times, None, np.zeros((0, 2)), times[-1] + step, breaks_off or failure is not None)
-
-
-def _rate(stream: VideoStream) -> float:
-    """Frames per second, as far as the file tells."""
-    return float(stream.guessed_rate or stream.average_rate or USUAL_RATE)
-
-
-def _numbers(path: File, timeline: _Timeline, num_frames: int, start: float, stop: float) -> np.ndarray:
+def _numbers(path: File, timeline: Timeline, num_frames: int, start: float, stop: float) -> np.ndarray:
     """Tell which frame is on screen at the center of each of ``num_frames`` equal time segments.
 
     j_i = the last j with times[j] ≤ start + (i + 1/2) · (stop − start) / num_frames
@@ -250,56 +138,13 @@ def _numbers(path: File, timeline: _Timeline, num_frames: int, start: float, sto
     return np.maximum(np.searchsorted(timeline.times, centers + INSTANT, side="right") - 1, 0)
 
 
-def _is_last(packet: Packet) -> bool:
-    """Tell whether this is the empty packet with which PyAV ends a stream; past it, it may name unknown streams."""
-    return not packet.size and packet.pts is None and packet.dts is None
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, key: int | None = None, drain: bool = True
-) -> Iterator[VideoFrame]:
-    """Decode frame by frame, in the order shown, from the next keyframe on, or from the one with pts ``key``.
-
-    Args:
-        drain: whether to give the last frames that the decoder holds; where a file is cut short, some between are lost.
-    """
-    for packet in dropwhile(lambda one: not one.is_keyframe or key not in (None, one.pts), container.demux(stream)):
-        if _is_last(packet):
-            yield from stream.decode() if drain else ()
-            return
-        yield from stream.decode(packet)
-
-
-def _pick(container: InputContainer, stream: VideoStream, timeline: _Timeline, wanted: list) -> Iterator[VideoFrame]:
-    """Decode the wanted frames, numbered in ascending order, seeking where that skips more than ``NEAR`` frames.
-
-    Raises:
-        _Unreliable: one of them does not come.
-    """
-    if timeline.pts is None:
-        some = islice(_decoded(container, stream), wanted[-1] + 1)
-        yield from (frame for number, frame in enumerate(some) if number in wanted)
-        return
-    frames, number = _decoded(container, stream), -1
-    for one in wanted:
-        key, target = timeline.keys[np.searchsorted(timeline.keys[:, 0], timeline.pts[one], side="right") - 1]
-        if np.searchsorted(timeline.pts, key) > number + NEAR:
-            container.seek(int(target), stream=stream)
-            frames = _decoded(container, stream, int(key))
-        frame = next((frame for frame in frames if frame.pts is None or frame.pts >= timeline.pts[one]), None)
-        if frame is None or frame.pts != timeline.pts[one]:
-            raise _Unreliable(f"no frame at {timeline.times[one]} s")
-        number = one
-        yield frame
-
-
-def _sample(path: File, timeline: _Timeline, num_frames: int, size: int, start: float, stop: float) -> Clip:
+def _sample(path: File, timeline: Timeline, num_frames: int, size: int, start: float, stop: float) -> Clip:
     """Decode the frames on screen at the centers of the segments, and keep these alone, resized."""
     numbers = _numbers(path, timeline, num_frames, start, stop)
     wanted, place = np.unique(numbers, return_inverse=True)
     with _opened(path) as (container, stream):
         aspect = float(stream.sample_aspect_ratio or 1)
-        squares = [_square(frame, aspect, size) for frame in _pick(container, stream, timeline, wanted.tolist())]
+        squares = [_square(frame, aspect, size) for frame in pick(container, stream, timeline, wanted.tolist())]
     frames = torch.from_numpy(np.stack(squares)[place])
     times = torch.from_numpy(timeline.times[numbers]).float()
     return Clip(normalize(frames), frames, times, str(path), repeated=num_frames - len(wanted))

@@ -16,7 +16,8 @@ ALLOWED = {
     "files": (),
     "check": (),
     "clip": ("shapes",),
-    "video": ("clip",),
+    "timeline": (),
+    "video": ("clip", "timeline"),
     "scenes": ("clip", "shapes"),
     "samples": ("scenes", "files"),
     "tokens": ("shapes",),
@@ -91,6 +92,7 @@ ALLOWED = {
 # what each module may import from outside, beside the standard library; the core needs torch, einops and numpy alone
 CORE = {"torch", "einops", "numpy", "jaxtyping"}
 OUTSIDE = {
+    "timeline": {"av"},
     "video": {"av"},
     "samples": {"av", "skimage"},
     "checkpoint": {"safetensors"},

@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linvid_edu import video
+from linvid_edu import timeline
 from linvid_edu.clip import normalize
 from linvid_edu.video import VideoError, load_clip
 
@@ -471,7 +471,7 @@ def test_metadata_need_not_be_utf8(tmp_path):
 def decoded(monkeypatch):
     """Count the frames that are decoded, and the seeks."""
     counts = {"frames": 0, "starts": 0}
-    genuine = video._decoded
+    genuine = timeline._decoded
 
     def counting(*args, **kwargs):
         counts["starts"] += 1
@@ -479,7 +479,7 @@ def decoded(monkeypatch):
             counts["frames"] += 1
             yield frame
 
-    monkeypatch.setattr(video, "_decoded", counting)
+    monkeypatch.setattr(timeline, "_decoded", counting)
     return counts
 
 
