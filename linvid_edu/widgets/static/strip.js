@@ -1,0 +1,323 @@
+/* A film strip: the frames of a clip on one canvas, tinted by a weight for each token, with tokens to pick.
+ *
+ * const strip = filmStrip(host, { pixels, shape: [t, h, w], grid: [rows, columns], … });   host: an empty element
+ *   pixels     Uint8Array, RGB of all frames, t·h·w·3
+ *   times      seconds of each frame, written below it; left out: the frame's number
+ *   label      the strip's name for assistive technology
+ *   describe   (token) → text that is read out after the token's place, such as its weight
+ *   onPick     (token, { compare }) when a token [frame, row, column] is picked: by click or tap, the arrow keys,
+ *              [ and ], or while it plays; compare is true for shift + click and for the key c
+ *   onPlay     (playing) when it starts or stops
+ * strip.setQuery(token)            outline this token; strip.query is it. The strip moves nothing by itself: it calls
+ *                                  onPick, and whoever owns it calls setQuery, possibly on several strips
+ * strip.setCompared(token | null)  outline a second token, dashed
+ * strip.setOverlay(weights, top)   tint each token by weights[(frame·rows + row)·columns + column] / top, 0 to 1, in
+ *                                  viridis; NaN leaves a token gray; null instead of weights shows the clip in color
+ * strip.setClip({ pixels, shape, grid, times })   show another clip; removes the tint and both outlines
+ * strip.play(on)                   let the query run through the frames; strip.playing says whether it does
+ * strip.canvas                     the canvas, for a PNG;  strip.redraw() after a change of colors
+ * strip.destroy()                  stop, let go of observers, empty the host
+ *
+ * colorScale(host, note) → { set(top) }: a labeled bar of the tints from 0 to top.
+ *
+ * Colors of text and outlines are the CSS variables --lv-ink, --lv-query and --lv-compared of the host. For style see
+ * the rules for .lv-strip in explorer.css. JupyterLab's shortcuts are held off inside the host.
+ */
+
+const VIRIDIS =
+  "440154470d6048186a482374472d7b4537814240863e49893b528b375b8d33638d2f6b8e2c728e297a8e26828e23898e21918c1f988b1fa088" +
+  "22a78528ae8032b67a3fbc734ec36b5ec96270cf5784d44b98d83eaddc30c2df23d8e219ece51bfde725";
+const STRIP = { gap: 6, caption: 17, smallest: 78, largest: 300, dim: 0.75, pause: 450 };
+
+/* Return red, green and blue, 0 to 255, of a level from 0 to 1. */
+export function viridis(level) {
+  const place = Math.min(1, Math.max(0, level)) * (VIRIDIS.length / 6 - 1);
+  const low = Math.min(Math.floor(place), VIRIDIS.length / 6 - 2);
+  return [0, 2, 4].map((at) => {
+    const [a, b] = [low, low + 1].map((stop) => parseInt(VIRIDIS.substr(6 * stop + at, 2), 16));
+    return a + (place - low) * (b - a);
+  });
+}
+
+/* Tints as bytes RGBA for levels 0/255 … 255/255: the more weight, the less of the frame shows through. */
+const TINTS = new Uint8ClampedArray(
+  Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.45 + (0.5 * i) / 255)]).flat(),
+);
+
+/* Say how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
+export function arrange(width, frames) {
+  const { gap, smallest, largest } = STRIP;
+  const most = Math.max(1, Math.floor((width + gap) / (smallest + gap)));
+  const lines = Math.ceil(frames / most);
+  const columns = Math.ceil(frames / lines);
+  return { columns, lines, side: Math.min(largest, (width - (columns - 1) * gap) / columns) };
+}
+
+export function placeOf([frame, row, column]) {
+  return `frame ${frame}, row ${row}, column ${column}`;
+}
+
+export function filmStrip(host, options) {
+  const { label = "Film strip", describe = () => "", onPick = () => {}, onPlay = () => {} } = options;
+  const view = { overlay: null, top: 1, compared: null, layout: null, background: null };
+  const strip = { query: [0, 0, 0], playing: false };
+  let clip, sheets, timer;
+
+  const canvas = element(host, "canvas", { tabindex: "0", role: "application", "aria-label": label });
+  canvas.setAttribute("aria-roledescription", "film strip of tokens");
+  canvas.title = "Click a token. Arrow keys move it, [ and ] change the frame, c compares, space plays.";
+  const live = element(host, "span", { class: "lv-heard", "aria-live": "polite" });
+  host.classList.add("lv-strip");
+  host.dataset.lmSuppressShortcuts = "true";
+
+  function pick(token, compare = false) {
+    onPick(token, { compare });
+    const words = describe(token);
+    live.textContent = (compare ? "compared: " : "") + placeOf(token) + (words ? `, ${words}` : "");
+  }
+
+  function onKey(event) {
+    const [t, rows, columns] = [clip.shape[0], ...clip.grid];
+    const [frame, row, column] = strip.query;
+    const moves = {
+      ArrowLeft: [frame, row, Math.max(0, column - 1)],
+      ArrowRight: [frame, row, Math.min(columns - 1, column + 1)],
+      ArrowUp: [frame, Math.max(0, row - 1), column],
+      ArrowDown: [frame, Math.min(rows - 1, row + 1), column],
+      "[": [(frame + t - 1) % t, row, column],
+      "]": [(frame + 1) % t, row, column],
+    };
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (moves[event.key]) pick(moves[event.key]);
+    else if (event.key === "c") pick(strip.query, true);
+    else if (event.key === " ") strip.play(!strip.playing);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  function onClick(event) {
+    const token = tokenAt(event.offsetX, event.offsetY);
+    if (token) pick(token, event.shiftKey);
+  }
+
+  function tokenAt(x, y) {
+    const { columns, side, height, line } = view.layout;
+    const [t, rows, cells] = [clip.shape[0], ...clip.grid];
+    const across = Math.floor(x / (side + STRIP.gap));
+    const down = Math.floor(y / line);
+    const [u, v] = [(x - across * (side + STRIP.gap)) / side, (y - down * line) / height];
+    const frame = down * columns + across;
+    if (across >= columns || frame >= t || u < 0 || u >= 1 || v < 0 || v >= 1) return null;
+    return [frame, Math.floor(v * rows), Math.floor(u * cells)];
+  }
+
+  function corner(frame) {
+    const { columns, side, line } = view.layout;
+    return [(frame % columns) * (side + STRIP.gap), Math.floor(frame / columns) * line];
+  }
+
+  /* Lay the frames out anew for the width of the host, and paint once what no weight changes. */
+  function lay() {
+    const width = (view.width = host.clientWidth);
+    if (!width) return;
+    const [t, h, w] = clip.shape;
+    const { columns, lines, side } = arrange(width, t);
+    const height = (side * h) / w;
+    view.layout = { columns, side, height, line: height + STRIP.caption + STRIP.gap, ratio: devicePixelRatio || 1 };
+    const size = [Math.round(columns * (side + STRIP.gap) - STRIP.gap), Math.round(lines * view.layout.line)];
+    [canvas.style.width, canvas.style.height] = size.map((length) => `${length}px`);
+    for (const each of [canvas, ...(view.background = [surface(), surface()])]) {
+      [each.width, each.height] = size.map((length) => Math.round(length * view.layout.ratio));
+    }
+    view.background.forEach((each, gray) => {
+      const paint = context(each);
+      paint.imageSmoothingEnabled = side * view.layout.ratio < 2 * w; // few pixels stay squares
+      for (let frame = 0; frame < t; frame++) {
+        paint.drawImage(sheets[gray], 0, frame * h, w, h, ...corner(frame), side, height);
+      }
+    });
+    view.lines = gridLines();
+    strip.redraw();
+  }
+
+  function context(surface) {
+    const paint = surface.getContext("2d");
+    paint.setTransform(view.layout.ratio, 0, 0, view.layout.ratio, 0, 0);
+    return paint;
+  }
+
+  function gridLines() {
+    const [t, rows, columns] = [clip.shape[0], ...clip.grid];
+    const { side, height } = view.layout;
+    const path = new Path2D();
+    for (let frame = 0; side / columns >= 6 && frame < t; frame++) {
+      const [x, y] = corner(frame);
+      for (let i = 1; i < rows; i++) path.rect(x, y + (i * height) / rows, side, 0);
+      for (let i = 1; i < columns; i++) path.rect(x + (i * side) / columns, y, 0, height);
+    }
+    return path;
+  }
+
+  strip.redraw = () => {
+    if (!view.layout) return;
+    const style = getComputedStyle(host);
+    const color = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
+    const paint = context(canvas);
+    const [t, , , rows, columns] = [...clip.shape, ...clip.grid];
+    const { side, height, ratio } = view.layout;
+    paint.clearRect(0, 0, canvas.width, canvas.height);
+    paint.drawImage(view.background[view.overlay ? 1 : 0], 0, 0, canvas.width / ratio, canvas.height / ratio);
+    if (view.overlay) {
+      const tint = tinted(view.overlay, view.top, t * rows, columns);
+      paint.imageSmoothingEnabled = false;
+      for (let frame = 0; frame < t; frame++) {
+        paint.drawImage(tint, 0, frame * rows, columns, rows, ...corner(frame), side, height);
+      }
+    }
+    paint.lineWidth = 0.5;
+    paint.strokeStyle = "rgb(255 255 255 / 0.18)";
+    paint.stroke(view.lines);
+    caption(paint, color("--lv-ink", style.color));
+    if (view.compared) outline(paint, view.compared, color("--lv-compared", "#0072b2"), [4, 3]);
+    outline(paint, strip.query, color("--lv-query", "#d55e00"), []);
+  };
+
+  function caption(paint, ink) {
+    paint.fillStyle = ink;
+    paint.textAlign = "center";
+    for (let frame = 0; frame < clip.shape[0]; frame++) {
+      const [x, y] = corner(frame);
+      paint.font = `${frame === strip.query[0] ? "bold " : ""}11px system-ui, sans-serif`;
+      const text = clip.times ? `${clip.times[frame].toFixed(2)} s` : `frame ${frame}`;
+      paint.fillText(text, x + view.layout.side / 2, y + view.layout.height + 13);
+    }
+  }
+
+  /* Outline a token, and the frame it is in, white below the color so that it stands out on any picture. */
+  function outline(paint, [frame, row, column], color, dashes) {
+    const [x, y] = corner(frame);
+    const [width, height] = [view.layout.side / clip.grid[1], view.layout.height / clip.grid[0]];
+    const token = [x + column * width - 1, y + row * height - 1, width + 2, height + 2];
+    paint.save();
+    paint.lineJoin = "round";
+    for (const [line, stroke, dash] of [[4.5, "white", []], [2.5, color, dashes]]) {
+      [paint.lineWidth, paint.strokeStyle] = [line, stroke];
+      paint.setLineDash(dash);
+      paint.strokeRect(...token);
+    }
+    paint.lineWidth = 2;
+    paint.strokeRect(x, y, view.layout.side, view.layout.height);
+    paint.restore();
+  }
+
+  strip.setQuery = (token) => {
+    strip.query = [...token];
+    strip.redraw();
+  };
+  strip.setCompared = (token) => {
+    view.compared = token && [...token];
+    strip.redraw();
+  };
+  strip.setOverlay = (weights, top = 1) => {
+    [view.overlay, view.top] = [weights, top];
+    strip.redraw();
+  };
+  strip.setClip = (another) => {
+    clip = another;
+    sheets = [false, true].map((gray) => sheetOf(clip, gray));
+    [view.overlay, view.compared, strip.query] = [null, null, [0, 0, 0]];
+    lay();
+  };
+  strip.play = (on) => {
+    if (on === strip.playing) return;
+    strip.playing = on;
+    clearInterval(timer);
+    const next = () => pick([(strip.query[0] + 1) % clip.shape[0], ...strip.query.slice(1)]);
+    if (on) timer = setInterval(next, STRIP.pause);
+    onPlay(on);
+  };
+  strip.canvas = canvas;
+
+  canvas.addEventListener("keydown", onKey);
+  canvas.addEventListener("click", onClick);
+  const resized = new ResizeObserver(() => {
+    if (host.clientWidth !== view.width || devicePixelRatio !== view.layout?.ratio) lay();
+  });
+  resized.observe(host);
+  const forget = onTheme(() => strip.redraw());
+  strip.destroy = () => {
+    clearInterval(timer);
+    resized.disconnect();
+    forget();
+    host.replaceChildren();
+  };
+  strip.setClip(options);
+  return strip;
+}
+
+export function colorScale(host, note) {
+  host.classList.add("lv-scale");
+  element(host, "span", {}).textContent = "0";
+  const bar = element(host, "span", { class: "lv-bar", role: "img", "aria-label": "color scale from dark to bright" });
+  const stops = [0, 0.25, 0.5, 0.75, 1].map((level) => `rgb(${viridis(level).map(Math.round)})`);
+  bar.style.background = `linear-gradient(to right, ${stops})`;
+  const highest = element(host, "span", {});
+  element(host, "span", { class: "lv-note" }).textContent = note;
+  return { set: (top) => (highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3)) };
+}
+
+/* Add an element with attributes to another one, and return it. */
+export function element(parent, tag, attributes) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return parent.appendChild(made);
+}
+
+/* Call a function when the colors of the page change; return a function that ends it. */
+function onTheme(call) {
+  const later = () => requestAnimationFrame(call);
+  const seen = new MutationObserver(later);
+  for (const root of [document.documentElement, document.body]) seen.observe(root, { attributes: true });
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", later);
+  return () => {
+    seen.disconnect();
+    dark.removeEventListener("change", later);
+  };
+}
+
+function surface(width = 1, height = 1) {
+  const made = document.createElement("canvas");
+  [made.width, made.height] = [width, height];
+  return made;
+}
+
+/* Put all frames below each other onto one canvas, in color or in dimmed gray. */
+function sheetOf({ pixels, shape: [t, h, w] }, gray) {
+  const sheet = surface(w, t * h);
+  const image = new ImageData(w, t * h);
+  for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) {
+    let [red, green, blue] = [pixels[from], pixels[from + 1], pixels[from + 2]];
+    if (gray) red = green = blue = STRIP.dim * (0.299 * red + 0.587 * green + 0.114 * blue);
+    image.data[to] = red;
+    image.data[to + 1] = green;
+    image.data[to + 2] = blue;
+    image.data[to + 3] = 255;
+  }
+  sheet.getContext("2d").putImageData(image, 0, 0);
+  return sheet;
+}
+
+/* Paint one pixel for each token. */
+function tinted(weights, top, lines, columns) {
+  const tint = surface(columns, lines);
+  const image = new ImageData(columns, lines);
+  for (let i = 0; i < weights.length; i++) {
+    if (Number.isNaN(weights[i])) continue;
+    const level = Math.round(255 * Math.min(1, Math.max(0, weights[i] / (top || 1))));
+    image.data.set(TINTS.subarray(4 * level, 4 * level + 4), 4 * i);
+  }
+  tint.getContext("2d").putImageData(image, 0, 0);
+  return tint;
+}
