@@ -13,6 +13,7 @@
  * strip.setCompared(token | null)  outline a second token, dashed
  * strip.setOverlay(weights, top)   tint each token by weights[(frame·rows + row)·columns + column] / top, 0 to 1, in
  *                                  viridis; NaN leaves a token gray; null instead of weights shows the clip in color
+ * strip.show({ query, compared, overlay, top })   several of these at once, painted once
  * strip.setClip({ pixels, shape, grid, times })   show another clip; removes the tint and both outlines
  * strip.play(on)                   let the query run through the frames; strip.playing says whether it does
  * strip.canvas                     the canvas, for a PNG;  strip.redraw() after a change of colors
@@ -211,18 +212,14 @@ export function filmStrip(host, options) {
     paint.restore();
   }
 
-  strip.setQuery = (token) => {
-    strip.query = [...token];
+  strip.show = ({ query = strip.query, compared = view.compared, overlay = view.overlay, top = view.top }) => {
+    strip.query = [...query];
+    Object.assign(view, { compared, overlay, top });
     strip.redraw();
   };
-  strip.setCompared = (token) => {
-    view.compared = token && [...token];
-    strip.redraw();
-  };
-  strip.setOverlay = (weights, top = 1) => {
-    [view.overlay, view.top] = [weights, top];
-    strip.redraw();
-  };
+  strip.setQuery = (query) => strip.show({ query });
+  strip.setCompared = (compared) => strip.show({ compared });
+  strip.setOverlay = (overlay, top = 1) => strip.show({ overlay, top });
   strip.setClip = (another) => {
     clip = another;
     sheets = [false, true].map((gray) => sheetOf(clip, gray));
@@ -259,11 +256,14 @@ export function filmStrip(host, options) {
 export function colorScale(host, note) {
   host.classList.add("lv-scale");
   element(host, "span", {}).textContent = "0";
-  const bar = element(host, "span", { class: "lv-bar", role: "img", "aria-label": "color scale from dark to bright" });
-  const stops = [0, 0.25, 0.5, 0.75, 1].map((level) => `rgb(${viridis(level).map(Math.round)})`);
-  bar.style.background = `linear-gradient(to right, ${stops})`;
+  const bar = element(host, "canvas", { width: 128, height: 1, role: "img", "aria-label": "colors from dark to bright" });
+  const paint = bar.getContext("2d");
+  for (let x = 0; x < 128; x++) {
+    paint.fillStyle = `rgb(${viridis(x / 127).map(Math.round)})`;
+    paint.fillRect(x, 0, 1, 1);
+  }
   const highest = element(host, "span", {});
-  element(host, "span", { class: "lv-note" }).textContent = note;
+  element(host, "span", {}).textContent = note;
   return { set: (top) => (highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3)) };
 }
 
