@@ -17,9 +17,10 @@ from papermill.exceptions import PapermillExecutionError
 from pygments.formatters import HtmlFormatter
 
 from .files import atomic_path
+from .materials import materials
 from .video import load_clip
 
-LESSONS = Path(__file__).parents[1] / "notebooks"
+LESSONS = materials().notebooks
 KERNEL = "python3"
 CELL_SECONDS = 600  # a cell that hangs ends in an error
 
@@ -56,7 +57,7 @@ def find_lessons(folder: str | Path = LESSONS) -> list[Lesson]:
         time = re.search(r"^- \*\*Time:\*\* *(.+)", opening, re.MULTILINE)
         lessons.append(Lesson(path, title[1] if title else path.stem, time[1] if time else ""))
     if not lessons:
-        raise CourseError(f"no lessons in {folder}: run from a clone of the repository")
+        raise CourseError(f"no lessons in {folder}: install the wheel, which has them, or run from a clone")
     return lessons
 
 

@@ -25,10 +25,11 @@ from papermill.iorw import load_notebook_node
 
 from .claim import claimed
 from .grid import Effort, Run, complete, plan
+from .materials import materials
 from .runs import fit
 from .train import TrainConfig, make_fabric
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "experiments" / "train_one.ipynb"
+NOTEBOOK = materials().notebooks / "experiments" / "train_one.ipynb"
 KERNEL = "python3"
 
 

@@ -15,6 +15,7 @@ ALLOWED = {
     "shapes": (),
     "files": (),
     "check": (),
+    "materials": (),
     "clip": ("shapes",),
     "timeline": (),
     "video": ("clip", "timeline"),
@@ -42,7 +43,7 @@ ALLOWED = {
     "seeds": ("model", "shapes", "tasks", "train"),
     "claim": (),
     "grid": ("runs", "train"),
-    "sweep": ("claim", "grid", "runs", "train"),
+    "sweep": ("claim", "grid", "materials", "runs", "train"),
     "results": ("files", "runs"),
     "cause": (
         "checkpoint",
@@ -67,7 +68,8 @@ ALLOWED = {
     "environment": (),
     "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
     "widgets": ("plots",),
-    "course": ("files", "video"),
+    "course": ("files", "materials", "video"),
+    "lab": ("course", "files", "materials"),
     "cli": (
         "checkpoint",
         "comparison",
@@ -76,6 +78,7 @@ ALLOWED = {
         "explain",
         "files",
         "grid",
+        "lab",
         "model",
         "official",
         "results",
@@ -109,6 +112,7 @@ OUTSIDE = {
     "widgets": {"ipywidgets"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
+    "lab": {"nbformat"},
     "cli": {"rich", "typer"},
 }
 

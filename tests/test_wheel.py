@@ -1,0 +1,102 @@
+"""The wheel alone, without a clone: it has the lessons and all that they read, and `linvid lab` brings them out."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# the cells of every lesson up to the one that checks its parameters; lesson 00 looks at every sample clip there
+FIRST_CELLS = """
+import os, sys
+from pathlib import Path
+import nbformat
+import linvid_edu
+from linvid_edu.course import LESSONS, find_lessons
+from linvid_edu.provenance import commit
+from linvid_edu.samples import load_manifest
+from linvid_edu.materials import materials
+from linvid_edu.sweep import NOTEBOOK
+
+assert Path(linvid_edu.__file__).is_relative_to(sys.argv[1]), linvid_edu.__file__
+assert NOTEBOOK.is_file() and all(folder.is_dir() for folder in materials())
+assert len(load_manifest(materials().data_samples)["clips"]) == 12
+assert commit() == "unknown", "the commit of a repository around the package is not the package's"
+os.chdir(sys.argv[2])
+lessons = find_lessons(".")
+assert [lesson.name for lesson in lessons] == [lesson.name for lesson in find_lessons(LESSONS)]
+for lesson in lessons:
+    cells = [cell for cell in nbformat.read(lesson.path, as_version=4).cells if cell.cell_type == "code"]
+    at = next(index for index, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
+    names = {}
+    for cell in cells[: at + 2]:
+        exec(cell.source, names)
+    assert not isinstance(names.get("video"), str) or Path(names["video"]).is_file()
+    print("began", lesson.name)
+"""
+
+
+def call(*words, cwd, **environment):
+    """Run Python with some arguments, and return what ended."""
+    command = [sys.executable, *map(str, words)]
+    names = {**os.environ, **environment}
+    return subprocess.run(command, cwd=cwd, env=names, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this working tree; building needs hatchling, which pip fetches where it can."""
+    folder = tmp_path_factory.mktemp("wheel")
+    fetched = call("-m", "pip", "install", "--quiet", "--target", folder / "tools", "hatchling>=1.25", cwd=folder)
+    if fetched.returncode:
+        pytest.skip(f"THE WHEEL WAS NOT TESTED: pip cannot fetch hatchling here: {fetched.stderr[-300:]}")
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    built = call("-m", "pip", "wheel", *options, ROOT, cwd=folder, PYTHONPATH=str(folder / "tools"))
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("linvid_edu-*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel):
+    """A folder with the package from the wheel alone, within a repository of somebody else."""
+    around = wheel.parent / "around"
+    around.mkdir()
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "--quiet"), (*author, "commit", "--quiet", "--allow-empty", "-m", "theirs")):
+        subprocess.run(["git", *words], cwd=around, check=True, capture_output=True)
+    options = ("--quiet", "--no-deps", "--no-index", "--target", around / "site")
+    done = call("-m", "pip", "install", *options, wheel, cwd=around)
+    assert done.returncode == 0, done.stderr
+    return around / "site"
+
+
+def test_the_wheel_has_the_course_and_nothing_of_the_repository_beside_it(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"linvid_edu"}
+    inside = {name.removeprefix("linvid_edu/_course/") for name in names if name.startswith("linvid_edu/_course/")}
+    for pattern in ("notebooks/**/*.ipynb", "data_samples/**/*", "results/**/*", "docs/*.md"):
+        files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern) if path.is_file()}
+        assert files, pattern
+        assert {name for name in files if "/." not in name} <= inside
+    assert not [name for name in inside if name.endswith(".py")]
+    assert {"linvid_edu/course.html", "linvid_edu/explain/page.html"} <= set(names)
+    assert wheel.stat().st_size < 20e6
+
+
+def test_lab_brings_out_lessons_that_find_everything(installed, tmp_path):
+    place = {"cwd": tmp_path, "PYTHONPATH": str(installed)}
+    done = call("-m", "linvid_edu.cli", "lab", "mine", "--no-open", **place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mine: ")
+    began = call("-c", FIRST_CELLS, installed, tmp_path / "mine" / "notebooks", **place)
+    assert began.returncode == 0, began.stderr
+    assert began.stdout.count("began") >= 6
+    assert "MISSING sample clips" not in began.stdout
+    listed = call("-m", "linvid_edu.cli", "lessons", "mine", **place)
+    assert listed.stdout.count("unchanged") == began.stdout.count("began"), listed.stderr
