@@ -68,6 +68,7 @@ ALLOWED = {
     "environment": (),
     "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
     "widgets": ("plots",),
+    "exercises": ("check",),
     "course": ("files", "materials", "video"),
     "lab": ("course", "files", "materials"),
     "cli": (

@@ -1,0 +1,179 @@
+"""Run a learner's function so that whatever it does comes back in words."""
+
+import contextlib
+import copy
+import inspect
+import io
+import linecache
+import signal
+import sysconfig
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .difference import LONGEST, difference
+from .exercise import Case, Exercise, call
+
+SECONDS = 20  # that one call may take
+_NOT_THEIRS = (
+    *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")),
+    str(Path(__file__).parents[1]),
+)
+
+
+class TooLong(BaseException):
+    """A call did not come back in time; no ``except Exception`` of a learner catches it."""
+
+
+class Outcome(NamedTuple):
+    """What one call did.
+
+    output: what it returned
+    error: why it returned nothing, in words
+    changed: names of the inputs that are not what they were
+    """
+
+    output: Any = None
+    error: str = ""
+    changed: tuple[str, ...] = ()
+
+
+def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's parameters."""
+    return tuple(inspect.signature(function).parameters)
+
+
+def input_names(exercise: Exercise) -> tuple[str, ...]:
+    """Return the names of a case's inputs."""
+    assert exercise.tries is not None
+    return names_of(exercise.answer) if exercise.tries.use is call else names_of(exercise.tries.use)[1:]
+
+
+def by_any_order(answer: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
+    """Return a function that takes its arguments in the order of `names`, whatever order the answer has.
+
+    Raises:
+        TypeError: the answer cannot be called with these arguments; it says with which.
+    """
+    try:
+        signature = inspect.signature(answer)
+    except (ValueError, TypeError):
+        return answer  # written in C: it says itself what it takes
+    taken = {
+        name
+        for name, each in signature.parameters.items()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    }
+    named = set(names) <= taken
+    try:
+        signature.bind(**dict.fromkeys(names)) if named else signature.bind(*names)
+    except TypeError:
+        raise TypeError(f"your function takes {signature}, and is called with ({', '.join(names)})") from None
+    return (lambda *values: answer(**dict(zip(names, values, strict=False)))) if named else answer
+
+
+def attempt(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outcome:
+    """Call a function with a copy of the inputs of a case."""
+    tries, inputs = exercise.tries, copy.deepcopy(case.inputs)
+    assert tries is not None
+    output, error = guarded(lambda: tries.use(answer, *inputs))
+    named = zip(input_names(exercise), inputs, case.inputs, strict=True)
+    changed = tuple(name for name, now, before in named if isinstance(before, Tensor) and not _same_tensor(now, before))
+    return Outcome(output, error, tuple(name for name in changed if name not in tries.may_change))
+
+
+def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outcome:
+    """Return the gradient of a weighted sum of the output for each floating-point input, None where none arrives."""
+    leaves = [x.clone().requires_grad_() if _floating(x) else copy.deepcopy(x) for x in case.inputs]
+    inputs = [x.clone() if _floating(x) else x for x in leaves]  # no leaves, so that a copy may be changed in place
+
+    def run() -> tuple[Tensor | None, ...]:
+        with torch.enable_grad():
+            output = answer(*inputs)
+            total = sum(_weighted(part) for part in (output if isinstance(output, (tuple, list)) else (output,)))
+            wanted = [leaf for leaf in leaves if _floating(leaf)]
+            if not (isinstance(total, Tensor) and total.requires_grad):
+                return (None,) * len(wanted)
+            return torch.autograd.grad(total, wanted, allow_unused=True)
+
+    return Outcome(*guarded(run))
+
+
+def guarded(run: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what a call returns, and "" or why it did not; silently, and within some seconds."""
+    try:
+        with _silent(), torch.random.fork_rng(devices=[]), _limited():
+            torch.seed()
+            return run(), ""
+    except TooLong:
+        return None, f"does not come back within {SECONDS} s: does a loop end?"
+    except (Exception, SystemExit) as error:
+        return None, _in_words(error)
+
+
+def _weighted(part: Any) -> Any:
+    """Σ of all values, each with a weight of its own, so that no direction of the gradient is lost."""
+    if not isinstance(part, Tensor):
+        return 0.0
+    return (
+        part * (torch.arange(part.numel(), device=part.device).sin() + 0.5).reshape(part.shape).to(part.dtype)
+    ).sum()
+
+
+def _floating(x: object) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def _same_tensor(now: Any, before: Tensor) -> bool:
+    return difference(now.detach(), before, 0.0) is None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """Raise TooLong in the code within after some seconds, where the system can: not on Windows, nor in a thread."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _in_words(error: BaseException) -> str:
+    """Say which line of the learner's stopped, and with what."""
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))
+    ]
+    place = ""
+    if theirs:
+        text = linecache.getline(theirs[-1].filename, theirs[-1].lineno or 0).strip()
+        place = f" in line {theirs[-1].lineno}{f', `{text}`' if text else ''},"
+    try:
+        message = " ".join(str(error).split())[:LONGEST]
+    except Exception:
+        message = ""
+    return f"stops{place} with {type(error).__name__}{f': {message}' if message else ''}"

@@ -1,0 +1,153 @@
+"""Every checker accepts right answers however they are written, and tells planted wrong ones apart in words."""
+
+import math
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from linvid_edu.exercises import attempt, check, hint, shown, solution
+from linvid_edu.exercises.judge import judge
+from linvid_edu.exercises.shown import find
+
+PLANTED = {
+    path.stem: import_module(f"exercises.{path.stem}")
+    for path in sorted(Path(__file__).parent.glob("exercises/lesson_*.py"))
+}
+MODULES = sorted(path.stem for path in Path(import_module("linvid_edu.exercises").__file__).parent.glob("lesson_*.py"))
+EXERCISES = {each.id: each for name in MODULES for each in import_module(f"linvid_edu.exercises.{name}").EXERCISES}
+RIGHT = [(id, answer) for module in PLANTED.values() for id, answers in module.RIGHT.items() for answer in answers]
+WRONG = [(id, *pair) for module in PLANTED.values() for id, answers in module.WRONG.items() for pair in answers.items()]
+
+
+def test_every_exercise_has_right_and_wrong_answers():
+    for id in EXERCISES:
+        planted = PLANTED[f"lesson_{id[:2]}"]
+        assert len(planted.RIGHT[id]) >= 2, id
+        assert len(planted.WRONG[id]) >= 3, id
+    assert {id for id, *_ in RIGHT + WRONG} == set(EXERCISES)
+
+
+@pytest.mark.parametrize(("id", "answer"), RIGHT)
+def test_right_answers_pass(id, answer):
+    for seed in range(3):
+        found = judge(find(id), answer, seed=seed)
+        assert found.right is True, found.words
+
+
+@pytest.mark.parametrize(("id", "words", "answer"), WRONG)
+def test_wrong_answers_fail_each_with_its_own_message(id, words, answer):
+    others = [other for other in PLANTED[f"lesson_{id[:2]}"].WRONG[id] if other != words]
+    for seed in range(3):
+        found = judge(find(id), answer, seed=seed)
+        assert found.right is False
+        assert words in found.words
+        assert not any(other in found.words for other in others)
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_solution_passes_and_every_mistake_gets_its_message(id):
+    exercise = EXERCISES[id]
+    assert judge(exercise, exercise.answer, seed=0).right is True
+    for mistake in exercise.mistakes:
+        if exercise.tries is not None or not callable(mistake.answer):
+            found = judge(exercise, mistake.answer, seed=0)
+            assert (found.right, found.words) == (False, f"not right: {mistake.words}")
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_hints_come_one_by_one_and_then_the_solution(id, capsys, monkeypatch):
+    monkeypatch.setattr(shown, "_hints_given", {})
+    exercise = EXERCISES[id]
+    for stage, words in enumerate(exercise.hints, start=1):
+        hint(id)
+        assert capsys.readouterr().out == f"hint {stage} of 3: {words}\n"
+    hint(id)
+    assert f'solution("{id}")' in capsys.readouterr().out.replace("'", '"')
+    solution(id)
+    assert exercise.why in capsys.readouterr().out
+
+
+def blank(q, k, v):
+    """Not yet written."""
+    ...
+
+
+def half_blank(q, k, v):
+    scores = ...
+    return scores @ v
+
+
+def forgotten(q, k, v):
+    q @ k.mT @ v
+
+
+@pytest.mark.parametrize("answer", [..., blank, half_blank, lambda q, k, v: ..., lambda q, k, v: None])
+def test_an_untouched_answer_is_exactly_not_yet(answer, capsys):
+    assert check("02.1", answer).right is None
+    assert capsys.readouterr().out == "not yet\n"
+
+
+class Hostile:
+    """Nothing that one asks of it works."""
+
+    def __call__(self, *args):
+        raise BaseExceptionGroup("", [ValueError()]) if args == () else self
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __repr__(self):
+        raise RuntimeError
+
+    def __bool__(self):
+        raise RuntimeError
+
+
+def loop(q, k, v):
+    while True:
+        pass
+
+
+ANYTHING = {
+    "returns None": forgotten,
+    "that is None": None,
+    "the text": "softmax",
+    "the class Tensor": torch.Tensor,
+    "the module math": math,
+    "a tensor of shape (2,)": torch.ones(2),
+    "takes (q)": lambda q: q,
+    "takes ()": lambda: None,
+    "SystemExit": lambda q, k, v: sys.exit(),
+    "ZeroDivisionError": lambda q, k, v: 1 / 0,
+    "RecursionError": lambda q, k, v: ANYTHING["RecursionError"](q, k, v),
+    "are NaN": lambda q, k, v: v.new_full((*q.shape[:-1], v.shape[-1]), math.nan),
+    "a list of": lambda q, k, v: list(F.scaled_dot_product_attention(q, k, v)),
+    "cannot be read": lambda q, k, v: F.scaled_dot_product_attention(q, k, v).to("meta"),
+    "a generator": lambda q, k, v: (row for row in q),
+    "complex": lambda q, k, v: F.scaled_dot_product_attention(q, k, v) + 0j,
+    "two calls": lambda q, k, v: F.scaled_dot_product_attention(q, k, v) + torch.rand(1),
+    "does not come back": loop,
+    "Hostile": Hostile(),
+}
+
+
+@pytest.mark.parametrize("words", ANYTHING)
+def test_whatever_is_passed_is_answered_in_words(words, monkeypatch):
+    monkeypatch.setattr(attempt, "SECONDS", 1)
+    found = shown.verdict("02.1", ANYTHING[words])
+    assert found.right is False
+    assert words in found.words
+    assert shown.verdict("02.2", ANYTHING[words]).right is False
+
+
+@pytest.mark.parametrize("id", ["02.99", "99.1", "2", None, "x\n", "../x"])
+def test_an_unknown_id_is_told(id, capsys):
+    found = check(id, 1)
+    hint(id)
+    solution(id)
+    assert found.right is False
+    assert capsys.readouterr().out.count("there is no exercise") == 3
