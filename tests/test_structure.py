@@ -111,6 +111,7 @@ OUTSIDE = {
     "report": {"pandas"},
     "plots": {"matplotlib", "plotly"},
     "widgets": {"ipywidgets"},
+    "exercises": {"ipywidgets"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
     "lab": {"nbformat"},

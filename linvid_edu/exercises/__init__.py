@@ -4,7 +4,8 @@
 module of their own, such as ``lesson_02``, as ``EXERCISES``.
 """
 
+from .buttons import exercise_widget
 from .exercise import Case, Exercise, Mistake, Tries, Verdict, draw
 from .shown import check, hint, solution
 
-__all__ = ["Case", "Exercise", "Mistake", "Tries", "Verdict", "check", "draw", "hint", "solution"]
+__all__ = ["Case", "Exercise", "Mistake", "Tries", "Verdict", "check", "draw", "exercise_widget", "hint", "solution"]

@@ -38,6 +38,16 @@ class Verdict:
         self.printed = False
 
 
+def not_yet() -> Verdict:
+    """Return the verdict on an untouched answer."""
+    return Verdict(None, "not yet")
+
+
+def not_right(words: str) -> Verdict:
+    """Return the verdict on a wrong answer."""
+    return Verdict(False, f"not right: {words}")
+
+
 class Mistake(NamedTuple):
     """A usual mistake.
 
@@ -107,7 +117,8 @@ class Exercise:
         hints: three, each saying more than the one before.
         mistakes: at least three; of a choice, the other letters.
         tries: how a function is tried; None for other answers.
-        tolerance: of numbers and of all values of a function's result, relative to the largest of them.
+        tolerance: of a number with a fraction, relative to it; of a function's result, relative to its largest value.
+            Whole numbers are exact.
 
     Raises:
         ValueError: something of this is missing.

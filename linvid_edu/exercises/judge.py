@@ -1,22 +1,19 @@
-"""Is an answer right, and if not, which mistake is it?"""
+"""Is a function right, and if not, which mistake is it?"""
 
 import ast
 import dis
 import inspect
-import math
 import textwrap
 from collections.abc import Callable, Sequence
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .attempt import Outcome, attempt, by_any_order, gradients, guarded, input_names, names_of
-from .difference import Unreadable, difference, kind, numbers, quoted
-from .exercise import Case, Exercise, Mistake, Verdict
+from .attempt import Outcome, attempt, by_any_order, gradients, input_names, names_of
+from .difference import difference, kind, quoted
+from .exercise import Case, Exercise, Mistake, Verdict, not_right, not_yet
+from .values import judge_value
 
 LOOSER = 10  # times the tolerance, for gradients and for the agreement with a mistake
 _EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
@@ -31,29 +28,18 @@ def judge(exercise: Exercise, answer: Any, *, seed: int | None = None) -> Verdic
         seed: of the random inputs; None draws new ones.
     """
     if answer is Ellipsis:
-        return _not_yet()
+        return not_yet()
     if exercise.tries is None:
-        return _judge_value(exercise, answer)
+        return judge_value(exercise, answer)
     if refusal := _no_function(answer):
-        return _wrong(f"{refusal}. {exercise.id} asks for a function: pass its name, without parentheses")
+        return not_right(f"{refusal}. {exercise.id} asks for a function: pass its name, without parentheses")
     try:
         function = by_any_order(answer, names_of(exercise.answer))
     except TypeError as refused:
-        return _wrong(str(refused))
+        return not_right(str(refused))
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
     return _judge_function(exercise, answer, function, list(exercise.tries.cases(generator)))
-
-
-def _not_yet() -> Verdict:
-    return Verdict(None, "not yet")
-
-
-def _wrong(words: str) -> Verdict:
-    return Verdict(False, f"not right: {words}")
-
-
-# functions
 
 
 def _no_function(answer: Any) -> str:
@@ -71,20 +57,22 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
     for case in cases:
         mine.append(attempt(function, exercise, case))
         if len(mine) == 1 and _untouched(answer, mine[0]):
-            return _not_yet()
+            return not_yet()
         if mine[-1].error.startswith("does not come back"):
-            return _wrong(f"{_with(exercise, case)}, your function {mine[-1].error}")
+            return not_right(f"{_with(exercise, case)}, your function {mine[-1].error}")
     again = attempt(function, exercise, cases[0])
     if _vary(mine[0], again, exercise.tolerance):
-        return _wrong(
+        return not_right(
             "two calls with the same inputs return different results: something random, or kept between calls"
         )
     words = [_differs(one, right, exercise.tolerance) for one, right in zip(mine, rights, strict=True)]
     remark = _only_float64_stops(cases, mine, words)
     if any(words) and not remark:
-        return _wrong(_explained(exercise, cases, mine, rights, words))
+        return not_right(_explained(exercise, cases, mine, rights, words))
     if changed := next((one.changed for one in mine if one.changed), ()):
-        return _wrong(f"the result is right, but your function changes its input {changed[0]} in place: work on a copy")
+        return not_right(
+            f"the result is right, but your function changes its input {changed[0]} in place: work on a copy"
+        )
     assert exercise.tries is not None
     if exercise.tries.gradients and not remark:
         ordinary = [case for case in cases if not case.name]
@@ -92,7 +80,7 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
         if stops := next((one.error for one in found if one.error), ""):
             return Verdict(True, f"right. Its gradient cannot be had, so no model trains with it: autograd {stops}")
         if wrong := _gradient_mistake(exercise, ordinary, found):
-            return _wrong(wrong)
+            return not_right(wrong)
     return Verdict(True, f"right{remark}")
 
 
@@ -144,17 +132,23 @@ def _explained(
 ) -> str:
     """Name the mistake that the outcomes agree with, or say what differs first."""
     ordinary = [index for index, case in enumerate(cases) if not case.name]
-    which = ordinary if any(words[index] for index in ordinary) else range(len(cases))
+    edges_only = not any(words[index] for index in ordinary)
+    which = range(len(cases)) if edges_only else ordinary
+
+    def agrees(mistake: Mistake, exactly: bool) -> bool:
+        for index in which:
+            other = attempt(mistake.answer, exercise, cases[index])
+            if bool(_differs(other, rights[index], exercise.tolerance)) != bool(words[index]):
+                return False
+            if exactly and _unlike(mine[index], other, exercise.tolerance):
+                return False
+        return True
+
+    for exactly in (True, False) if edges_only else (True,):  # at the edges it is enough to fail where a mistake does
+        for mistake in exercise.mistakes:
+            if agrees(mistake, exactly):
+                return mistake.words
     first = next(index for index in which if words[index])
-    for mistake in exercise.mistakes:
-        theirs = [attempt(mistake.answer, exercise, cases[index]) for index in which]
-        agree = (
-            bool(_differs(other, rights[index], exercise.tolerance)) == bool(words[index])
-            and (bool(cases[index].name) or not _unlike(mine[index], other, exercise.tolerance))
-            for index, other in zip(which, theirs, strict=True)
-        )
-        if all(agree):
-            return mistake.words
     return f"{_with(exercise, cases[first])}, your function {words[first]}"
 
 
@@ -182,7 +176,7 @@ def _gradient_mistake(exercise: Exercise, cases: Sequence[Case], mine: list[Outc
     if not any(words):
         return ""
     for mistake in exercise.mistakes:
-        theirs = [gradients(mistake.answer, exercise, case) for case in cases]
+        theirs = (gradients(mistake.answer, exercise, case) for case in cases)
         if not any(_gradient_words(exercise, *each) for each in zip(cases, mine, theirs, strict=True)):
             return mistake.words
     first = next(index for index, word in enumerate(words) if word)
@@ -202,87 +196,3 @@ def _gradient_words(exercise: Exercise, case: Case, mine: Outcome, right: Outcom
         if words:
             return f"that of {name} is off: {words}"
     return ""
-
-
-# values
-
-
-def _judge_value(exercise: Exercise, answer: Any) -> Verdict:
-    try:
-        value, untouched = _read(answer, exercise.answer)
-    except Unreadable as refusal:
-        return _wrong(str(refusal))
-    if untouched:
-        return _not_yet()
-    words = difference(value, exercise.answer, exercise.tolerance)
-    if not words:
-        return Verdict(True, "right")
-    for mistake in exercise.mistakes:
-        if _is(mistake, value, exercise.tolerance):
-            return _wrong(mistake.words)
-    return _wrong(_no_mistake(exercise, value))
-
-
-def _is(mistake: Mistake, value: Any, tolerance: float) -> bool:
-    if callable(mistake.answer):
-        found, _ = guarded(lambda: bool(mistake.answer(value)))
-        return bool(found)
-    return difference(value, mistake.answer, tolerance) is None
-
-
-def _no_mistake(exercise: Exercise, value: Any) -> str:
-    if isinstance(exercise.answer, str):
-        letters = sorted({exercise.answer, *(mistake.answer for mistake in exercise.mistakes)})
-        return f"{quoted(value)} is not among the choices {', '.join(letters)}"
-    if isinstance(exercise.answer, tuple):
-        if len(value) != len(exercise.answer):
-            return f"you give {len(value)} numbers, asked for are {len(exercise.answer)}"
-        near = [
-            difference(one, other, exercise.tolerance) is None
-            for one, other in zip(value, exercise.answer, strict=True)
-        ]
-        if any(near):
-            return f"{near.count(False)} of the {len(near)} numbers, number {near.index(False) + 1} first"
-    return f"{quoted(value)} is none of the usual mistakes. hint({exercise.id!r}) helps"
-
-
-def _read(answer: Any, expected: Any) -> tuple[Any, bool]:
-    """Return an answer as a value of the expected kind, and whether it is untouched."""
-    if isinstance(expected, str):
-        if not isinstance(answer, str):
-            raise Unreadable(f"that is {kind(answer)}, asked for is a letter in quotes")
-        return answer.strip(" ().'\"").lower(), False
-    if not isinstance(expected, tuple):
-        return _number(answer), False
-    if isinstance(answer, (Tensor, np.ndarray)):
-        answer = numbers(answer).tolist()
-    if not isinstance(answer, (tuple, list)):
-        raise Unreadable(f"that is {kind(answer)}, asked for are {len(expected)} numbers in parentheses")
-    if any(part is Ellipsis for part in answer):
-        return answer, True
-    return tuple(_number(part) for part in answer), False
-
-
-def _number(answer: Any) -> int | float:
-    """Read a number of any kind.
-
-    Raises:
-        Unreadable: it is none; it says what it is.
-    """
-    if isinstance(answer, (bool, np.bool_)) or not isinstance(
-        answer, (int, float, Fraction, Decimal, np.number, np.ndarray, Tensor)
-    ):
-        more = ": call it, and pass what it returns" if callable(answer) else ""
-        raise Unreadable(f"that is {kind(answer)}, asked for is a number{more}")
-    if isinstance(answer, (Tensor, np.ndarray, np.number)):
-        array = numbers(answer)
-        if array.size != 1:
-            raise Unreadable(f"that is {kind(answer)}, asked for is one number")
-        answer = array.item()
-    try:
-        value = answer if isinstance(answer, int) else float(answer)
-        if math.isfinite(value):
-            return int(value) if value == int(value) else value
-    except (OverflowError, ValueError):
-        pass
-    raise Unreadable(f"{quoted(answer)} is no finite number")

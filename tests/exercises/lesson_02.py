@@ -70,7 +70,7 @@ WRONG = {
         "wrong way round": (2.1, 4),
         "the square of t": (2, 2.1),
         "only the part n t²": (4, 4),
-        "1 of the 2 numbers": (5, 2.1),
+        "wrong is number 1": (5, 2.1),
         "you give 3 numbers": (4, 2.1, 1),
     },
 }
