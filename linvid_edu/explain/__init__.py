@@ -1,19 +1,34 @@
 """One page about one token of a clip: where it looks under four mechanisms, and how concentrated that is."""
 
-from .mechanisms import MECHANISMS, Answer, Checkpoint, Explanation, Mechanism, clip_size, explain
+from .mechanisms import (
+    MECHANISMS,
+    Answer,
+    Answering,
+    Checkpoint,
+    Explanation,
+    Mechanism,
+    answering_models,
+    clip_size,
+    explain,
+    mechanism_name,
+)
 from .page import page, pictures, save
-from .query import Query, choose_query
+from .query import Query, choose_query, index_of
 
 __all__ = [
     "MECHANISMS",
     "Answer",
+    "Answering",
     "Checkpoint",
     "Explanation",
     "Mechanism",
     "Query",
+    "answering_models",
     "choose_query",
     "clip_size",
     "explain",
+    "index_of",
+    "mechanism_name",
     "page",
     "pictures",
     "save",

@@ -1,6 +1,6 @@
 """One set of weights, four mechanisms: where one token of a clip looks under each of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -54,11 +54,23 @@ FULL = Mechanism("linear", fixation=True, association=True)
 MECHANISMS = (Mechanism("softmax"), Mechanism("linear"), Mechanism("linear", fixation=True), FULL)
 
 
+class Answering(NamedTuple):
+    """A model that answers for one mechanism.
+
+    name: the mechanism in words, such as "linear + fixation"
+    status, origin: where its weights come from, in a few words and in full
+    """
+
+    name: str
+    status: str
+    origin: str
+    model: VideoTransformer
+
+
 class Answer(NamedTuple):
     """Where the query looks under one mechanism.
 
-    name: the mechanism in words, such as "linear + fixation"
-    status, origin: where the weights of the model come from, in a few words and in full
+    name, status, origin: of the model that answers
     weights: p, the attention to all tokens, Σ p = 1, (t rows columns)
     concentration: the measures of p
     rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
@@ -120,27 +132,38 @@ def explain(
         ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, or there is no
             such token, block or head.
     """
-    _check(checkpoints)
-    t, h, w, _ = clip.frames.shape
-    small = ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8)
-    donors = checkpoints or [("", _build(FULL.switch(small), seed))]
-    config = donors[0][1].config
+    config = checkpoints[0][1].config if checkpoints else _small(clip)
+    h, w = clip.frames.shape[1:3]
     grid = patch_grid((h, w), kernel=config.kernel, stride=config.stride, padding=config.padding)
     chosen = choose_query(clip, config, query)
     block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
     head = None if head is None else index_of("head", head, config.heads)
-    own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
     answers = []
+    for each in answering_models(clip, checkpoints=checkpoints, seed=seed):
+        progress(each.name)
+        weights, rank = _look(each.model, clip, chosen, grid, block, head)
+        answers.append(Answer(each.name, each.status, each.origin, weights, concentration(weights.flatten()), rank))
+    return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
+
+
+def answering_models(clip: Clip, *, checkpoints: Sequence[Checkpoint] = (), seed: int = 0) -> Iterator[Answering]:
+    """Make the models that answer in ``explain``, one for each mechanism, one after another.
+
+    Args:
+        clip, checkpoints, seed: as for ``explain``.
+
+    Raises:
+        ValueError: checkpoints disagree in size or agree in mechanism.
+    """
+    _check(checkpoints)
+    donors = checkpoints or [("", _build(_small(clip), seed))]
+    own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
     for mechanism in dict.fromkeys((*MECHANISMS, *own)):
         fixing = [each for each in donors if mechanism.fixation and each[1].config.fixation != "none"]
         name, donor = own.get(mechanism) or (fixing or donors)[0]
         model = donor if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
-        words = mechanism_name(model.config)
-        progress(words)
-        weights, rank = _look(model, clip, chosen, grid, block, head)
         origin = _origin(name, seed, trained=mechanism in own, added=mechanism.fixation and not fixing)
-        answers.append(Answer(words, *origin, weights, concentration(weights.flatten()), rank))
-    return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
+        yield Answering(mechanism_name(model.config), *origin, model)
 
 
 def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
@@ -175,6 +198,12 @@ def mechanism_name(config: ModelConfig) -> str:
     kind = {"none": "", "cooperative": " + fixation"}.get(config.fixation, f" + {config.fixation} fixation")
     shared = " with one shared layer" * config.shared_fixation
     return bare + kind + shared + " + association" * config.association
+
+
+def _small(clip: Clip) -> ModelConfig:
+    """Configure the random model of a clip, with every mechanism switched on."""
+    t, h, w, _ = clip.frames.shape
+    return FULL.switch(ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8))
 
 
 def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None) -> VideoTransformer:

@@ -256,7 +256,7 @@ export function filmStrip(host, options) {
 export function colorScale(host, note) {
   host.classList.add("lv-scale");
   element(host, "span", {}).textContent = "0";
-  const bar = element(host, "canvas", { width: 128, height: 1, role: "img", "aria-label": "colors from dark to bright" });
+  const bar = element(host, "canvas", { width: 128, height: 1, role: "img", "aria-label": "dark to bright" });
   const paint = bar.getContext("2d");
   for (let x = 0; x < 128; x++) {
     paint.fillStyle = `rgb(${viridis(x / 127).map(Math.round)})`;

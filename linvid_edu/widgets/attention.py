@@ -1,0 +1,208 @@
+"""Where one token of a clip looks, live: click a token, move it by keyboard, compare models side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import torch
+import traitlets
+from torch import Tensor
+
+from ..checkpoint import load_model
+from ..clip import Clip
+from ..explain import choose_query, index_of
+from ..materials import materials
+from ..model import VideoTransformer
+from ..plots import Picture, attention_strips
+from .frontend import Pictured, front_end, style
+from .objects import known_objects
+from .packing import Kind, feature_numbers, pack
+from .recording import View, choices, named, record_models, token_weights
+
+MOST_FULL, MOST_HALF = 10_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
+
+
+class PackedData(ipywidgets.Widget):
+    """Arrays on their way to the browser, a model of its own: opening one is not held up by Jupyter's rate limit."""
+
+    meta = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+
+
+class AttentionExplorer(Pictured, anywidget.AnyWidget):
+    """Show the attention of one token over the frames of a clip, under up to four models side by side.
+
+    Python runs each model once. The browser gets what the attention of each layer receives and computes any row from
+    it, O(tokens · e); where that is too much to send, Python computes the rows one by one.
+
+    Args:
+        clip: of the models' number of frames and size.
+        models: name to model, one to four; None takes the trained checkpoints of ``data_samples``.
+        objects: name to the tokens of a known object, (t rows columns); None takes those of a sample clip.
+        where: "browser" or "kernel", where rows are computed; "auto" decides by size.
+        statuses: name to words about a model's weights; models that were never trained are labeled by themselves.
+
+    Attributes:
+        query, compared: frame, row and column of the token that asks, and of a second one or None.
+        block, head: whose attention, counted from 0; head None is the mean over heads.
+        span: "time" or "space", the map of one layer; "clip", both composed, or the map of joint attention.
+        direction: "query → keys" or "key ← queries".
+        scale: "common", one color scale for all models, or "separate".
+
+    Raises:
+        ValueError: clip and models do not fit; ``show`` tells that in the widget instead.
+    """
+
+    _esm = front_end("attention.js")
+    _css = style("explorer.css")
+
+    packed = traitlets.Instance(PackedData).tag(sync=True, **ipywidgets.widget_serialization)
+    problem = traitlets.Unicode().tag(sync=True)
+    query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int()).tag(sync=True)
+    compared = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int(), allow_none=True).tag(sync=True)
+    block = traitlets.Int().tag(sync=True)
+    span = traitlets.Unicode("clip").tag(sync=True)
+    head = traitlets.Int(None, allow_none=True).tag(sync=True)
+    direction = traitlets.Enum(("query → keys", "key ← queries"), "query → keys").tag(sync=True)
+    scale = traitlets.Enum(("common", "separate"), "common").tag(sync=True)
+
+    def __init__(
+        self,
+        clip: Clip,
+        models: Mapping[str, VideoTransformer] | None = None,
+        *,
+        objects: Mapping[str, Tensor] | None = None,
+        where: str = "auto",
+        statuses: Mapping[str, str] | None = None,
+    ):
+        if where not in ("auto", "browser", "kernel"):
+            raise ValueError(f"where={where!r} is unknown: choose 'auto', 'browser' or 'kernel'")
+        self._models = shipped_models() if models is None else dict(models)
+        self._statuses, self._where = statuses, where
+        self._take(clip, objects)
+        super().__init__(**self._first_state())
+        self.on_msg(self._answer)
+
+    def show(self, clip: Clip, *, objects: Mapping[str, Tensor] | None = None) -> None:
+        """Show another clip; what does not fit is told in the widget, which then keeps the clip it has.
+
+        Args:
+            clip, objects: as at construction.
+        """
+        try:
+            self._take(clip, objects)
+        except (ValueError, RuntimeError) as error:
+            self.problem = f"{Path(clip.source).name} is not shown: {error}."
+            return
+        before = self.packed
+        with self.hold_sync():
+            for name, value in self._first_state().items():
+                setattr(self, name, value)
+        before.close()
+
+    def snapshot(self) -> Picture:
+        """Draw what is seen now as a static picture."""
+        found = self.rows()[:, 0].double().nan_to_num(0)
+        shares = found / found.sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        head = "mean over heads" if self.head is None else f"head {self.head}"
+        span = "time and space" if self.span == "clip" else self.span
+        title = f"Attention over {span}, block {self.block}, {head}, {self.direction}"
+        weights = dict(zip((each.name for each in self._recordings), shares, strict=True))
+        shown: dict[str, Any] = {"query": self.query, "times": self._clip.times, "scale": self.scale}
+        return attention_strips(self._clip.frames, weights, **shown, title=title)
+
+    def rows(self, state: Mapping[str, Any] | None = None) -> Tensor:
+        """Compute the weights of the query, and of the compared token, under each model.
+
+        Args:
+            state: query, compared, block, span, head and direction; None takes the present ones.
+
+        Returns:
+            (models tokens t rows columns), NaN where the map does not reach.
+        """
+        names = ("query", "compared", "block", "span", "head", "direction")
+        asked = {name: getattr(self, name) if state is None else state[name] for name in names}
+        view = View(asked["block"], asked["span"], asked["head"], asked["direction"])
+        tokens = [tuple(token) for token in (asked["query"], asked["compared"]) if token is not None]
+        for name, value in (("query", tokens[0]), ("compared", tokens[-1]), ("block", view.block), ("span", view.span)):
+            self._checked(name, value)
+        return torch.stack(
+            [torch.stack([token_weights(each, view, token) for token in tokens]) for each in self._recordings]
+        )
+
+    @traitlets.validate("query", "compared", "block", "span", "head")
+    def _valid(self, proposal: Any) -> Any:
+        return self._checked(proposal["trait"].name, proposal["value"])
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """Refuse a token, block, span or head that there is not."""
+        has = choices(self._recordings)
+        if value is None:
+            return value
+        if name in ("query", "compared"):
+            t, grid = len(self._clip.frames), self._recordings[0].grid
+            for axis, index, size in zip(("frame", "row", "column"), value, (t, *grid), strict=True):
+                index_of(axis, index, size)
+        elif name == "span" and value not in has["spans"]:
+            raise ValueError(f"span={value!r} does not exist: choose one of {', '.join(map(repr, has['spans']))}")
+        elif name in ("block", "head"):
+            index_of(name, value, has[f"{name}s"])
+        return value
+
+    def _take(self, clip: Clip, objects: Mapping[str, Tensor] | None) -> None:
+        """Record the models on a clip; nothing changes where that fails."""
+        recordings = record_models(clip, self._models, self._statuses)
+        grid = recordings[0].grid
+        masks = known_objects(clip, grid) if objects is None else dict(objects)
+        for name, mask in masks.items():
+            if mask.shape != (len(clip.frames), *grid):
+                raise ValueError(
+                    f"mask of {name!r} has shape {tuple(mask.shape)}, expected {(len(clip.frames), *grid)}: "
+                    "frames, rows and columns of the tokens"
+                )
+        self._clip, self._recordings, self._objects = clip, recordings, masks
+
+    def _first_state(self) -> dict[str, Any]:
+        """Return the traits for a clip that was just taken: the token that changes most asks."""
+        packed = pack(self._clip, self._recordings, objects=self._objects, kind=self._kind())
+        config = next(iter(self._models.values())).config
+        query = choose_query(self._clip, config)[:3]
+        last = choices(self._recordings)["blocks"] - 1
+        return {
+            "packed": PackedData(**packed._asdict()),
+            "problem": "",
+            "query": query,
+            "compared": None,
+            "block": last,
+        }
+
+    def _kind(self) -> Kind | None:
+        """Choose how queries and keys are sent; None leaves them in Python."""
+        count = feature_numbers(self._recordings)
+        if self._where == "kernel" or (self._where == "auto" and count > MOST_HALF):
+            return None
+        return "float32" if count <= MOST_FULL else "float16"
+
+    def _answer(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """Send the browser the rows it asked for, or say why there are none."""
+        try:
+            rows, problem = [self.rows(content["state"]).numpy().tobytes()], ""
+        except (ValueError, KeyError, IndexError) as error:
+            rows, problem = [], str(error)
+        self.send({"asker": content.get("asker"), "problem": problem}, rows)
+
+
+def shipped_models() -> dict[str, VideoTransformer]:
+    """Load the trained checkpoints of ``data_samples``, by mechanism: softmax first, then linear and its cures.
+
+    Raises:
+        ValueError: they are not there, as in an installation without the course's files.
+    """
+    folder = materials().data_samples / "checkpoints"
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise ValueError(f"there are no checkpoints in {folder}: pass models={{name: model}}")
+    models = named([load_model(path) for path in paths])
+    return dict(sorted(models.items(), key=lambda each: (each[0] != "softmax", len(each[0]))))

@@ -1,0 +1,290 @@
+/* The AttentionExplorer: where one token of a clip looks, under up to four models side by side.
+ *
+ * attentionExplorer(host, source) shows what source.get(name) says: query, compared, block, span, head, direction and
+ * scale, as the traits of the same names in attention.py. A change goes to source.set(changes), which calls update.
+ * Rows come from the features in the browser, or, where none were sent, from source.ask(state, …), a promise.
+ *
+ * It returns { show(meta, bytes), update(), say(problem), destroy() }; meta and bytes are what packing.py packs.
+ */
+
+import { unpack } from "./packing.js";
+import { copyPicture, pictureOf, savePicture } from "./picture.js";
+import { measures, tokenWeights } from "./rows.js";
+import { colorScale, element, filmStrip, placeOf } from "./strip.js";
+
+const STATE = ["query", "compared", "block", "span", "head", "direction", "scale"];
+const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
+const PATIENCE = 4000; // milliseconds that the kernel may take
+const DIRECTIONS = ["query → keys", "key ← queries"];
+
+export function attentionExplorer(host, source) {
+  const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
+  const bar = element(root, "div", { class: "lv-controls", role: "toolbar", "aria-label": "What is shown" });
+  const alert = element(root, "div", { class: "lv-alert", role: "alert" });
+  const seen = element(root, "div", { class: "lv-seen" });
+  const status = element(root, "div", { class: "lv-status", role: "status" });
+  let [meta, panels, objects, controls, later] = [null, [], {}, {}, 0];
+
+  function show(newMeta, bytes) {
+    [bar, seen].forEach((each) => each.replaceChildren());
+    panels.forEach((panel) => panel.strips.forEach((strip) => strip.destroy()));
+    meta = newMeta;
+    objects = Object.fromEntries(meta.objects.map(([name, part]) => [name, unpack(bytes, part)]));
+    const clip = { pixels: unpack(bytes, meta.pixels), shape: meta.shape, grid: meta.grid, times: meta.times };
+    buildControls();
+    meta.place = element(seen, "p", { class: "lv-place lv-print" });
+    const side = element(seen, "div", { class: "lv-panels" });
+    side.style.setProperty("--lv-count", meta.models.length);
+    panels = meta.models.map((model) => buildPanel(element(side, "section", {}), model, clip, bytes));
+    update();
+  }
+
+  function buildControls() {
+    const { blocks, heads, spans, joint } = meta.choices;
+    const count = (many) => Array.from({ length: many }, (_, i) => i);
+    controls = {
+      block: choice("Block", count(blocks).map((i) => [i, `${i}`])),
+      span: choice("Attention over", spans.map((each) => [each, SPANS[joint ? "joint" : each]])),
+      head: choice("Head", [[null, "mean over heads"], ...count(heads).map((i) => [i, `${i}`])]),
+      direction: choice("Direction", DIRECTIONS.map((each) => [each, each])),
+      scale: choice("Color scale", ["common", "separate"].map((each) => [each, each])),
+    };
+    for (const [name, control] of Object.entries(controls)) {
+      control.addEventListener("change", () => source.set({ [name]: JSON.parse(control.value) }));
+    }
+    controls.compared = button("Compare", "Pin this token, then move on: both are shown. Shift and click pins any.");
+    controls.compared.addEventListener("click", () => {
+      source.set({ compared: source.get("compared") ? null : source.get("query") });
+    });
+    controls.play = button("Play", "Let the query run through the frames.");
+    controls.play.addEventListener("click", () => {
+      const playing = panels.flatMap(({ strips }) => strips).filter((strip) => strip.playing);
+      playing.forEach((strip) => strip.play(false));
+      if (!playing.length) panels[0].strips[0].play(true);
+    });
+    const told = async (words) => (status.textContent = await words);
+    button("Copy PNG").addEventListener("click", () => told(copyPicture(pictureOf(seen))));
+    button("Save PNG").addEventListener("click", () => told(savePicture(pictureOf(seen), "attention.png")));
+  }
+
+  function choice(label, options) {
+    const wrapped = element(bar, "label", {});
+    element(wrapped, "span", {}).textContent = label;
+    const select = element(wrapped, "select", {});
+    for (const [value, text] of options) {
+      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
+    }
+    return select;
+  }
+
+  function button(label, title = "") {
+    const made = element(bar, "button", { type: "button", title });
+    made.textContent = label;
+    return made;
+  }
+
+  function buildPanel(section, model, clip, bytes) {
+    const heading = element(section, "h3", {});
+    element(heading, "span", { class: "lv-print" }).textContent = model.name;
+    element(heading, "small", { class: "lv-print lv-note" }).textContent = model.status;
+    const panel = { strips: [], hosts: [], layers: [], found: [], model };
+    ["query", "compared"].forEach((which) => {
+      panel.hosts.push(element(section, "div", { class: `lv-of-${which}` }));
+      const options = {
+        ...clip,
+        label: `${model.name}: attention of the ${which === "query" ? "query" : "compared"} token`,
+        describe: () => describe(panel, which === "query" ? 0 : 1),
+        onPick: (token, { compare }) => source.set({ [compare ? "compared" : which]: token }),
+        onPlay: () => (controls.play.textContent = panels.some(playing) ? "Stop" : "Play"),
+      };
+      panel.strips.push(filmStrip(panel.hosts.at(-1), options));
+    });
+    panel.scale = colorScale(element(section, "div", {}), "× uniform");
+    panel.table = element(section, "table", {});
+    panel.block = (index) => (panel.layers[index] ??= layersOf(model.blocks[index], bytes));
+    return panel;
+  }
+
+  const playing = (panel) => panel.strips.some((strip) => strip.playing);
+
+  /* Show the state anew: the tints at once, the numbers when the browser has painted. */
+  function update() {
+    if (!meta) return;
+    const state = Object.fromEntries(STATE.map((name) => [name, source.get(name)]));
+    if (![state.query, state.compared].every((token) => !token || inside(token))) return;
+    for (const name of Object.keys(state)) {
+      if (controls[name] instanceof HTMLSelectElement) controls[name].value = JSON.stringify(state[name]);
+    }
+    controls.compared.setAttribute("aria-pressed", state.compared !== null);
+    const tokens = [state.query, state.compared].filter(Boolean);
+    if (meta.inBrowser) paint(state, tokens, panels.map((panel) => tokens.map((token) => found(panel, state, token))));
+    else source.ask(state, panels.length, tokens.length).then((rows) => rows && meta && paint(state, tokens, rows));
+  }
+
+  const inside = (token) => token.every((index, axis) => index < [meta.shape[0], ...meta.grid][axis]);
+
+  function found(panel, { block, span, head, direction }, [frame, row, column]) {
+    const token = [frame, row * meta.grid[1] + column];
+    return tokenWeights(panel.block(block), span, head, token, direction === DIRECTIONS[1]);
+  }
+
+  function paint(state, tokens, rows) {
+    const highest = rows.map((each) => Math.max(...each.map(multiple)));
+    const common = Math.max(...highest);
+    panels.forEach((panel, index) => {
+      const top = state.scale === "common" ? common : highest[index];
+      panel.found = rows[index];
+      panel.scale.set(top);
+      panel.hosts[1].hidden = !state.compared;
+      tokens.forEach((token, which) => {
+        const count = reached(rows[index][which]);
+        const [overlay, compared] = [rows[index][which], tokens[1 - which] || null];
+        panel.strips[which].show({ query: token, compared, overlay, top: top / count });
+      });
+    });
+    clearTimeout(later);
+    later = setTimeout(() => tell(state, tokens));
+  }
+
+  function tell(state, tokens) {
+    const when = (token) => `${placeOf(token)} at ${meta.times[token[0]].toFixed(2)} s`;
+    meta.place.textContent = `${meta.source}: query ${tokens.map(when).join(", compared with ")}`;
+    for (const panel of panels) fillTable(panel, state.direction === DIRECTIONS[1]);
+  }
+
+  function fillTable(panel, inward) {
+    const of = panel.found.map((weights) => measures(weights, objects));
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const line = (name, text) => [name, ...of.map((each) => (each.sum > 0 ? text(each) : "no weight"))];
+    const lines = [
+      line("normalized entropy", (each) => each.entropy.toFixed(4)),
+      line("effective tokens", (each) => `${each.effective.toFixed(1)} of ${each.tokens}`),
+      line("top 5 % mass", (each) => percent(each.top)),
+    ];
+    if (inward) lines.push(line("sum (uniform 1)", (each) => each.sum.toFixed(3)));
+    for (const name of Object.keys(objects)) {
+      lines.push(line(`on ${name} (uniform)`, ({ on }) => `${percent(on[name].mass)} (${percent(on[name].share)})`));
+    }
+    if (of.length > 1) lines.unshift(["", "query", "compared"]);
+    panel.table.replaceChildren();
+    for (const [name, ...cells] of lines) {
+      const row = element(panel.table, "tr", {});
+      element(row, "th", { scope: "row", class: "lv-print" }).textContent = name;
+      for (const cell of cells) element(row, "td", { class: "lv-print" }).textContent = cell;
+    }
+  }
+
+  /* Say for those who do not see colors where the weight is largest. */
+  function describe(panel, which) {
+    const weights = panel.found[which];
+    if (!weights) return "";
+    let best = -1;
+    weights.forEach((weight, i) => (best = weight > (weights[best] ?? -1) ? i : best));
+    if (best < 0) return "";
+    const [n, columns] = [meta.grid[0] * meta.grid[1], meta.grid[1]];
+    const token = [Math.floor(best / n), Math.floor((best % n) / columns), best % columns];
+    return `largest weight at ${placeOf(token)}, ${multiple(weights).toPrecision(3)} times uniform`;
+  }
+
+  return {
+    show,
+    update,
+    say: (problem) => (alert.textContent = problem),
+    destroy() {
+      panels.forEach((panel) => panel.strips.forEach((strip) => strip.destroy()));
+      clearTimeout(later);
+      root.remove();
+    },
+  };
+}
+
+function layersOf(block, bytes) {
+  return Object.fromEntries(
+    Object.entries(block).map(([span, { linear, q, k, z }]) => {
+      const [heads, t, n, e] = q.shape;
+      return [span, { span, linear, heads, t, n, e, ...mapped({ q, k, z }, (part) => unpack(bytes, part)) }];
+    }),
+  );
+}
+
+function mapped(record, call) {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, call(value)]));
+}
+
+/* The number of tokens that weights reach, and their largest weight as a multiple of the uniform one. */
+function reached(weights) {
+  let count = 0;
+  for (let i = 0; i < weights.length; i++) if (weights[i] === weights[i]) count += 1;
+  return count;
+}
+
+function multiple(weights) {
+  let highest = 0;
+  for (let i = 0; i < weights.length; i++) if (weights[i] > highest) highest = weights[i];
+  return highest * reached(weights);
+}
+
+/* Connect an explorer with a widget of Python: its traits are the state, its arrays come as a model of their own. */
+async function render({ model, el }) {
+  let lost = "";
+  const say = () => explorer.say([model.get("problem"), lost].filter(Boolean).join(" "));
+  const explorer = attentionExplorer(el, {
+    get: (name) => model.get(name),
+    set(changes) {
+      for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      model.save_changes();
+    },
+    ask: askKernel(model, (words) => {
+      lost = words;
+      say();
+    }),
+  });
+  async function load() {
+    const packed = await model.widget_manager.get_model(model.get("packed").replace("IPY_MODEL_", ""));
+    const { buffer, byteOffset, byteLength } = packed.get("data");
+    explorer.show(packed.get("meta"), new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  model.on("change:packed", load);
+  model.on("change:problem", say);
+  for (const name of STATE) model.on(`change:${name}`, explorer.update);
+  say();
+  await load();
+  return () => explorer.destroy();
+}
+
+/* Return a function that asks Python for rows: one question at a time, and of several that wait only the newest. */
+function askKernel(model, tell) {
+  const asker = Math.random();
+  let [waiting, next, timer] = [null, null, 0];
+  function send() {
+    [waiting, next] = [next, null];
+    model.send({ asker, state: waiting.state });
+    timer = setTimeout(() => {
+      waiting = null;
+      tell("The kernel does not answer. If it was restarted, run the cell again; if it is busy, wait for it.");
+    }, PATIENCE);
+  }
+  model.on("msg:custom", (content, buffers) => {
+    if (content.asker !== asker || !waiting) return;
+    clearTimeout(timer);
+    tell(content.problem);
+    waiting.resolve(content.problem ? null : rowsOf(buffers[0], waiting.models, waiting.tokens));
+    waiting = null;
+    if (next) send();
+  });
+  return (state, models, tokens) =>
+    new Promise((resolve) => {
+      next = { state, models, tokens, resolve };
+      if (!waiting) send();
+    });
+}
+
+function rowsOf({ buffer, byteOffset, byteLength }, models, tokens) {
+  const numbers = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+  const size = numbers.length / (models * tokens);
+  const row = (i) => numbers.subarray(i * size, (i + 1) * size);
+  const range = (count) => Array.from({ length: count }, (_, i) => i);
+  return range(models).map((model) => range(tokens).map((token) => row(model * tokens + token)));
+}
+
+export default { render };

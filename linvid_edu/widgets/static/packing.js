@@ -1,0 +1,37 @@
+/* Numbers as they come from linvid_edu/widgets/packing.py: one array of bytes, and where in it each array lies.
+ *
+ * A part is { kind, at, shape }: "uint8" as it is, "float32", "float16", or "scaled", bytes of a (heads t n e) array
+ * with a lowest value and a step for each channel of each head, which are themselves parts of kind "float32".
+ */
+
+const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction * 2 ** -24;
+  return bits & 0x8000 ? -size : size;
+});
+
+/* Read one array; all but "uint8" become Float32Array. */
+export function unpack(bytes, { kind, at, shape, low, step }) {
+  const count = shape.reduce((a, b) => a * b, 1);
+  const from = bytes.byteOffset + at;
+  const aligned = (Type) => new Type(bytes.buffer.slice(from, from + count * Type.BYTES_PER_ELEMENT));
+  if (kind === "uint8") return aligned(Uint8Array);
+  if (kind === "float32") return aligned(Float32Array);
+  if (kind === "float16") return converted(aligned(Uint16Array), (bits) => HALVES[bits]);
+  const [lows, steps, levels] = [unpack(bytes, low), unpack(bytes, step), aligned(Uint8Array)];
+  const [, t, n, e] = shape;
+  return converted(levels, (level, i) => {
+    const channel = Math.floor(i / (t * n * e)) * e + (i % e);
+    return lows[channel] + level * steps[channel];
+  });
+}
+
+function converted(numbers, convert) {
+  const result = new Float32Array(numbers.length);
+  for (let i = 0; i < numbers.length; i++) result[i] = convert(numbers[i], i);
+  return result;
+}
+
+export function fromBase64(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}

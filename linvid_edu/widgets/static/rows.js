@@ -1,0 +1,114 @@
+/* Attention weights of one token, computed where they are shown, in O(N·d): no N × N map anywhere.
+ *
+ * A layer is { span, linear, heads, t, n, e, q, k, z }: q and k are what its attention receives, (heads t n e); z is
+ * each query's normalizer, (heads t n), read for key ← queries only: Σ_j q·k_j + eps for linear attention, the
+ * logarithm of Σ_j exp(q·k_j / √e) for softmax attention. A token is [frame, location]. The equations are those of
+ * linvid_edu/attention.py and concentration.py, and a test holds both to the same numbers.
+ */
+
+const EPS = 1e-6;
+
+/* Weights of one token on all tokens of the clip, (t n), NaN where the map does not reach.
+ *
+ * block    { time, space } or { joint }
+ * which    "time" or "space" for the map of one layer, "clip" for both composed, or for the joint map
+ * head     null is the mean over heads
+ * inward   false: query → keys, the row of the token; true: key ← queries, its column, what each query gives it
+ */
+export function tokenWeights(block, which, head, token, inward) {
+  const { heads, t, n } = block.joint || block.space;
+  const chosen = head === null ? Array.from({ length: heads }, (_, each) => each) : [head];
+  const mean = new Float32Array(t * n).fill(which === "clip" ? 0 : NaN);
+  for (const each of chosen) {
+    const found = which === "clip" ? clipWeights(block, each, token, inward) : new Float32Array(t * n).fill(NaN);
+    if (which !== "clip") fill(found, block[which], each, token, inward);
+    for (let i = 0; i < mean.length; i++) {
+      if (!Number.isNaN(found[i])) mean[i] = (mean[i] || 0) + found[i] / chosen.length;
+    }
+  }
+  return mean;
+}
+
+/* Joint attention as it is, divided attention composed: a(t', n') = A_space(n, n') · A_time[n'](t, t'). */
+function clipWeights(block, head, [frame, location], inward) {
+  const { t, n } = block.joint || block.space;
+  const found = new Float32Array(t * n);
+  if (block.joint) fill(found, block.joint, head, [frame, location], inward);
+  else if (inward) {
+    const gave = groupWeights(block.time, head, [frame, location], true); // of its location's frames to this one
+    for (let each = 0; each < t; each++) {
+      const columns = groupWeights(block.space, head, [each, location], true);
+      for (let i = 0; i < n; i++) found[each * n + i] = columns[i] * gave[each];
+    }
+  } else {
+    const row = groupWeights(block.space, head, [frame, location], false);
+    for (let i = 0; i < n; i++) {
+      const over = groupWeights(block.time, head, [frame, i], false);
+      for (let each = 0; each < t; each++) found[each * n + i] = row[i] * over[each];
+    }
+  }
+  return found;
+}
+
+function fill(found, layer, head, token, inward) {
+  const { start, step } = groupOf(layer, token);
+  groupWeights(layer, head, token, inward).forEach((weight, i) => (found[start + i * step] = weight));
+}
+
+/* The tokens that attend to each other: one frame, one location, or the whole clip. */
+function groupOf({ span, t, n }, [frame, location]) {
+  if (span === "space") return { start: frame * n, step: 1, count: n };
+  return span === "time" ? { start: location, step: n, count: t } : { start: 0, step: 1, count: t * n };
+}
+
+/* Weights between one token and its group: its row, or with `inward` its column. */
+function groupWeights(layer, head, token, inward) {
+  const { t, n, e, linear, z } = layer;
+  const { start, step, count } = groupOf(layer, token);
+  const [one, others] = inward ? [layer.k, layer.q] : [layer.q, layer.k];
+  const base = head * t * n;
+  const own = (base + token[0] * n + token[1]) * e;
+  const weights = new Float64Array(count);
+  for (let i = 0, at = (base + start) * e; i < count; i++, at += step * e) {
+    let sum = 0;
+    for (let c = 0; c < e; c++) sum += one[own + c] * others[at + c];
+    weights[i] = linear ? sum : sum / Math.sqrt(e);
+  }
+  if (inward) {
+    for (let i = 0; i < count; i++) {
+      const normalizer = z[base + start + i * step];
+      weights[i] = linear ? weights[i] / normalizer : Math.exp(weights[i] - normalizer);
+    }
+    return weights;
+  }
+  let [highest, total] = [-Infinity, linear ? EPS : 0];
+  for (let i = 0; i < count; i++) highest = Math.max(highest, weights[i]);
+  for (let i = 0; i < count; i++) total += weights[i] = linear ? weights[i] : Math.exp(weights[i] - highest);
+  for (let i = 0; i < count; i++) weights[i] /= total;
+  return weights;
+}
+
+/* How concentrated weights are, NaN left out: H / ln m, e^H, the mass of the largest 5 %, and of each mask.
+ *
+ * masks   name → Uint8Array (t n), 1 on the object
+ * Returns { tokens, sum, entropy, effective, top, on: name → { mass, share } }; share is what uniform weights give.
+ */
+export function measures(weights, masks = {}) {
+  const p = Float64Array.from(weights.filter((weight) => !Number.isNaN(weight))).sort();
+  const sum = p.reduce((a, b) => a + b, 0);
+  let entropy = 0;
+  let top = 0;
+  for (const weight of p) if (weight > 0) entropy -= (weight / sum) * Math.log(weight / sum);
+  for (const weight of p.subarray(p.length - Math.ceil(0.05 * p.length - 1e-9))) top += weight / sum;
+  const on = {};
+  for (const [name, mask] of Object.entries(masks)) {
+    on[name] = { mass: 0, share: 0 };
+    for (let i = 0; i < weights.length; i++) {
+      if (!mask[i] || Number.isNaN(weights[i])) continue;
+      on[name].mass += weights[i] / sum;
+      on[name].share += 1 / p.length;
+    }
+  }
+  const normalized = entropy / Math.log(Math.max(p.length, 2));
+  return { tokens: p.length, sum, entropy: normalized, effective: Math.exp(entropy), top, on };
+}

@@ -1,0 +1,309 @@
+"""The AttentionExplorer without a notebook: its rows are the library's, in Python and in the browser's JavaScript."""
+
+import base64
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from linvid_edu.clip import Clip, normalize
+from linvid_edu.concentration import effective_tokens, mass_on, normalized_entropy, top_mass
+from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.tokens import Grid
+
+pytest.importorskip("anywidget")
+
+from linvid_edu.widgets import AttentionExplorer, known_objects
+from linvid_edu.widgets.frontend import front_end
+from linvid_edu.widgets.packing import pack
+from linvid_edu.widgets.recording import View, normalizer, record_models, token_weights, untrained
+
+SAMPLES = Path(__file__).parents[1] / "data_samples"
+# 3 frames of 4 × 5 tokens
+SIZE = ModelConfig.compact(num_frames=3, image_size=(16, 20), kernel=4, stride=4, padding=0, width=12, heads=3)
+VARIANTS = {
+    "softmax": replace(SIZE, attention="softmax"),
+    "linear": SIZE,
+    "fixation": replace(SIZE, fixation="cooperative", association=True),
+}
+TOKENS = ((0, 0, 0), (2, 3, 4), (1, 2, 1))
+
+
+def models(**changes):
+    torch.manual_seed(0)
+    made = {name: VideoTransformer(replace(config, **changes)) for name, config in VARIANTS.items()}
+    for model in made.values():  # sharper than at the start, so that rows differ
+        for name, weight in model.named_parameters():
+            if "qkv" in name:
+                weight.data *= 3
+    return made
+
+
+def clip(t=3, h=16, w=20, source="clip.mp4"):
+    frames = torch.randint(0, 256, (t, h, w, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return Clip(normalize(frames), frames, torch.arange(t) / 4, source)
+
+
+@pytest.fixture(scope="module", params=["divided", "joint"])
+def recordings(request):
+    return record_models(clip(), models(space_time=request.param))
+
+
+def views(recordings):
+    spans = ["clip"] if "joint" in recordings[0].trace.blocks[0] else ["clip", "time", "space"]
+    return [
+        View(block, span, head, direction)
+        for block, head in ((0, None), (1, 2))
+        for span in spans
+        for direction in ("query → keys", "key ← queries")
+    ]
+
+
+def test_a_row_is_the_trace_s(recordings):
+    for each in recordings:
+        for frame, row, column in TOKENS:
+            expected = each.trace.row(1, frame, each.grid.token(row, column))[0].mean(0)
+            found = token_weights(each, View(1), (frame, row, column))
+            torch.testing.assert_close(found.flatten(1), expected)
+
+
+def test_a_column_collects_what_the_rows_give(recordings):
+    for each in recordings:
+        for view in views(recordings):
+            if view.direction != "key ← queries":
+                continue
+            received = token_weights(each, view, (1, 2, 1)).nan_to_num(0)
+            for token in ((1, 0, 3), (0, 2, 1), (2, 3, 4)):
+                gives = token_weights(each, view._replace(direction="query → keys"), token).nan_to_num(0)
+                torch.testing.assert_close(received[token], gives[1, 2, 1])
+
+
+def test_weights_outside_a_map_are_not_numbers():
+    each = record_models(clip(), models())[0]
+    space, time = (token_weights(each, View(0, span), (1, 2, 3)) for span in ("space", "time"))
+    assert space[1].isfinite().all()
+    assert space[[0, 2]].isnan().all()
+    assert time[:, 2, 3].isfinite().all()
+    assert int(time.isfinite().sum()) == 3
+
+
+def run_javascript(source):
+    """Run an ES module that sets `result`, in node or else in Chromium, and return the result."""
+    if node := shutil.which("node"):
+        script = source + "\nconsole.log(JSON.stringify(result));"
+        run = subprocess.run(
+            [node, "--input-type=module", "-"], input=script, capture_output=True, text=True, check=True
+        )
+        return json.loads(run.stdout)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("NEITHER node NOR chromium IS HERE: the browser's rows are not compared with Python's")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.set_content("<!doctype html>")
+        page.add_script_tag(content=source + "\nwindow.result = result;", type="module")
+        page.wait_for_function("window.result !== undefined")
+        result = page.evaluate("window.result")
+        browser.close()
+    return result
+
+
+def in_javascript(recordings, asked, masks, kind):
+    """Compute weights and measures as the widget does: unpack the bytes, then rows."""
+    meta, data = pack(clip(), recordings, objects=masks, kind=kind)
+    places = [[*view[:3], view.direction == "key ← queries", frame, 5 * row + col] for view, frame, row, col in asked]
+    return run_javascript(
+        f"""
+        {front_end("rows.js")}
+        {front_end("packing.js")}
+        const meta = {json.dumps(meta)};
+        const bytes = fromBase64("{base64.b64encode(b"---" + data).decode()}").subarray(3);
+        const masks = Object.fromEntries(meta.objects.map(([name, part]) => [name, unpack(bytes, part)]));
+        const layers = (block) => Object.fromEntries(Object.entries(block).map(([span, layer]) => {{
+          const [heads, t, n, e] = layer.q.shape;
+          const [q, k, z] = [layer.q, layer.k, layer.z].map((part) => unpack(bytes, part));
+          return [span, {{ span, linear: layer.linear, heads, t, n, e, q, k, z }}];
+        }}));
+        const asked = {json.dumps(places)};
+        const result = meta.models.map((model) => asked.map(([block, span, head, inward, frame, place]) => {{
+          const weights = tokenWeights(layers(model.blocks[block]), span, head, [frame, place], inward);
+          return {{ weights: Array.from(weights), ...measures(weights, masks) }};
+        }}));
+        """
+    )
+
+
+def test_the_browser_s_rows_and_measures_are_the_library_s(recordings):
+    mask = torch.zeros(3, 4, 5, dtype=torch.bool)
+    mask[:, 1:3, 1:4] = True
+    asked = [(view, *token) for view in views(recordings) for token in TOKENS]
+    found = in_javascript(recordings, asked, {"<b>": mask}, "float32")
+    assert len(found) == 3
+    for recording, answers in zip(recordings, found, strict=True):
+        for (view, *token), answer in zip(asked, answers, strict=True):
+            weights = token_weights(recording, view, tuple(token)).flatten()
+            reached = ~weights.isnan()
+            theirs = torch.tensor([np.nan if each is None else each for each in answer["weights"]])
+            torch.testing.assert_close(theirs, weights, atol=1e-5, rtol=1e-5, equal_nan=True)
+            inside = weights[reached].double()
+            expected = {
+                "entropy": normalized_entropy(inside),
+                "effective": effective_tokens(inside),
+                "top": top_mass(inside),
+                "sum": inside.sum(),
+            }
+            for name, value in expected.items():
+                assert answer[name] == pytest.approx(value.item(), rel=1e-5, abs=1e-5), (name, view)
+            on = answer["on"]["<b>"]
+            assert on["mass"] == pytest.approx(mass_on(inside, mask.flatten()[reached]).item(), abs=1e-5)
+            assert on["share"] == pytest.approx(mask.flatten()[reached].double().mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("float16", 2e-3), ("scaled", 0.05)])
+def test_rounded_features_give_nearly_the_same_rows(kind, error):
+    recordings = record_models(clip(), models())
+    asked = [(View(1, head=head), *token) for head in (None, 1) for token in TOKENS]
+    for recording, answers in zip(recordings, in_javascript(recordings, asked, {}, kind), strict=True):
+        for (view, *token), answer in zip(asked, answers, strict=True):
+            weights = token_weights(recording, view, tuple(token)).flatten()
+            assert 0 < np.abs(np.array(answer["weights"]) - weights.numpy()).sum() < error  # of a sum of 1
+
+
+def test_normalizers_are_the_sums_of_their_rows(recordings):
+    for each in recordings:
+        for layer in each.trace.blocks[0].values():
+            similarity = (layer.input_q[0, 1, 2, 3] * layer.input_k[0, 1]).sum(-1)
+            group = {"space": similarity[2], "time": similarity[:, 3], "joint": similarity}[layer.span]
+            z = normalizer(layer)[0, 1, 2, 3]
+            expected = group.sum() + 1e-6 if layer.linear else (group / 2).exp().sum().log()
+            torch.testing.assert_close(z, expected)
+
+
+def test_a_model_that_was_never_trained_is_called_so():
+    model = VideoTransformer(SIZE)
+    assert untrained(model)
+    explorer = AttentionExplorer(clip(), {"mine": model})
+    assert explorer.packed.meta["models"][0]["status"] == "untrained: random weights"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(clip().video.unsqueeze(0)).square().sum().backward()
+    optimizer.step()
+    assert not untrained(model)
+    assert AttentionExplorer(clip(), {"mine": model}).packed.meta["models"][0]["status"] == ""
+
+
+def test_what_does_not_fit_is_said_in_words():
+    some = models()
+    with pytest.raises(ValueError, match=r"the clip has 4 frames, softmax expects 3: load it with num_frames=3"):
+        AttentionExplorer(clip(t=4), some)
+    with pytest.raises(ValueError, match=r"the clip has 20×20 pixels, softmax expects 16×20"):
+        AttentionExplorer(clip(h=20), some)
+    with pytest.raises(ValueError, match="models has 5 entries: pass 1 to 4"):
+        AttentionExplorer(clip(), {str(i): some["linear"] for i in range(5)})
+    joint = VideoTransformer(replace(SIZE, space_time="joint"))
+    with pytest.raises(ValueError, match=r"linear and joint differ .* 4×5 divided and 4×5 joint"):
+        AttentionExplorer(clip(), {"linear": some["linear"], "joint": joint})
+    with pytest.raises(ValueError, match=r"mask of 'dog' has shape \(3, 2, 2\), expected \(3, 4, 5\)"):
+        AttentionExplorer(clip(), some, objects={"dog": torch.ones(3, 2, 2, dtype=torch.bool)})
+    with pytest.raises(ValueError, match="where='gpu' is unknown"):
+        AttentionExplorer(clip(), some, where="gpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("block", 2, "block=2 does not exist: choose 0 to 1"),
+        ("head", 3, "head=3 does not exist: choose 0 to 2"),
+        ("span", "joint", "span='joint' does not exist: choose one of 'clip', 'time', 'space'"),
+        ("query", (3, 0, 0), "frame=3 does not exist: choose 0 to 2"),
+        ("compared", (0, 0, 5), "column=5 does not exist: choose 0 to 4"),
+    ],
+)
+def test_an_unknown_layer_or_token_is_refused(name, value, words):
+    explorer = AttentionExplorer(clip(), models())
+    with pytest.raises(ValueError, match=words):
+        setattr(explorer, name, value)
+
+
+def test_a_clip_that_does_not_fit_is_told_in_the_widget_and_the_next_one_is_shown():
+    explorer = AttentionExplorer(clip(), models())
+    before = explorer.packed
+    explorer.show(clip(t=5, source="folder/<img onerror=alert(1)>.mp4"))
+    assert explorer.problem.startswith("<img onerror=alert(1)>.mp4 is not shown: the clip has 5 frames")
+    assert explorer.packed is before
+    explorer.compared = (2, 1, 1)
+    explorer.show(clip(source="folder/next.mp4"))
+    assert explorer.problem == ""
+    assert explorer.packed.meta["source"] == "next.mp4"
+    assert explorer.compared is None
+
+
+def test_rows_from_python_are_one_for_each_model_and_token():
+    explorer = AttentionExplorer(clip(), models(), where="kernel")
+    assert not explorer.packed.meta["inBrowser"]
+    assert len(explorer.packed.data) < 4000  # the pixels alone
+    explorer.compared = (0, 1, 2)
+    assert explorer.rows().shape == (3, 2, 3, 4, 5)
+    sent = []
+    explorer.send = lambda content, buffers: sent.append((content, buffers))
+    state = {"query": [2, 1, 0], "compared": None, "block": 0, "span": "space", "head": 1, "direction": "query → keys"}
+    explorer._answer(explorer, {"asker": 7, "state": state}, [])
+    explorer._answer(explorer, {"asker": 7, "state": state | {"block": 9}}, [])
+    (good, buffers), (bad, none) = sent
+    expected = token_weights(explorer._recordings[1], View(0, "space", 1), (2, 1, 0))
+    found = np.frombuffer(buffers[0], np.float32).reshape(3, 1, 3, 4, 5)
+    assert good == {"asker": 7, "problem": ""}
+    np.testing.assert_array_equal(found[1, 0], expected.numpy())
+    assert (bad["problem"], none) == ("block=9 does not exist: choose 0 to 1", [])
+
+
+def test_the_picture_shows_the_state():
+    explorer = AttentionExplorer(clip(), models())
+    explorer.query, explorer.span, explorer.head = (1, 2, 3), "space", 0
+    bundle, metadata = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert len(bundle["image/png"]) > 10_000
+    assert "query token in frame 1, row 2, column 3" in metadata["image/png"]["alt"]
+    assert "space, block 1, head 0" in bundle["text/plain"]
+    explorer.direction = "key ← queries"
+    assert "key ← queries" in explorer.snapshot().alt
+
+
+def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
+    pytest.importorskip("av")
+    from linvid_edu.video import load_clip
+
+    path = SAMPLES / "motion_left_photo.mp4"
+    explorer = AttentionExplorer(load_clip(path, num_frames=8, size=32))
+    shown = [each["name"] for each in explorer.packed.meta["models"]]
+    assert shown == ["softmax", "linear", "linear + fixation", "linear + fixation + association"]
+    assert [name for name, _ in explorer.packed.meta["objects"]] == ["target", "distractor"]
+    with pytest.raises(ValueError, match="the clip has 16 frames, softmax expects 8"):
+        AttentionExplorer(load_clip(path, num_frames=16, size=32))
+
+
+def test_known_objects_are_where_the_scene_has_them(tmp_path):
+    pytest.importorskip("av")
+    from linvid_edu.samples import SAMPLES as MADE
+    from linvid_edu.scenes import render, role_mask
+    from linvid_edu.video import load_clip
+
+    sample = next(each for each in MADE if each.name == "motion_right_plain")
+    scenes = render(sample.config, count=1, seed=sample.seed)
+    loaded = load_clip(SAMPLES / "motion_right_plain.mp4", num_frames=24, size=128)
+    masks = known_objects(loaded, Grid(8, 8))
+    assert set(masks) == {"target", "distractor"}
+    for role, mask in masks.items():
+        assert torch.equal(mask.flatten(1), role_mask(scenes, role, grid=(8, 8))[0])
+    copied = tmp_path / "motion_right_plain.mp4"
+    shutil.copy(SAMPLES / "motion_left_photo.mp4", copied)
+    shutil.copy(SAMPLES / "manifest.json", tmp_path)
+    assert known_objects(replace(loaded, source=str(copied)), Grid(8, 8)) == {}  # another file under that name
+    assert known_objects(clip(), Grid(4, 5)) == {}
