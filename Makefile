@@ -20,8 +20,8 @@ setup: .venv/.done  ## create .venv with the pinned dependencies; quick when not
 course: setup  ## run the lessons and write build/course/index.html; VIDEO=clip.mp4 takes your own clip
 	$(BIN)/linvid course --output build/course $(if $(VIDEO),--video '$(VIDEO)')
 
-lab: setup  ## open JupyterLab on lesson 00
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: setup  ## copy the lessons, exercises blank, to linvid-lessons/ and open them in JupyterLab
+	$(BIN)/linvid lab
 
 test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from packaging.requirements import Requirement
 
-INSTALL = 'run `make setup`, or `pip install -c constraints.txt -e ".[course]"` in the repository\'s folder'
+INSTALL = 'run `make setup` in a clone; without one, `pip install "WHEEL[course]"`, with the name of the wheel\'s file'
 
 
 class Finding(NamedTuple):
@@ -78,7 +78,7 @@ def _package(requirement: Requirement) -> Finding:
 
 
 def _samples(folder: Path) -> Finding:
-    advice = "restore the folder with `git checkout data_samples`, or render it again with `linvid samples`"
+    advice = "in a clone, `git checkout data_samples`; elsewhere, delete what is broken and run `linvid lab` again"
     try:
         clips = json.loads((folder / "manifest.json").read_text())["clips"]
     except (OSError, ValueError, KeyError):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import nbformat
 
 from .course import Lesson, find_lessons
+from .exercises.student import student_notebook
 from .files import atomic_path
 from .materials import materials
 
@@ -144,7 +145,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
 def _ours(path: Path, solved: bool) -> bytes:
     if solved or path.suffix != ".ipynb":
         return path.read_bytes()
-    return nbformat.writes(nbformat.read(path, as_version=4)).encode()
+    return nbformat.writes(student_notebook(nbformat.read(path, as_version=4))).encode()
 
 
 def _read(path: Path) -> bytes | None:

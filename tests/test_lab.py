@@ -167,6 +167,26 @@ def test_a_difference_is_in_the_source_of_cells(course, folder):
     assert lab.difference(item._replace(theirs=b"{}")).count("(not a notebook)") == 1
 
 
+def test_exercises_are_blank_unless_asked_for_and_the_folder_remembers(course, tmp_path):
+    cell = new_code_cell(
+        "### BEGIN SOLUTION\nanswer = 42\n### END SOLUTION\nprint(answer)", metadata={"tags": ["exercise"]}
+    )
+    cell.id = "00-0"
+    nbformat.write(new_notebook(cells=[cell]), course.root / LESSON)
+    blank, solved = tmp_path / "blank", tmp_path / "solved"
+    lab.copy_course(blank)
+    lab.copy_course(solved, solved=True)
+    assert "answer = ..." in (blank / LESSON).read_text()
+    assert (solved / LESSON).read_bytes() == (course.root / LESSON).read_bytes()
+    assert lab.copy_course(blank) == lab.copy_course(solved) == {}
+    mine = edit(blank / LESSON, "answer = ...", "answer = 41")
+    (beside,) = lab.copy_course(blank, solved=True).values()
+    assert "answer = 42" in beside.read_text()
+    assert (blank / LESSON).read_bytes() == mine
+    lab.copy_course(solved, solved=False)
+    assert "42" not in (solved / LESSON).read_text()
+
+
 def test_the_commands_say_what_they_do(course, tmp_path):
     folder = tmp_path / "mine"
     assert "00 · First" in linvid("lessons", folder)
@@ -212,7 +232,7 @@ def test_jupyter_lab_opens_the_first_lesson_and_answers_an_interrupt_itself(cour
     assert result.exit_code == 7
     assert asked[1:3] == ["-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={tmp_path / 'mine'}" in asked
-    assert asked[-2:] == [str(tmp_path / "mine" / LESSON), "--no-browser"]
+    assert asked[-2:] == [f"--LabApp.default_url=/lab/tree/{LESSON}", "--no-browser"]
 
 
 def test_a_folder_that_looks_like_an_option_is_refused():

@@ -85,7 +85,8 @@ def test_the_wheel_has_the_course_and_nothing_of_the_repository_beside_it(wheel)
         assert files, pattern
         assert {name for name in files if "/." not in name} <= inside
     assert not [name for name in inside if name.endswith(".py")]
-    assert {"linvid_edu/course.html", "linvid_edu/explain/page.html"} <= set(names)
+    library = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("linvid_edu/**/*") if path.is_file()}
+    assert {name for name in library if "/__pycache__/" not in name} <= set(names), "pages and scripts come along"
     assert wheel.stat().st_size < 20e6
 
 

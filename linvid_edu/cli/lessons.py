@@ -53,7 +53,7 @@ def open_lessons(
         for name in sorted(changed):
             beside = f"; the new one is {written[name].relative_to(folder)}" if name in written else ""
             typer.echo(f"kept, since you changed it: {name}{beside}")
-        first = folder / lessons(folder)[0][1].name
+        first = lessons(folder)[0][1].name
     if open_lab:
         raise typer.Exit(_jupyter_lab(folder, first, options or []))
 
@@ -96,10 +96,10 @@ def _updates(items: "Sequence[Item]", folder: Path) -> str:
     return "\n".join(paragraphs) or f"nothing: {folder} is up to date"
 
 
-def _jupyter_lab(folder: Path, notebook: Path, options: list[str]) -> int:
+def _jupyter_lab(folder: Path, lesson: str, options: list[str]) -> int:
     """Run JupyterLab until it ends; Ctrl-C is answered by JupyterLab, which asks before it stops."""
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}", str(notebook.resolve())]
-    with subprocess.Popen([*command, *options]) as process:
+    place = (f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url=/lab/tree/{lesson}")
+    with subprocess.Popen([sys.executable, "-m", "jupyterlab", *place, *options]) as process:
         while True:
             try:
                 return process.wait()
