@@ -1,11 +1,12 @@
 """Change what a trained model attends to while a ``with`` block runs, to see whether its answers follow.
 
 A correlation between concentrated attention and accuracy leaves open which one causes the other. ``sharpened`` changes
-the concentration of every map and nothing else; ``changed_ratios`` changes the fixation ratios and nothing else.
+the concentration of every map and nothing else, ``restricted`` takes tokens out of it, and ``changed_ratios`` changes
+the fixation ratios and nothing else.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeAlias
 
 from torch import Tensor, nn
@@ -14,12 +15,41 @@ from .attention import attention_map, identity
 from .fixation import Fixation, FixationRatios
 from .layers import LinearAttention, SoftmaxAttention
 from .model import VideoTransformer
+from .shapes import Bool
 
 Mechanism: TypeAlias = SoftmaxAttention | LinearAttention
 
 
 @contextmanager
-def sharpened(model: VideoTransformer, power: float) -> Iterator[VideoTransformer]:
+def changed_maps(model: VideoTransformer, change: Callable[[Tensor], Tensor]) -> Iterator[VideoTransformer]:
+    """Change every attention map, and let each row sum to 1 again.
+
+    A_ij ← B_ij / Σ_j' B_ij' with B = change(A)
+
+    Args:
+        model: unchanged after the block, also after an exception.
+        change: takes the explicit maps of one layer, (batch heads tokens tokens), and returns others of at least 0.
+    """
+
+    def attend(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor], _: Tensor) -> Tensor:
+        q, k, v = inputs
+        features = mechanism.attention_inputs(q, k, v)
+        feature_map = identity if isinstance(mechanism, LinearAttention) else None
+        weights = change(attention_map(features.q, features.k, feature_map=feature_map))
+        weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+        if isinstance(mechanism, LinearAttention) and mechanism.gate is not None:
+            r_v, r_o = mechanism.gate(features.q, features.k, v)
+            return r_o * (weights @ (r_v * v))
+        return weights @ v
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, (SoftmaxAttention, LinearAttention)):
+                stack.callback(module.register_forward_hook(attend).remove)
+        yield model
+
+
+def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[VideoTransformer]:
     """Raise every attention weight to a power, and let each row sum to 1 again.
 
     A_ij ← A_ij^p / Σ_j' A_ij'^p
@@ -35,24 +65,27 @@ def sharpened(model: VideoTransformer, power: float) -> Iterator[VideoTransforme
     if not power > 0:
         raise ValueError(f"power={power} must be above 0: below 1 flattens, above 1 sharpens")
 
-    def attend(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor], _: Tensor) -> Tensor:
-        q, k, v = inputs
-        features = mechanism.attention_inputs(q, k, v)
-        feature_map = identity if isinstance(mechanism, LinearAttention) else None
-        weights = attention_map(features.q, features.k, feature_map=feature_map)
-        weights = weights / weights.amax(dim=-1, keepdim=True).clamp(min=1e-30)  # so that no power underflows
-        weights = weights**power
-        weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)
-        if isinstance(mechanism, LinearAttention) and mechanism.gate is not None:
-            r_v, r_o = mechanism.gate(features.q, features.k, v)
-            return r_o * (weights @ (r_v * v))
-        return weights @ v
+    def change(weights: Tensor) -> Tensor:
+        return (weights / weights.amax(dim=-1, keepdim=True).clamp(min=1e-30)) ** power  # so that no power underflows
 
-    with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, (SoftmaxAttention, LinearAttention)):
-                stack.callback(module.register_forward_hook(attend).remove)
-        yield model
+    return changed_maps(model, change)
+
+
+def restricted(model: VideoTransformer, keys: Bool[Tensor, "b m"]) -> AbstractContextManager[VideoTransformer]:
+    """Let every query attend to some keys alone: the weights of the others become 0, and each row sums to 1 again.
+
+    A_ij ← m_j A_ij / Σ_j' m_j' A_ij'
+
+    Args:
+        model: with joint attention; unchanged after the block, also after an exception.
+        keys: m, true for the tokens of each clip that may be attended to; b and m as in the forward passes inside.
+
+    Raises:
+        ValueError: attention is not joint, so that a layer sees other groups of tokens.
+    """
+    if model.config.space_time != "joint":
+        raise ValueError(f"space_time={model.config.space_time!r}: the mask of a whole clip needs joint attention")
+    return changed_maps(model, lambda weights: weights * keys[:, None, None, :])
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import torch
 
 from linvid_edu.concentration import normalized_entropy
 from linvid_edu.fixation import FixationRatios
-from linvid_edu.interventions import averaged, changed_ratios, opened, sharpened
+from linvid_edu.interventions import averaged, changed_ratios, opened, restricted, sharpened
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.trace import record
 from linvid_edu.train import initialize
@@ -65,6 +65,32 @@ def test_sharpening_lowers_the_entropy_of_what_is_attended():
     weights = trace.blocks[0]["joint"].map()
     entropies = [normalized_entropy(weights**power).mean().item() for power in (0.25, 1, 4)]
     assert entropies[0] > entropies[1] > entropies[2]
+
+
+@pytest.mark.parametrize("changes", [each for each in VARIANTS if "space_time" not in each], ids=str)
+def test_all_keys_change_nothing_and_a_key_left_out_gets_no_weight(changes):
+    model, video = model_and_video(**changes)
+    keys = torch.ones(2, 64, dtype=torch.bool)
+    expected = model(video)
+    with restricted(model, keys):
+        torch.testing.assert_close(model(video), expected, rtol=1e-4, atol=1e-5)
+    keys[:, 10:] = False
+    query = torch.zeros(2, 1, 64, dtype=torch.bool)
+    query[:, :, 3] = True  # the head sees a token that may be attended to
+    changed = video.clone()
+    changed[..., 8:, :] = torch.randn_like(changed[..., 8:, :])  # rows of tokens below the first two: all left out
+    with restricted(model, keys):
+        torch.testing.assert_close(model(changed, query), model(video, query), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(model(changed, query), model(video, query), rtol=1e-3, atol=1e-4)
+
+
+def test_keys_of_a_clip_need_joint_attention():
+    model, _ = model_and_video(space_time="divided", num_frames=3)
+    with (
+        pytest.raises(ValueError, match="'divided': the mask of a whole clip needs joint attention"),
+        restricted(model, torch.ones(2, 192, dtype=torch.bool)),
+    ):
+        pass
 
 
 def test_open_ratios_are_the_model_without_fixation():
