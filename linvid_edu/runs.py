@@ -5,13 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .checkpoint import CheckpointError
+from .claim import FolderTaken, claimed
 from .evaluate import accuracy, concentration_per_layer
 from .files import atomic_path
 from .model import VideoTransformer
@@ -61,39 +62,65 @@ def fit(
         Stopped: Ctrl-C came; the newest checkpoint is that of the last step.
         Diverged: the loss is not finite; names the last good checkpoint.
         CheckpointError: the folder holds another run, or one that is not to be resumed; nothing was changed.
+        FolderTaken: another process trains in the folder; nothing was changed.
     """
     folder = Path(folder)
-    done = read_metrics(folder)
-    if done and done["config"] == config.to_dict():
+    if done := _finished(folder, config, resume):
         return done
     commit()  # of the code that begins now
-    found = checkpoints(folder)
+    with _claimed(folder, fabric):
+        if done := _finished(folder, config, resume):  # by another process in between
+            return done
+        model = initialize(VideoTransformer(config.model_config), seed=config.seed, gain=config.gain)
+        optimizer = make_optimizer(model, config)
+        wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
+        found = checkpoints(folder)
+        progress = load_checkpoint(found[-1], model, optimizer, config) if found else Progress()
+        if _mean(fabric, progress.step) != progress.step:
+            raise CheckpointError(f"{folder} differs between the machines: put it on a disk that all of them share")
+        with _stop_signal() as stop_asked, _last_good(folder):
+            interval = max(1, config.steps // points)
+            for record in _watched(config, wrapped, wrapped_optimizer, fabric, progress, interval, validation_clips):
+                watch(record)
+                stopping = _mean(fabric, stop_asked.is_set()) > 0
+                if fabric.is_global_zero and (stopping or record.step % save_every == 0 or record.step == config.steps):
+                    save_checkpoint(folder, model, optimizer, config, progress)
+                if stopping:
+                    saved = checkpoint_path(folder, record.step)
+                    raise Stopped(f"stopped after step {record.step} of {config.steps}, which is saved in {saved}")
+        metrics = None
+        if fabric.is_global_zero:
+            metrics = judge(config, model, progress, str(fabric.device), clips=test_clips)
+            metrics["processes"] = fabric.world_size
+            with atomic_path(folder / METRICS) as temporary:
+                temporary.write_text(json.dumps(metrics, indent=1))
+        return fabric.broadcast(metrics)
+
+
+def _finished(folder: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
+    """Return the metrics of the run if it is complete; refuse what is not to be gone on with."""
+    done, found = read_metrics(folder), checkpoints(folder)
+    if done and done["config"] == config.to_dict():
+        return done
     if done or (found and not resume):
         what = "the metrics of a finished run" if done else f"{found[-1].name} of an unfinished run"
         raise CheckpointError(f"{folder} holds {what}: choose another folder, or resume with the settings it had")
-    model = initialize(VideoTransformer(config.model_config), seed=config.seed, gain=config.gain)
-    optimizer = make_optimizer(model, config)
-    wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
-    progress = load_checkpoint(found[-1], model, optimizer, config) if found else Progress()
-    if _mean(fabric, progress.step) != progress.step:
-        raise CheckpointError(f"{folder} differs between the machines: put it on a disk that all of them share")
-    with _stop_signal() as stop_asked, _last_good(folder):
-        interval = max(1, config.steps // points)
-        for record in _watched(config, wrapped, wrapped_optimizer, fabric, progress, interval, validation_clips):
-            watch(record)
-            stopping = _mean(fabric, stop_asked.is_set()) > 0
-            if fabric.is_global_zero and (stopping or record.step % save_every == 0 or record.step == config.steps):
-                save_checkpoint(folder, model, optimizer, config, progress)
-            if stopping:
-                saved = checkpoint_path(folder, record.step)
-                raise Stopped(f"stopped after step {record.step} of {config.steps}, which is saved in {saved}")
-    metrics = None
-    if fabric.is_global_zero:
-        metrics = judge(config, model, progress, str(fabric.device), clips=test_clips)
-        metrics["processes"] = fabric.world_size
-        with atomic_path(folder / METRICS) as temporary:
-            temporary.write_text(json.dumps(metrics, indent=1))
-    return fabric.broadcast(metrics)
+    return None
+
+
+@contextmanager
+def _claimed(folder: Path, fabric: Any) -> Iterator[None]:
+    """Claim the folder through the first process; where that fails, all of them raise it."""
+    with ExitStack() as stack:
+        failure = None
+        if fabric.is_global_zero:
+            try:
+                stack.enter_context(claimed(folder, wait=False))
+            except (FolderTaken, OSError) as error:
+                failure = error
+        if failure := fabric.broadcast(failure):
+            raise failure
+        yield
 
 
 def _mean(fabric: Any, value: int | float) -> int | float:

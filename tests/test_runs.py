@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +17,12 @@ from safetensors.torch import load_file
 
 from linvid_edu import runs
 from linvid_edu.checkpoint import CheckpointError, load_model
+from linvid_edu.claim import CLAIM, FolderTaken, claimed
+from linvid_edu.devices import plain_fabric
 from linvid_edu.evaluate import accuracy
 from linvid_edu.resume import checkpoints
 from linvid_edu.runs import Stopped, read_metrics
-from linvid_edu.train import Diverged, TrainConfig, plain_fabric
+from linvid_edu.train import Diverged, TrainConfig
 
 CONFIG = TrainConfig(task="lookup", preset="probe", variant="linear", steps=10, batch=8, warmup=2)
 fit = partial(runs.fit, validation_clips=16, test_clips=40)
@@ -32,13 +36,18 @@ def finished(tmp_path_factory):
     return folder, metrics, records
 
 
+def names(folder):
+    """Return what is in a run's folder, beside the claim."""
+    return sorted(path.name for path in folder.iterdir() if path.name != CLAIM)
+
+
 def content(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_run_leaves_its_last_checkpoint_and_metrics(finished):
     folder, metrics, records = finished
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-000010", "metrics.json"]
+    assert names(folder) == ["checkpoint-000010", "metrics.json"]
     assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
     assert [record.step for record in records] == list(range(1, 11))
     assert TrainConfig.from_dict(metrics["config"]) == CONFIG
@@ -89,6 +98,32 @@ def test_metrics_that_are_none_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
+@contextmanager
+def held_elsewhere(folder):
+    """Hold a folder in another thread."""
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with claimed(folder):
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    yield
+    over.set()
+    thread.join()
+
+
+def test_a_run_that_another_process_finished_in_between_is_read(finished, monkeypatch):
+    folder, metrics, _ = finished
+    answers = iter([None, metrics])
+    monkeypatch.setattr(runs, "_finished", lambda *arguments: next(answers))
+    monkeypatch.delattr(runs, "train")
+    assert fit(CONFIG, folder, plain_fabric()) is metrics
+
+
 def interrupt_at(step):
     def watch(record):
         if record.step == step:
@@ -102,14 +137,16 @@ def test_an_interrupt_ends_the_step_saves_and_can_be_gone_on_from(finished, tmp_
     with pytest.raises(Stopped, match=r"stopped after step 4 of 10, which is saved in .*checkpoint-000004"):
         fit(CONFIG, tmp_path, plain_fabric(), points=5, watch=interrupt_at(4))
     assert signal.getsignal(signal.SIGINT) is handler
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000004"]
+    assert names(tmp_path) == ["checkpoint-000004"]
     before = content(tmp_path)
     with pytest.raises(CheckpointError, match="holds checkpoint-000004 of an unfinished run: choose another"):
         fit(CONFIG, tmp_path, plain_fabric())
+    with held_elsewhere(tmp_path), pytest.raises(FolderTaken, match=f"process {os.getpid()} trains in {tmp_path} "):
+        fit(CONFIG, tmp_path, plain_fabric(), resume=True)
     assert content(tmp_path) == before
     with pytest.raises(Stopped, match="after step 10 of 10"):
         fit(CONFIG, tmp_path, plain_fabric(), points=5, resume=True, watch=interrupt_at(10))
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-000010"]
+    assert names(tmp_path) == ["checkpoint-000010"]
     metrics = fit(CONFIG, tmp_path, plain_fabric(), points=5, resume=True)
     for name in ("accuracy", "curve", "losses", "concentration"):
         assert json.dumps(metrics[name]) == json.dumps(finished[1][name])
@@ -122,7 +159,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fit(CONFIG, tmp_path, plain_fabric(), watch=twice)
-    assert not list(tmp_path.iterdir())
+    assert not names(tmp_path)
 
 
 def test_a_run_that_diverges_names_its_last_good_checkpoint(tmp_path):
@@ -147,7 +184,9 @@ import json, os, signal, sys
 import torch
 torch.set_num_threads(1)
 from linvid_edu import runs
-from linvid_edu.train import TrainConfig, make_fabric
+from linvid_edu.claim import FolderTaken
+from linvid_edu.devices import make_fabric
+from linvid_edu.train import TrainConfig
 
 config, folder = TrainConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2]
 fabric = make_fabric("cpu", processes=2)
@@ -161,6 +200,11 @@ def watch(record):
 fit = lambda: runs.fit(config, folder, fabric, resume=resume, watch=watch, save_every=4, points=20,
                        validation_clips=16, test_clips=40)
 resume = False
+try:
+    runs.fit(config, sys.argv[3], fabric)
+    raise SystemExit("not refused")
+except FolderTaken as error:
+    print(fabric.global_rank, error, flush=True)
 try:
     fit()
     raise SystemExit("not stopped")
@@ -180,19 +224,21 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     script, shared = tmp_path / "together.py", tmp_path / "shared"
     script.write_text(TOGETHER)
     root = Path(__file__).parents[1]
-    process = subprocess.run(
-        [sys.executable, script, json.dumps(config.to_dict()), shared],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    with held_elsewhere(tmp_path / "taken"):
+        process = subprocess.run(
+            [sys.executable, script, json.dumps(config.to_dict()), shared, tmp_path / "taken"],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
     assert process.returncode == 0, process.stderr
     metrics = fit(config, tmp_path / "alone", plain_fabric(), points=20)
     both = read_metrics(shared)
     assert both["processes"] == 2
     for rank in range(2):
+        assert f"{rank} process {os.getpid()} trains in {tmp_path / 'taken'} already" in process.stdout
         assert f"{rank} stopped after step 11 of 20, which is saved in" in process.stdout
         assert f"{rank} 2 {both['accuracy']}" in process.stdout
     assert [step for step, _ in both["losses"]] == list(range(1, 21))

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from linvid_edu.devices import make_fabric, plain_fabric
 from linvid_edu.model import VideoTransformer
 from linvid_edu.tasks import VARIANTS, Batch
 from linvid_edu.train import (
@@ -21,9 +22,7 @@ from linvid_edu.train import (
     _share,
     initialize,
     learning_rate,
-    make_fabric,
     make_optimizer,
-    plain_fabric,
     train,
 )
 
@@ -70,6 +69,24 @@ def losses(config, fabric=None, steps=4):
         ({"variant": "softmax", "model": {"feature_map": "relu"}}, "feature_map='relu' needs the features of linear"),
         ({"variant": "softmax", "model": {"gate": "value"}}, "gate='value' needs the features of linear attention"),
         ({"variant": "separate", "model": {"shared_fixation": True}}, 'shared_fixation needs fixation="cooperative"'),
+        ({"preset": "probe"}, "task 'cue': frames is 1, it must be at least 2: one frame shows no change"),
+        ({"task": "motion", "preset": "probe"}, "set frames=2 or more: choose another preset than 'probe'"),
+        (
+            {"model": {"image_size": (32, 40)}},
+            "32 × 40 pixels, those of task 'cue' are square: change model={",
+        ),
+        (
+            {"task": "lookup", "model": {"num_frames": 2}},
+            "takes 2 frames, clips of task 'lookup' have 1: change",
+        ),
+        (
+            {"task": "flash", "model": {"kernel": 6, "padding": 1}},
+            "patches are 6 pixels wide and 4 apart, the cells",
+        ),
+        (
+            {"task": "lookup", "model": {"spatial_embedding": True}},
+            "task 'lookup' also has frames of 48: change",
+        ),
     ],
     ids=str,
 )

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ..devices import PRECISIONS
 from ..tasks import PRESETS, TASKS, VARIANTS
-from ..train import CLIPS, PRECISIONS, Record, TrainConfig
+from ..train import CLIPS, Record, TrainConfig
 from .shared import app, number, plain_errors
 
 RECENT = 20  # steps whose mean loss and accuracy are told
@@ -107,8 +108,10 @@ def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any
     import torch
 
     from ..checkpoint import CheckpointError
+    from ..claim import FolderTaken
+    from ..devices import make_fabric
     from ..runs import Stopped, fit
-    from ..train import Diverged, make_fabric
+    from ..train import Diverged
 
     logging.disable(logging.INFO)  # Fabric's, from each process
     fabric = make_fabric(options["--device"], options["--processes"], options["--precision"])
@@ -123,7 +126,7 @@ def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any
         what = str(stop) or f"stopped at once; {folder} has its newest checkpoint, if any"
         typer.echo(f"linvid: {what}: go on with\n{_command(config, folder, options)}", err=True)
         raise typer.Exit(130) from stop
-    except (Diverged, CheckpointError) as error:
+    except (Diverged, CheckpointError, FolderTaken) as error:
         if not fabric.is_global_zero:  # all processes raise it; with another code than 0 Fabric would kill the first
             raise typer.Exit() from error
         raise
