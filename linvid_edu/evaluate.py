@@ -18,9 +18,15 @@ from .trace import LayerTrace, record
 SHUT, OPEN = 0.05, 0.95  # a fixation ratio below the one is shut, above the other open
 
 
-@torch.no_grad()
 def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> float:
-    """Return the share of clips whose largest logit is their label's.
+    """Return the share of clips whose largest logit is their label's; its arguments are those of ``count_right``."""
+    right, count = count_right(model, batches, device)
+    return right / count
+
+
+@torch.no_grad()
+def count_right(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> tuple[int, int]:
+    """Return how many clips have their largest logit at their label, and how many clips there were.
 
     Args:
         model: takes video and readout; it is put into evaluation mode and back.
@@ -33,7 +39,7 @@ def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | 
             logits = model(video.to(device), None if readout is None else readout.to(device))
             right += int((logits.argmax(dim=-1).cpu() == label).sum())
             count += len(label)
-    return right / count
+    return right, count
 
 
 @torch.no_grad()

@@ -188,7 +188,7 @@ def test_help_lists_every_command_and_option():
         "course": "--video --output",
         "train": "--task --variant --preset --seed --steps --batch --learning-rate --warmup --weight-decay --clip-norm "
         "--gain --folder --resume --device --processes --precision --threads",
-        "evaluate": "--task --clips --device --json",
+        "evaluate": "--task --clips --count --device --json",
     }
     for command, options in listed.items():
         assert command in run("--help").stdout

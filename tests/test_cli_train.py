@@ -17,9 +17,10 @@ pytest.importorskip("typer")
 from test_cli import refused, run
 
 from linvid_edu.checkpoint import save_model
+from linvid_edu.devices import plain_fabric
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.runs import fit, read_metrics
-from linvid_edu.train import TrainConfig, plain_fabric
+from linvid_edu.train import TrainConfig
 
 TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batch", 8, "--warmup", 2)
 
@@ -140,18 +141,18 @@ def trained(tmp_path_factory):
 def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tmp_path):
     checkpoint = trained / "checkpoint-000002"
     found = tmp_path / "found.json"
-    result = run("evaluate", trained, "--task", "lookup", "--clips", 40, "--json", found)
+    result = run("evaluate", trained, "--task", "lookup", "--count", 40, "--json", found)
     assert result.exit_code == 0, result.output
-    for path in (checkpoint, checkpoint / "model.safetensors"):
-        assert run("evaluate", path, "--task", "lookup", "--clips", 40).stdout == result.stdout
+    for path in (trained, checkpoint, checkpoint / "model.safetensors"):
+        assert run("evaluate", path, "--count", 40).stdout == result.stdout
     numbers = json.loads(found.read_text())
     accuracies = read_metrics(trained)["accuracy"]
     assert {name: row["accuracy"] for name, row in numbers["accuracy"].items()} == accuracies
     head, *lines = result.stdout.splitlines()
-    assert re.split("  +", head) == ["test", "right", "95 % interval"]
+    assert re.split("  +", head) == ["test", "clips", "right", "95 % interval"]
     for line, (name, row) in zip(lines, numbers["accuracy"].items(), strict=False):
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        assert re.split("  +", line) == [name, f"{row['accuracy']:.4f}", interval]
+        assert re.split("  +", line) == [name, "40", f"{row['accuracy']:.4f}", interval]
         assert row["low"] < row["right"] / 40 < row["high"]
     assert numbers["variant"] == "separate"
     assert [row["block"] for row in numbers["concentration"]] == [0, 1]
@@ -176,6 +177,31 @@ def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tm
 def test_evaluate_refuses_a_model_that_does_not_fit_the_task(tmp_path, task, changes, told):
     path = save_model(VideoTransformer(ModelConfig.probe(**changes)), tmp_path / "model.safetensors")
     assert told in refused("evaluate", path, "--task", task)
+
+
+def test_evaluate_knows_the_knobs_of_the_run(tmp_path):
+    settings = {"task": "lookup", "preset": "probe", "variant": "linear", "steps": 1, "batch": 4}
+    config = TrainConfig(**settings, scenes={"noise": 0.9})
+    accuracies = fit(config, tmp_path, plain_fabric(), validation_clips=8, test_clips=200)["accuracy"]
+    found = tmp_path / "found.json"
+    assert run("evaluate", tmp_path, "--count", 200, "--json", found).exit_code == 0
+    assert {name: row["accuracy"] for name, row in json.loads(found.read_text())["accuracy"].items()} == accuracies
+
+
+def test_evaluate_needs_to_be_told_what_to_test_on_where_no_run_tells(trained, tmp_path):
+    path = save_model(VideoTransformer(ModelConfig.probe()), tmp_path / "model.safetensors")
+    told = refused("evaluate", path)
+    assert told.endswith("run.json does not say what to test on (No such file or directory): give --task or --clips")
+    for text, problem in (
+        ("{}", "'config'"),
+        ("[1]", "list"),
+        ("{", "Expecting"),
+        ('{"config": {"lr": 1}}', "settings"),
+    ):
+        (tmp_path / "run.json").write_text(text)
+        assert problem in refused("evaluate", path)
+    told = refused("evaluate", trained, "--task", "lookup", "--clips", tmp_path)
+    assert f"--task lookup and --clips {tmp_path} are two things to test on: choose one" in told
 
 
 def test_evaluate_refuses_what_is_no_checkpoint(tmp_path):

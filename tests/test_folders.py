@@ -4,6 +4,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 
 from linvid_edu import decoding, video
 from linvid_edu.decoding import FrameCache
+from linvid_edu.devices import make_fabric
 from linvid_edu.folders import ClipFolder, epochs, open_clips
 from linvid_edu.layouts import LabeledClip
 from linvid_edu.model import ModelConfig, VideoTransformer
@@ -27,7 +29,7 @@ from linvid_edu.resume import checkpoints
 from linvid_edu.runs import fit
 from linvid_edu.samples import encode
 from linvid_edu.scenes import Motion, render
-from linvid_edu.train import TrainConfig, initialize, make_fabric
+from linvid_edu.train import TrainConfig, initialize
 from linvid_edu.video import load_clip
 
 CLIP_BYTES = 4 * 16 * 16 * 3  # of 4 frames of 16 × 16
@@ -430,3 +432,44 @@ def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
     metrics = json.loads(Path("a run/metrics.json").read_text())
     assert metrics["config"]["scenes"] == {"root": broken.name}
     assert str(broken.parent) not in json.dumps(metrics)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_path):
+    pytest.importorskip("typer")
+    from test_cli import refused, run
+
+    root, folder, output = tmp_path / "own", tmp_path / "run", tmp_path / "found.json"
+    root.mkdir()
+    for split in ("train", "test"):
+        (broken / split).rename(root / split)
+    metrics = fit(run_config(root, steps=2), folder, make_fabric("cpu"))
+    result = run("evaluate", folder, "--device", "cpu", "--json", output)
+    assert result.exit_code == 0, result.output
+    found = json.loads(output.read_text())
+    row = found["accuracy"]["test"]
+    assert row["accuracy"] == row["right"] / 5 == metrics["accuracy"]["test"]
+    assert row["low"] < row["accuracy"] < row["high"]
+    line = f"test  5      {row['accuracy']:.4f}  {row['low']:.4f} to {row['high']:.4f}"
+    assert result.stdout.splitlines() == ["test  clips  right   95 % interval", line]
+    (skipped,) = result.stderr.splitlines()
+    assert skipped.startswith("skipped test/down/clip_4.mp4: the file is empty")
+    assert list(found["unreadable"]) == ["test/down/clip_4.mp4"]
+    assert (found["task"], found["concentration"]) == ("clips", [])
+
+    result = run("evaluate", folder, "--clips", clips, "--count", 3)
+    assert result.stdout.splitlines()[1].startswith("test  3 ")
+    assert not result.stderr
+    for split in ("train", "test"):
+        (root / split / "up").rename(root / split / "upward")
+    assert f"{clips} has class 'up' where the model learned 'upward'" in refused("evaluate", folder, "--clips", clips)
+    root.rename(tmp_path / "moved")
+    told = refused("evaluate", folder)
+    assert f"does not say what to test on ({root} is not a folder: give one" in told
+    assert told.endswith("): give --task or --clips")
+    assert run("evaluate", folder, "--clips", clips).exit_code == 0
+    fewer = tmp_path / "fewer"
+    for split in ("train", "test"):
+        shutil.copytree(clips / split / "up", fewer / split / "up")
+    told = refused("evaluate", folder, "--clips", fewer)
+    assert told.endswith(f"3 classes apart, the folder {fewer} has 1: choose the clips it was trained on")

@@ -1,4 +1,4 @@
-"""linvid evaluate: the accuracy of a trained model on every test of a task, and where its attention lies."""
+"""linvid evaluate: the accuracy of a trained model on every test, and where its attention lies."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..tasks import TASKS, Batch, Task, find_task
+from ..tasks import TASKS, Batch, Data, Task, find_task
+from ..train import CLIPS, TrainConfig
 from .shared import app, number, plain_errors, progress
 
 if TYPE_CHECKING:
-    from ..model import ModelConfig
+    from ..model import VideoTransformer
 
 AT_ONCE = 128  # clips
 SHOWN = ("entropy", "effective_tokens", "query_entropy", "query_effective_tokens", "mass_on_answer", "share_answer")
@@ -22,8 +23,21 @@ def evaluate(
     checkpoint: Annotated[
         Path, typer.Argument(help="A run's folder, a checkpoint's folder, or a model.safetensors.", show_default=False)
     ],
-    task: Annotated[str, typer.Option(metavar="NAME", help=f"What to test: {', '.join(TASKS)}.", show_default=False)],
-    clips: Annotated[int, number("Clips of each test.", min=1)] = 2048,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"What to test: {', '.join(TASKS)}.  [default: what the run was trained on]",
+            show_default=False,
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT", help="Test on these clips, laid out as for linvid train --clips.", show_default=False
+        ),
+    ] = None,
+    count: Annotated[int, number("Clips of each test, at most.", min=1)] = 2048,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
     output: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.", show_default=False)
@@ -31,31 +45,24 @@ def evaluate(
 ) -> None:
     """Test a trained model: accuracy with its 95 % Clopper-Pearson interval, and concentration for each layer.
 
-    Example: linvid evaluate runs/lookup-cooperative-probe-0 --task lookup
+    On clips from files, it names those that cannot be read; where objects lie is not known there, so accuracy is all.
+
+    Example: linvid evaluate runs/lookup-cooperative-probe-0
     """
     with plain_errors():
         from ..checkpoint import load_model
-        from ..comparison import share_interval
-        from ..evaluate import accuracy, concentration_per_layer
         from ..files import atomic_path
-        from ..train import make_fabric
 
-        model = load_model(_model_file(checkpoint))
-        chosen = _fitting_task(task, model.config)
-        place = make_fabric(device, precision="32-true").device
-        rows = {}
-        with progress(len(chosen.tests) * -(-clips // AT_ONCE) + 1) as step:
-            step("concentration")
-            concentration = concentration_per_layer(model, chosen, next(iter(chosen.tests)), clips=min(clips, AT_ONCE))
-            model.to(place)
-            for name in chosen.tests:
-                batches = _told(chosen.test_batches(name, clips=clips, batch=AT_ONCE), name, step)
-                right = round(accuracy(model, batches, place) * clips)
-                low, high = share_interval(right, clips)
-                rows[name] = {"right": right, "clips": clips, "accuracy": right / clips, "low": low, "high": high}
-        typer.echo("\n".join([*_accuracies(rows), "", *_concentrations(concentration)]))
+        weights = _model_file(checkpoint)
+        model = load_model(weights)
+        name, data = _data(weights, model, task, clips)
+        found = {"task": name, "variant": model.config.variant, **_measure(model, data, count, device)}
+        for clip, problem in found["unreadable"].items():
+            typer.echo(f"skipped {clip}: {problem}", err=True)
+        typer.echo("\n".join(_accuracies(found["accuracy"])))
+        if found["concentration"]:
+            typer.echo("\n".join(["", *_concentrations(found["concentration"])]))
         if output:
-            found = {"task": task, "variant": model.config.variant, "accuracy": rows, "concentration": concentration}
             with atomic_path(output) as temporary:
                 temporary.write_text(json.dumps(found, indent=1))
 
@@ -74,39 +81,73 @@ def _model_file(path: Path) -> Path:
     return found[-1] / "model.safetensors"
 
 
-def _fitting_task(name: str, config: "ModelConfig") -> Task:
-    """Return a task in the model's size; raise ValueError where the model cannot see its clips as they are meant."""
-    from ..scenes import CELL, CellScene
+def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> tuple[str, Data]:
+    """Return the name of what to test on, and itself in the model's size: as asked, or what the model learned from."""
+    from ..fitting import fitted
+    from ..folders import open_clips
 
-    task = find_task(name)
-    if config.num_classes != len(task.classes):
-        raise ValueError(
-            f"the model tells {config.num_classes} classes apart, task {name!r} has {len(task.classes)}: "
-            "choose the task it was trained on"
-        )
+    if task and clips:
+        raise ValueError(f"--task {task} and --clips {clips} are two things to test on: choose one")
+    data: Data
+    if clips:
+        name, told, data = CLIPS, f"the folder {clips}", open_clips(clips)
+    else:
+        name, data = (task, find_task(task)) if task else _learned(weights)
+        told = f"task {name!r}"
     try:
-        task = task.sized(config)
+        data = fitted(data, model.config, told)
     except ValueError as error:
-        raise ValueError(f"the model does not fit task {name!r}: {error}") from error
-    for scene in task.tests.values():
-        if not isinstance(scene, CellScene):
-            continue
-        if config.num_frames != scene.frames:
+        raise ValueError(f"{error}: choose the {'clips' if clips else 'task'} it was trained on") from error
+    if clips:
+        _refuse_other_classes(data, clips, weights)
+    return name, data
+
+
+def _learned(weights: Path) -> tuple[str, Data]:
+    """Read from beside a model's weights what it was trained on."""
+    path = weights.with_name("run.json")
+    try:
+        config = TrainConfig.from_dict(json.loads(path.read_text())["config"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} does not say what to test on ({problem}): give --task or --clips") from error
+    return config.task, config.data
+
+
+def _refuse_other_classes(data: Data, clips: Path, weights: Path) -> None:
+    """Raise ValueError where a label stands for another class than in training, if those clips are still there."""
+    try:
+        name, before = _learned(weights)
+    except ValueError:
+        return
+    for here, learned in zip(data.classes, before.classes, strict=False):
+        if name == CLIPS and here != learned:
             raise ValueError(
-                f"the model takes {config.num_frames} frames, clips of task {name!r} have {scene.frames}: "
-                "choose the task it was trained on"
+                f"{clips} has class {here!r} where the model learned {learned!r}: name the classes as in training"
             )
-        if (config.kernel, config.stride, config.padding) != (CELL, CELL, 0):
-            raise ValueError(
-                f"the model's patches are {config.kernel} pixels wide and {config.stride} apart, the cells of task "
-                f"{name!r} are {CELL} wide: choose the task it was trained on"
-            )
-        if config.spatial_embedding and config.image_size != scene.size:
-            raise ValueError(
-                f"the model's spatial embedding is for frames of {config.image_size} pixels, task {name!r} also has "
-                f"frames of {scene.size}: train without spatial_embedding"
-            )
-    return task
+
+
+def _measure(model: "VideoTransformer", data: Data, count: int, device: str) -> dict[str, Any]:
+    """Test the model; concentration is measured where the clips' objects are known."""
+    from ..comparison import share_interval
+    from ..devices import make_fabric
+    from ..evaluate import concentration_per_layer, count_right
+    from ..folders import ClipFolder
+
+    place = make_fabric(device, precision="32-true").device
+    rows, concentration = {}, []
+    there = {name: len(data.layout.splits[name]) if isinstance(data, ClipFolder) else count for name in data.tests}
+    with progress(sum(-(-min(count, most) // AT_ONCE) for most in there.values()) + isinstance(data, Task)) as step:
+        if isinstance(data, Task):
+            step("concentration")
+            concentration = concentration_per_layer(model, data, next(iter(data.tests)), clips=min(count, AT_ONCE))
+        model.to(place)
+        for name in data.tests:
+            batches = _told(data.test_batches(name, clips=count, batch=AT_ONCE), name, step)
+            right, tested = count_right(model, batches, place)
+            low, high = share_interval(right, tested)
+            rows[name] = {"right": right, "clips": tested, "accuracy": right / tested, "low": low, "high": high}
+    return {"accuracy": rows, "concentration": concentration, "unreadable": dict(data.unreadable)}
 
 
 def _told(batches: Iterator[Batch], name: str, step: Callable[[str], object]) -> Iterator[Batch]:
@@ -118,9 +159,10 @@ def _told(batches: Iterator[Batch], name: str, step: Callable[[str], object]) ->
 def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
     """Write one line a test."""
     width = max(map(len, rows))
-    lines = [f"{'test':<{width}}  right   95 % interval"]
+    lines = [f"{'test':<{width}}  clips  right   95 % interval"]
     for name, row in rows.items():
-        lines.append(f"{name:<{width}}  {row['accuracy']:.4f}  {row['low']:.4f} to {row['high']:.4f}")
+        interval = f"{row['low']:.4f} to {row['high']:.4f}"
+        lines.append(f"{name:<{width}}  {row['clips']:<5}  {row['accuracy']:.4f}  {interval}")
     return lines
 
 
