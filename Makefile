@@ -5,7 +5,7 @@ BIN := .venv/bin
 VIDEO ?=
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -n 2 --dist loadfile -p no:cacheprovider
 
-.PHONY: help setup course lab test lint gpu lessons clean
+.PHONY: help setup course book lab test lint gpu lessons clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,15 +17,19 @@ setup: .venv/.done  ## create .venv with the pinned dependencies; quick when not
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,test]'
 	@touch $@
 
-course: setup  ## run the lessons and write build/course/index.html; VIDEO=clip.mp4 takes your own clip
+course: setup  ## run the lessons and write the book, build/course/index.html; VIDEO=clip.mp4 takes your own clip
 	$(BIN)/linvid course --output build/course $(if $(VIDEO),--video '$(VIDEO)')
+
+book: setup  ## write the book with the stored outputs, without running the lessons: build/book/index.html
+	$(BIN)/linvid book --output build/book
 
 lab: setup  ## copy the lessons, exercises blank, to linvid-lessons/ and open them in JupyterLab
 	$(BIN)/linvid lab
 
-test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook
+test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook, widgets in a browser
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(NBVAL) notebooks
+	$(BIN)/pytest tests/browser
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
