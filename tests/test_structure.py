@@ -85,7 +85,7 @@ ALLOWED = {
         "tokens",
         "trace",
     ),
-    "exercises": ("check",),
+    "exercises": ("attention", "check", "tasks"),
     "course": ("files", "materials", "video"),
     "lab": ("course", "exercises", "files", "materials"),
     "cli": (
@@ -133,7 +133,7 @@ OUTSIDE = {
     "report": {"pandas"},
     "plots": {"matplotlib", "plotly"},
     "widgets": {"anywidget", "ipywidgets", "traitlets"},
-    "exercises": {"ipywidgets"},
+    "exercises": {"ipywidgets", "pandas"},
     "environment": {"packaging"},
     "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
     "lab": {"nbformat"},

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,18 +85,20 @@ def attempt(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outco
     assert tries is not None
     output, error = guarded(lambda: tries.use(answer, *inputs))
     named = zip(input_names(exercise), inputs, case.inputs, strict=True)
-    changed = tuple(name for name, now, before in named if isinstance(before, Tensor) and not _same_tensor(now, before))
+    changed = tuple(name for name, now, before in named if not _unchanged(now, before))
     return Outcome(output, error, tuple(name for name in changed if name not in tries.may_change))
 
 
 def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outcome:
     """Return the gradient of a weighted sum of the output for each floating-point input, None where none arrives."""
+    tries = exercise.tries
+    assert tries is not None
     leaves = [x.clone().requires_grad_() if _floating(x) else copy.deepcopy(x) for x in case.inputs]
     inputs = [x.clone() if _floating(x) else x for x in leaves]  # no leaves, so that a copy may be changed in place
 
     def run() -> tuple[Tensor | None, ...]:
         with torch.enable_grad():
-            output = answer(*inputs)
+            output = tries.use(answer, *inputs)
             total = sum(_weighted(part) for part in (output if isinstance(output, (tuple, list)) else (output,)))
             wanted = [leaf for leaf in leaves if _floating(leaf)]
             if not (isinstance(total, Tensor) and total.requires_grad):
@@ -130,8 +133,8 @@ def _floating(x: object) -> bool:
     return isinstance(x, Tensor) and x.is_floating_point()
 
 
-def _same_tensor(now: Any, before: Tensor) -> bool:
-    return difference(now.detach(), before, 0.0) is None
+def _unchanged(now: Any, before: Any) -> bool:
+    return not isinstance(before, (Tensor, np.ndarray)) or difference(now, before, 0.0) is None
 
 
 @contextlib.contextmanager

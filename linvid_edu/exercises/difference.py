@@ -110,10 +110,9 @@ def _of_arrays(a: np.ndarray, e: np.ndarray, tolerance: float) -> str | None:
     wrong = ~(gap <= tolerance * scale)
     if not wrong.any():
         return None
-    if unwanted := int((np.isnan(a) & ~np.isnan(e)).sum()):
-        return f"{unwanted:,} of {a.size:,} values are NaN, the first at {_first(np.isnan(a))}"
-    if unwanted := int((np.isinf(a) & ~np.isinf(e)).sum()):
-        return f"{unwanted:,} of {a.size:,} values are infinite, the first at {_first(np.isinf(a))}"
+    for name, found in (("NaN", np.isnan), ("infinite", np.isinf)):
+        if unwanted := np.argwhere(np.atleast_1d(found(a) & ~found(e))).tolist():
+            return f"{len(unwanted):,} of {a.size:,} values are {name}, the first at {tuple(unwanted[0])}"
     where = tuple(int(i) for i in np.unravel_index(int(np.argmax(gap)), a.shape))
     place = f" at {where}" if where else ""
     values = f"the largest difference is{place}: {a[where]:.5g} instead of {e[where]:.5g}"
@@ -131,7 +130,3 @@ def _pattern(a: np.ndarray, e: np.ndarray, bound: float) -> str:
     if np.abs(np.sort(a, axis=None) - np.sort(e, axis=None)).max() <= bound:
         return "; the right numbers are all there, in another order"
     return ""
-
-
-def _first(mask: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argwhere(mask)[0])

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,7 +60,7 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
         if len(mine) == 1 and _untouched(answer, mine[0]):
             return not_yet()
         if mine[-1].error.startswith("does not come back"):
-            return not_right(f"{_with(exercise, case)}, your function {mine[-1].error}")
+            return not_right(f"{_with(exercise, case)}your function {mine[-1].error}")
     again = attempt(function, exercise, cases[0])
     if _vary(mine[0], again, exercise.tolerance):
         return not_right(
@@ -119,12 +120,14 @@ def _differs(one: Outcome, right: Outcome, tolerance: float) -> str:
 
 
 def _with(exercise: Exercise, case: Case) -> str:
-    inputs = ", ".join(
-        f"{name} {tuple(x.shape) if isinstance(x, Tensor) else quoted(x)}"
+    """Name the inputs of a case, as the beginning of a sentence about the function."""
+    inputs = [
+        f"{name} {tuple(x.shape) if isinstance(x, (Tensor, np.ndarray)) else quoted(x)}"
         for name, x in zip(input_names(exercise), case.inputs, strict=True)
-        if isinstance(x, (Tensor, int, float, str))
-    )
-    return f"with {case.name}{', ' * bool(case.name and inputs)}{inputs}"
+        if isinstance(x, (Tensor, np.ndarray, int, float, str))
+    ]
+    shown = ", ".join([case.name] * bool(case.name) + inputs)
+    return f"with {shown}, " if shown else ""
 
 
 def _explained(
@@ -149,7 +152,7 @@ def _explained(
             if agrees(mistake, exactly):
                 return mistake.words
     first = next(index for index in which if words[index])
-    return f"{_with(exercise, cases[first])}, your function {words[first]}"
+    return f"{_with(exercise, cases[first])}your function {words[first]}"
 
 
 def _unlike(one: Outcome, other: Outcome, tolerance: float) -> bool:
@@ -180,7 +183,7 @@ def _gradient_mistake(exercise: Exercise, cases: Sequence[Case], mine: list[Outc
         if not any(_gradient_words(exercise, *each) for each in zip(cases, mine, theirs, strict=True)):
             return mistake.words
     first = next(index for index, word in enumerate(words) if word)
-    return f"the result is right, the gradient is not: {_with(exercise, cases[first])}, {words[first]}"
+    return f"the result is right, the gradient is not: {_with(exercise, cases[first])}{words[first]}"
 
 
 def _gradient_words(exercise: Exercise, case: Case, mine: Outcome, right: Outcome) -> str:

@@ -123,4 +123,30 @@ EXERCISES = (
         ),
         tolerance=0.01,
     ),
+    Exercise(
+        id="02.3",
+        question="How many MiB (2²⁰ bytes) does the map of one head take for 16 frames of 289 tokens, in float32?",
+        answer=(16 * 289) ** 2 * 4 / 2**20,
+        why="All tokens of the clip attend to each other: (16 · 289)² weights of 4 bytes, 81.6 MiB, for one head of "
+        "one layer. A fused kernel never stores it.",
+        hints=(
+            "How many tokens does the clip have, and how many weights has its map?",
+            "N = 16 · 289 = 4,624. The map has N² weights of 4 bytes each.",
+            "4,624² · 4 / 2²⁰.",
+        ),
+        mistakes=(
+            Mistake("a weight in float32 takes 4 bytes", 4624**2 / 2**20),
+            Mistake("a MiB is 2²⁰ bytes: you divide by a million", 4624**2 * 4 / 1e6),
+            Mistake("a weight in float32 takes 4 bytes; 8 are for float64", 4624**2 * 8 / 2**20),
+            Mistake("that is one number for each token: the map has one for each pair", 4624 * 4 / 2**20),
+            Mistake(
+                "that is the map of one frame: the tokens of all 16 frames attend to each other", 289**2 * 4 / 2**20
+            ),
+            Mistake(
+                "that is a map for each frame: the tokens of all frames attend to each other", 16 * 289**2 * 4 / 2**20
+            ),
+            Mistake("that is in bytes", 4624**2 * 4),
+        ),
+        tolerance=0.01,
+    ),
 )

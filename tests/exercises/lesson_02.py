@@ -49,6 +49,7 @@ def scaled_query(q, k, v):
 
 RIGHT = {
     "02.1": [by_loop, in_place, Attention(), F.scaled_dot_product_attention],
+    "02.3": [81.6, 4624**2 * 4 / 1024**2],
     "02.2": [(4, 2.1), [Fraction(4), np.float32(2.105)], torch.tensor([4.0, 2.1049])],
 }
 WRONG = {
@@ -64,6 +65,13 @@ WRONG = {
         "changes its input q": scaled_query,
         "shape": lambda q, k, v: F.scaled_dot_product_attention(q, k, v).mT,
         "values differ": linear_attention,
+    },
+    "02.3": {
+        "takes 4 bytes": 20.4,
+        "divide by a million": 85.5,
+        "one number for each token": 0.01764,
+        "the map of one frame": 0.3186,
+        "none of the usual mistakes": 100,
     },
     "02.2": {
         "a little more than t": (4, 2),

@@ -1,0 +1,201 @@
+"""Exercises of lesson 01: video becomes tokens."""
+
+from collections.abc import Iterator
+
+import torch
+from einops import rearrange
+from torch import Generator, Tensor
+
+from .exercise import Case, Exercise, Mistake, Tries, draw
+
+# 01.2 tubelets
+
+
+def tubelet_cases(generator: Generator) -> Iterator[Case]:
+    """Yield videos with their f and p; height and width, frames and rows differ."""
+    for b, c, t, h, w, f, p in ((1, 3, 8, 12, 20, 2, 4), (2, 3, 6, 8, 4, 3, 2), (3, 2, 4, 6, 9, 2, 3)):
+        yield Case((*draw(generator, (b, c, t, h, w)), f, p))
+    yield Case((*draw(generator, (1, 3, 4, 4, 6)), 4, 2), "all frames in one block")
+    yield Case((*draw(generator, (2, 3, 3, 4, 6)), 1, 2), "blocks of one frame")
+    yield Case((*draw(generator, (2, 1, 4, 2, 3)), 2, 1), "gray, and patches of one pixel")
+    yield Case((*draw(generator, (1, 3, 4, 4, 8), dtype=torch.float64), 2, 4), "float64")
+
+
+def my_tubelets(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (c f p q)", f=f, p=p, q=p)
+
+
+def frame_before_color(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (f c p q)", f=f, p=p, q=p)
+
+
+def color_last(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (f p q c)", f=f, p=p, q=p)
+
+
+def frame_last(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (c p q f)", f=f, p=p, q=p)
+
+
+def columns_first(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (w h) (c f p q)", f=f, p=p, q=p)
+
+
+def turned_pixels(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (c f q p)", f=f, p=p, q=p)
+
+
+def scattered_pixels(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (p h) (q w) -> b t (h w) (c f p q)", f=f, p=p, q=p)
+
+
+def scattered_frames(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (f t) (h p) (w q) -> b t (h w) (c f p q)", f=f, p=p, q=p)
+
+
+def place_before_time(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b (h w) t (c f p q)", f=f, p=p, q=p)
+
+
+def time_with_place(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c (t f) (h p) (w q) -> b (t h w) (c f p q)", f=f, p=p, q=p)
+
+
+def patches_of_frames(video: Tensor, f: int, p: int) -> Tensor:
+    return rearrange(video, "b c t (h p) (w q) -> b t (h w) (c p q)", p=p, q=p)
+
+
+def reshaped(video: Tensor, f: int, p: int) -> Tensor:
+    b, c, t, h, w = video.shape
+    return video.reshape(b, t // f, h * w // p**2, c * f * p * p)
+
+
+# 01.3 where a token looks
+
+
+def corner_cases(generator: Generator) -> Iterator[Case]:
+    """Yield tokens of grids with their stride and padding."""
+    for columns, stride, padding in ((17, 14, 8), (9, 14, 8), (8, 16, 0), (5, 4, 2)):
+        token = int(torch.randint(2 * columns, 6 * columns, (1,), generator=generator))
+        yield Case((token, columns, stride, padding))
+    yield Case((23, 7, 14, 8))
+    yield Case((0, 17, 14, 8), "the first token")
+    yield Case((5, 1, 14, 8), "a grid of one column")
+
+
+def my_corner(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    row, column = divmod(token, columns)
+    return column * stride - padding, row * stride - padding
+
+
+def y_before_x(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    x, y = my_corner(token, columns, stride, padding)
+    return y, x
+
+
+def without_padding(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    return my_corner(token, columns, stride, 0)
+
+
+def padding_added(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    return my_corner(token, columns, stride, -padding)
+
+
+def without_stride(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    return my_corner(token, columns, 1, padding)
+
+
+def padding_in_tokens(token: int, columns: int, stride: int, padding: int) -> tuple[int, int]:
+    row, column = divmod(token, columns)
+    return (column - padding) * stride, (row - padding) * stride
+
+
+EXERCISES = (
+    Exercise(
+        id="01.1",
+        question="How many tokens does a clip of 32 frames of 112 × 112 pixels make, with kernel 16, stride 14, "
+        "padding 8?",
+        answer=2592,
+        why="Along a side: ⌊(112 + 2·8 − 16) / 14⌋ + 1 = 8 + 1 = 9. A frame has 9 · 9 = 81 tokens, the clip "
+        "32 · 81 = 2,592.",
+        hints=(
+            "Which of the two equations is for patches that overlap, on a frame with zeros around it?",
+            "Put a = 112, z = 8, k = 16 and s = 14 into (1.2): that is one side of one frame.",
+            "A side has (112 + 16 − 16) / 14 + 1 = 9 places. A frame has two sides, the clip 32 frames.",
+        ),
+        mistakes=(
+            Mistake(
+                "that is 8 × 8 a frame: patches here overlap and the frame is padded on both sides, so use (1.2), and "
+                "its + 1",
+                32 * 8 * 8,
+            ),
+            Mistake("that is one frame, and the clip has 32", 81),
+            Mistake("that is one side of a frame", 9),
+            Mistake("that is one side of 32 frames: a frame has rows and columns", 32 * 9),
+            Mistake("the 8 zeros on each side are missing: 112 + 2·8 pixels", 32 * 7 * 7),
+            Mistake("that is 10 × 10 a frame: the window itself takes 16 pixels, − k in (1.2)", 32 * 10 * 10),
+        ),
+    ),
+    Exercise(
+        id="01.2",
+        question="Write my_tubelets(video, f, p): (b c t h w) → (b, t/f, n, c·f·p·p), in a token color, frame, row, "
+        "column.",
+        answer=my_tubelets,
+        why="What is written last varies fastest. If the shapes agree and the numbers do not, the order inside the "
+        "last parenthesis differs: a token holds the right pixels, shuffled. A learned embedding could cope; a "
+        "checkpoint trained with the other order could not.",
+        hints=(
+            "It is the line of `to_patches_einops` with one axis more to split: the frames.",
+            'On the left, time is t blocks of f frames, written "(t f)", just as the height is "(h p)".',
+            'On the right: "b t (h w) (c f p q)".',
+        ),
+        mistakes=(
+            Mistake("inside a token your frames come before the colors: color is first", frame_before_color),
+            Mistake("inside a token your colors come last: color is first", color_last),
+            Mistake("inside a token your frames come last: the order is color, frame, row, column", frame_last),
+            Mistake("your tokens are numbered down the columns: along a row first", columns_first),
+            Mistake("inside a token your columns come before the rows: each patch is mirrored", turned_pixels),
+            Mistake(
+                "your patches take pixels from all over the frame: (h p), not (p h), keeps neighbors together",
+                scattered_pixels,
+            ),
+            Mistake(
+                "your blocks take frames from all over the clip: (t f), not (f t), keeps neighbors together",
+                scattered_frames,
+            ),
+            Mistake("your places come before time: (b, t/f, n, values) has time first", place_before_time),
+            Mistake("your tokens of all times are on one axis: time keeps an axis of its own", time_with_place),
+            Mistake("you cut each frame into patches: a tubelet takes f frames at once", patches_of_frames),
+            Mistake(
+                "reshape alone keeps the numbers in the order of the video: the axes must be split, then moved",
+                reshaped,
+            ),
+        ),
+        tries=Tries(tubelet_cases),
+    ),
+    Exercise(
+        id="01.3",
+        question="Write my_corner(token, columns, stride, padding): the pixel (x, y) at which a token's window begins.",
+        answer=my_corner,
+        why="Tokens are numbered along the rows, so row and column are quotient and remainder of token / columns. Each "
+        "step moves the window by the stride, and the first window begins in the padding, at −padding. x counts "
+        "columns.",
+        hints=(
+            "The cell above prints this corner for three tokens. Where does token 0 begin, and why not at 0?",
+            "divmod(token, columns) gives row and column. Which of them is x?",
+            "x = column · stride − padding, and y the same with the row.",
+        ),
+        mistakes=(
+            Mistake("x and y are exchanged: x goes along a row and counts columns", y_before_x),
+            Mistake("the padding is missing: the first window begins outside the frame", without_padding),
+            Mistake(
+                "the padding is added: it moves the first window out of the frame, to negative x and y", padding_added
+            ),
+            Mistake(
+                "that is counted in tokens: a step of one token moves the window by `stride` pixels", without_stride
+            ),
+            Mistake("padding is counted in pixels already: only row and column are multiplied", padding_in_tokens),
+        ),
+        tries=Tries(corner_cases),
+    ),
+)

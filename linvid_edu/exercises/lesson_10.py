@@ -1,0 +1,170 @@
+"""Exercises of lesson 10: ablate with papermill."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas
+import torch
+from pandas import Series
+from torch import Generator
+
+from .exercise import Case, Exercise, Mistake, Tries, draw
+
+# 10.2 seeds in pairs
+
+Pairs = tuple[Series, Series]
+
+
+def seed_cases(generator: Generator) -> Iterator[Case]:
+    """Yield the accuracies of two variants by seed; some seeds are missing, and the order may differ."""
+    for lost, shuffled in (({1}, False), ({0, 5}, False), ({3}, True), (set(), True)):
+        level, noise = draw(generator, (8,), (8,))
+        b = 0.7 + 0.1 * level
+        a, b = Series((b + 0.02 + 0.003 * noise).numpy()), Series(b.numpy())
+        if shuffled:
+            b = b.iloc[torch.randperm(8, generator=generator).tolist()]
+        yield Case((a.drop(2), b.drop(list(lost))))
+    yield Case((Series([0.5, 0.6, 0.7]), Series([0.4, 0.8, 0.9], index=[0, 7, 8])), "one seed that both have")
+
+
+def differences(answer: Callable[..., Any], a: Series, b: Series) -> tuple[float, int, int]:
+    """Return mean difference, wins and number of the pairs, which does not depend on their order."""
+    first, second = answer(a, b)
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    return float(difference.mean()), int((difference > 0).sum()), difference.size
+
+
+def my_pairs(a: Series, b: Series) -> Pairs:
+    both = pandas.DataFrame({"a": a, "b": b}).dropna()
+    return both["a"], both["b"]
+
+
+def _first(count: int, *values: Any) -> tuple[Any, ...]:
+    return tuple(each[:count] for each in values)
+
+
+def by_position(a: Series, b: Series) -> tuple[Any, ...]:
+    return _first(min(len(a), len(b)), a.to_numpy(), b.to_numpy())
+
+
+def by_rank(a: Series, b: Series) -> tuple[Any, ...]:
+    return _first(min(len(a), len(b)), np.sort(a), np.sort(b))
+
+
+def by_order_of_seeds(a: Series, b: Series) -> tuple[Any, ...]:
+    return by_position(a.sort_index(), b.sort_index())
+
+
+def filled_with_zero(a: Series, b: Series) -> Pairs:
+    both = pandas.DataFrame({"a": a, "b": b}).fillna(0.0)
+    return both["a"], both["b"]
+
+
+def filled_with_mean(a: Series, b: Series) -> Pairs:
+    both = pandas.DataFrame({"a": a, "b": b})
+    return both["a"].fillna(a.mean()), both["b"].fillna(b.mean())
+
+
+def with_missing(a: Series, b: Series) -> Pairs:
+    both = pandas.DataFrame({"a": a, "b": b})
+    return both["a"], both["b"]
+
+
+def exchanged(a: Series, b: Series) -> Pairs:
+    return my_pairs(a, b)[::-1]
+
+
+# 10.3 the best of several
+
+
+def run_cases(generator: Generator) -> Iterator[Case]:
+    """Yield the accuracies of the runs of a variant."""
+    for runs in (8, 5, 4, 2):
+        yield Case((draw(generator, (runs,))[0].sigmoid().double().numpy(),))
+    yield Case((np.array([0.8]),), "one run")
+    yield Case((np.array([0.7, 0.7, 0.7]),), "equal runs")
+
+
+def reported(accuracies: np.ndarray) -> float:
+    return float(accuracies.max())
+
+
+EXERCISES = (
+    Exercise(
+        id="10.1",
+        question="A method wins on all of 4 seeds, by a lot. What is p by (10.2)?",
+        answer=0.125,
+        why="2 / 2⁴: the outcome that was seen, and its mirror image. How large the differences are does not matter. "
+        "Four seeds can suggest, and cannot show.",
+        hints=(
+            "How many ways are there to exchange the labels of 4 seeds?",
+            "How many of these 16 means are as far from 0 as the one that was seen? It is the most extreme.",
+            "Two are: the one that was seen, and the one in which all labels are exchanged.",
+        ),
+        mistakes=(
+            Mistake("the mirror image is as far from 0, and (10.2) counts both sides", 1 / 16),
+            Mistake("that is for 3 seeds: with n seeds there are 2ⁿ exchanges", 0.25),
+            Mistake("what was seen is one of the exchanges itself, so p is never 0", 0.0),
+            Mistake("with 4 seeds p cannot be below .05, however large the differences are", lambda p: 0 < p < 0.05),
+            Mistake("p is a share, 0 to 1, and not a count", 2.0),
+        ),
+    ),
+    Exercise(
+        id="10.2",
+        question="Write my_pairs(a, b): the values of both variants, seed by seed, for the seeds that both have.",
+        answer=my_pairs,
+        why="A table by seed pairs by name and not by position. Once a seed is missing, positions are not seeds: an "
+        "easy seed of one meets a hard seed of the other, and the differences are those of the seeds. Sorting both "
+        "lists, or comparing means over different seeds, is the same mistake.",
+        hints=(
+            "After seed 1 has crashed, which seed stands at position 1 of b?",
+            "A Series knows its seeds: a.index. Which seeds are in both?",
+            'pandas.DataFrame({"a": a, "b": b}) lines up by index; dropna() leaves out what one of them lacks.',
+        ),
+        mistakes=(
+            Mistake("you pair by position: once a seed is missing, positions are not seeds", by_position),
+            Mistake(
+                "you sort the values: the best run of one meets the best of the other, whatever their seeds", by_rank
+            ),
+            Mistake(
+                "you pair by position among the seeds in order: the seeds after a missing one shift", by_order_of_seeds
+            ),
+            Mistake("you count a missing run as 0, and it has no accuracy at all", filled_with_zero),
+            Mistake("you make up the missing runs from the mean of the others", filled_with_mean),
+            Mistake("seeds that one variant lacks are still there, as NaN", with_missing),
+            Mistake("a and b are exchanged", exchanged),
+        ),
+        tries=Tries(seed_cases, use=differences),
+    ),
+    Exercise(
+        id="10.3",
+        question='Complete reported(accuracies): one number for the runs of a variant, as "the best of our seeds" '
+        "says.",
+        answer=reported,
+        why="More draws, better luck: with 8 seeds against 2 the larger number is ahead in about 80 % of the "
+        "experiments, although the two do not differ. With the mean it is about half. Choosing a checkpoint, a "
+        "learning rate or a metric by its result on the test clips is the same mistake.",
+        hints=(
+            "Take the sentence literally.",
+            "Which of the runs would that paper print?",
+            "The largest: accuracies.max().",
+        ),
+        mistakes=(
+            Mistake(
+                "that is the mean, which would be fair: the sentence says the best",
+                lambda accuracies: accuracies.mean(),
+            ),
+            Mistake(
+                "that is the median, and the sentence says the best", lambda accuracies: float(np.median(accuracies))
+            ),
+            Mistake("that is the worst run, and the sentence says the best", lambda accuracies: accuracies.min()),
+            Mistake(
+                "that is which run is best: asked for is its accuracy", lambda accuracies: int(accuracies.argmax())
+            ),
+            Mistake("that is the last run, and the sentence says the best", lambda accuracies: accuracies[-1]),
+            Mistake("that is the first run, and the sentence says the best", lambda accuracies: accuracies[0]),
+        ),
+        tries=Tries(run_cases),
+    ),
+)
