@@ -1,6 +1,6 @@
 """Where one token of a clip looks, live: click a token, move it by keyboard, compare models side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from ..model import VideoTransformer
 from ..plots import Picture, attention_strips
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
-from .packing import Kind, feature_numbers, pack
+from .packing import Kind, Packed, feature_numbers, pack
 from .recording import View, choices, named, record_models, token_weights
 
-MOST_FULL, MOST_HALF = 10_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
+MOST_FULL, MOST_HALF = 4_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
 
 
 class PackedData(ipywidgets.Widget):
@@ -113,6 +113,10 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         shown: dict[str, Any] = {"query": self.query, "times": self._clip.times, "scale": self.scale}
         return attention_strips(self._clip.frames, weights, **shown, title=title)
 
+    def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
+        """Pack what the front end needs, as the function of that name does."""
+        return pack(self._clip, self._recordings, objects=self._objects, kind=kind, blocks=blocks)
+
     def rows(self, state: Mapping[str, Any] | None = None) -> Tensor:
         """Compute the weights of the query, and of the compared token, under each model.
 
@@ -166,7 +170,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
     def _first_state(self) -> dict[str, Any]:
         """Return the traits for a clip that was just taken: the token that changes most asks."""
-        packed = pack(self._clip, self._recordings, objects=self._objects, kind=self._kind())
+        packed = self.pack(self._kind())
         config = next(iter(self._models.values())).config
         query = choose_query(self._clip, config)[:3]
         last = choices(self._recordings)["blocks"] - 1

@@ -8,14 +8,15 @@ from typing import Any
 from ..plots import Picture
 
 _IMPORT = re.compile(r'^import .* from "\./(.+)";\n', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=function|class|const|let)", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?:default .*;\n|(?=function|async function|class|const|let))", re.MULTILINE)
 
 
 def front_end(name: str) -> str:
     """Join an ES module of this package with the modules it imports, so that a browser needs one file only.
 
     A browser gets a widget's code as one text and cannot follow ``import … from "./strip.js"`` from there. Each import
-    is therefore replaced by the module itself, once; modules share one scope, so their top-level names must differ.
+    is therefore replaced by the module itself, once, without its default export; modules share one scope, so their
+    top-level names must differ.
 
     Args:
         name: a file of the folder ``static``, such as "attention.js".

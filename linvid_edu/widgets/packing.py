@@ -37,6 +37,7 @@ def pack(
     *,
     objects: Mapping[str, Bool[Tensor, "t rows columns"]] | None = None,
     kind: Kind | None = "float32",
+    blocks: Sequence[int] | None = None,
 ) -> Packed:
     """Pack a clip, what the models' attention received on it, and masks of known objects.
 
@@ -46,18 +47,20 @@ def pack(
         objects: name to mask.
         kind: of queries and keys. "float32" and "float16" keep 24 and 11 bits of each number; "scaled" keeps 8, between
             the lowest and the highest value of its channel; None leaves them out, and rows come from Python.
+        blocks: counted from 0; None packs all.
 
     Returns:
         the bytes and their description.
     """
     arrays = _Arrays()
-    first = recordings[0]
+    offered = choices(recordings)
+    chosen = list(range(offered["blocks"]) if blocks is None else blocks)
     meta = {
         "shape": list(clip.frames.shape[:3]),
-        "grid": list(first.grid),
+        "grid": list(recordings[0].grid),
         "times": clip.times.tolist(),
         "source": Path(clip.source).name,
-        "choices": choices(recordings),
+        "choices": offered | {"blocks": chosen},
         "inBrowser": kind is not None,
         "pixels": arrays.add(clip.frames.numpy(), "uint8"),
         "objects": [[name, arrays.add(mask.numpy(), "uint8")] for name, mask in (objects or {}).items()],
@@ -65,11 +68,11 @@ def pack(
             {
                 "name": each.name,
                 "status": each.status,
-                "blocks": [
-                    {span: _pack_layer(arrays, layer, kind) for span, layer in layers.items()}
-                    for layers in each.trace.blocks
+                "blocks": {
+                    str(i): {span: _pack_layer(arrays, layer, kind) for span, layer in each.trace.blocks[i].items()}
+                    for i in chosen
                     if kind is not None
-                ],
+                },
             }
             for each in recordings
         ],

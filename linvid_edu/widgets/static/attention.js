@@ -15,26 +15,32 @@ import { colorScale, element, filmStrip, placeOf } from "./strip.js";
 const STATE = ["query", "compared", "block", "span", "head", "direction", "scale"];
 const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
 const PATIENCE = 4000; // milliseconds that the kernel may take
+const HINT = "Click a token. Arrow keys move it, [ and ] change its frame, c pins it to compare, space plays.";
+const LOST = "The kernel does not answer. If it was restarted, run the cell again; if it is busy, wait for it.";
 const DIRECTIONS = ["query → keys", "key ← queries"];
 
 export function attentionExplorer(host, source) {
   const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
-  const bar = element(root, "div", { class: "lv-controls", role: "toolbar", "aria-label": "What is shown" });
+  const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const alert = element(root, "div", { class: "lv-alert", role: "alert" });
   const seen = element(root, "div", { class: "lv-seen" });
+  element(root, "p", { class: "lv-hint" }).textContent = HINT;
   const status = element(root, "div", { class: "lv-status", role: "status" });
-  let [meta, panels, objects, controls, later] = [null, [], {}, {}, 0];
+  let [meta, film, place, panels, objects, controls, later] = [null, null, null, [], {}, {}, 0];
+  const strips = () => [film, ...panels.flatMap((panel) => panel.strips)].filter(Boolean);
+  const onPlay = () => (controls.play.textContent = strips().some((strip) => strip.playing) ? "Stop" : "Play");
 
   function show(newMeta, bytes) {
     [bar, seen].forEach((each) => each.replaceChildren());
-    panels.forEach((panel) => panel.strips.forEach((strip) => strip.destroy()));
+    strips().forEach((strip) => strip.destroy());
     meta = newMeta;
     objects = Object.fromEntries(meta.objects.map(([name, part]) => [name, unpack(bytes, part)]));
     const clip = { pixels: unpack(bytes, meta.pixels), shape: meta.shape, grid: meta.grid, times: meta.times };
     buildControls();
-    meta.place = element(seen, "p", { class: "lv-place lv-print" });
+    place = element(seen, "p", { class: "lv-place lv-print" });
+    const onPick = (token, { compare }) => source.set({ [compare ? "compared" : "query"]: token });
+    film = filmStrip(element(seen, "div", {}), { ...clip, label: "the clip", onPick, onPlay });
     const side = element(seen, "div", { class: "lv-panels" });
-    side.style.setProperty("--lv-count", meta.models.length);
     panels = meta.models.map((model) => buildPanel(element(side, "section", {}), model, clip, bytes));
     update();
   }
@@ -43,7 +49,7 @@ export function attentionExplorer(host, source) {
     const { blocks, heads, spans, joint } = meta.choices;
     const count = (many) => Array.from({ length: many }, (_, i) => i);
     controls = {
-      block: choice("Block", count(blocks).map((i) => [i, `${i}`])),
+      block: choice("Block", blocks.map((i) => [i, `${i}`])),
       span: choice("Attention over", spans.map((each) => [each, SPANS[joint ? "joint" : each]])),
       head: choice("Head", [[null, "mean over heads"], ...count(heads).map((i) => [i, `${i}`])]),
       direction: choice("Direction", DIRECTIONS.map((each) => [each, each])),
@@ -58,9 +64,9 @@ export function attentionExplorer(host, source) {
     });
     controls.play = button("Play", "Let the query run through the frames.");
     controls.play.addEventListener("click", () => {
-      const playing = panels.flatMap(({ strips }) => strips).filter((strip) => strip.playing);
+      const playing = strips().filter((strip) => strip.playing);
       playing.forEach((strip) => strip.play(false));
-      if (!playing.length) panels[0].strips[0].play(true);
+      if (!playing.length) film.play(true);
     });
     const told = async (words) => (status.textContent = await words);
     button("Copy PNG").addEventListener("click", () => told(copyPicture(pictureOf(seen))));
@@ -95,7 +101,7 @@ export function attentionExplorer(host, source) {
         label: `${model.name}: attention of the ${which === "query" ? "query" : "compared"} token`,
         describe: () => describe(panel, which === "query" ? 0 : 1),
         onPick: (token, { compare }) => source.set({ [compare ? "compared" : which]: token }),
-        onPlay: () => (controls.play.textContent = panels.some(playing) ? "Stop" : "Play"),
+        onPlay,
       };
       panel.strips.push(filmStrip(panel.hosts.at(-1), options));
     });
@@ -104,8 +110,6 @@ export function attentionExplorer(host, source) {
     panel.block = (index) => (panel.layers[index] ??= layersOf(model.blocks[index], bytes));
     return panel;
   }
-
-  const playing = (panel) => panel.strips.some((strip) => strip.playing);
 
   /* Show the state anew: the tints at once, the numbers when the browser has painted. */
   function update() {
@@ -131,6 +135,7 @@ export function attentionExplorer(host, source) {
   function paint(state, tokens, rows) {
     const highest = rows.map((each) => Math.max(...each.map(multiple)));
     const common = Math.max(...highest);
+    film.show({ query: tokens[0], compared: tokens[1] || null });
     panels.forEach((panel, index) => {
       const top = state.scale === "common" ? common : highest[index];
       panel.found = rows[index];
@@ -148,7 +153,7 @@ export function attentionExplorer(host, source) {
 
   function tell(state, tokens) {
     const when = (token) => `${placeOf(token)} at ${meta.times[token[0]].toFixed(2)} s`;
-    meta.place.textContent = `${meta.source}: query ${tokens.map(when).join(", compared with ")}`;
+    place.textContent = `${meta.source}: query ${tokens.map(when).join(", compared with ")}`;
     for (const panel of panels) fillTable(panel, state.direction === DIRECTIONS[1]);
   }
 
@@ -161,9 +166,9 @@ export function attentionExplorer(host, source) {
       line("effective tokens", (each) => `${each.effective.toFixed(1)} of ${each.tokens}`),
       line("top 5 % mass", (each) => percent(each.top)),
     ];
-    if (inward) lines.push(line("sum (uniform 1)", (each) => each.sum.toFixed(3)));
+    if (inward) lines.push(line("sum (uniform: 1)", (each) => each.sum.toFixed(3)));
     for (const name of Object.keys(objects)) {
-      lines.push(line(`on ${name} (uniform)`, ({ on }) => `${percent(on[name].mass)} (${percent(on[name].share)})`));
+      lines.push(line(`on ${name} (uniform: ${percent(of[0].on[name].share)})`, ({ on }) => percent(on[name].mass)));
     }
     if (of.length > 1) lines.unshift(["", "query", "compared"]);
     panel.table.replaceChildren();
@@ -191,7 +196,7 @@ export function attentionExplorer(host, source) {
     update,
     say: (problem) => (alert.textContent = problem),
     destroy() {
-      panels.forEach((panel) => panel.strips.forEach((strip) => strip.destroy()));
+      strips().forEach((strip) => strip.destroy());
       clearTimeout(later);
       root.remove();
     },
@@ -232,7 +237,11 @@ async function render({ model, el }) {
     get: (name) => model.get(name),
     set(changes) {
       for (const [name, value] of Object.entries(changes)) model.set(name, value);
-      model.save_changes();
+      try {
+        model.save_changes();
+      } catch {
+        return; // the kernel is gone: what the browser has still works, and what it lacks is told by ask
+      }
     },
     ask: askKernel(model, (words) => {
       lost = words;
@@ -258,10 +267,15 @@ function askKernel(model, tell) {
   let [waiting, next, timer] = [null, null, 0];
   function send() {
     [waiting, next] = [next, null];
-    model.send({ asker, state: waiting.state });
+    try {
+      model.send({ asker, state: waiting.state });
+    } catch {
+      waiting = null;
+      return tell(LOST);
+    }
     timer = setTimeout(() => {
       waiting = null;
-      tell("The kernel does not answer. If it was restarted, run the cell again; if it is busy, wait for it.");
+      tell(LOST);
     }, PATIENCE);
   }
   model.on("msg:custom", (content, buffers) => {

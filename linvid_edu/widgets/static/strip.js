@@ -42,7 +42,7 @@ export function viridis(level) {
 
 /* Tints as bytes RGBA for levels 0/255 … 255/255: the more weight, the less of the frame shows through. */
 const TINTS = new Uint8ClampedArray(
-  Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.45 + (0.5 * i) / 255)]).flat(),
+  Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.35 + (0.6 * i) / 255)]).flat(),
 );
 
 /* Say how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
@@ -255,15 +255,16 @@ export function filmStrip(host, options) {
 
 export function colorScale(host, note) {
   host.classList.add("lv-scale");
-  element(host, "span", {}).textContent = "0";
-  const bar = element(host, "canvas", { width: 128, height: 1, role: "img", "aria-label": "dark to bright" });
+  element(host, "span", { class: "lv-print" }).textContent = "0";
+  const bar = element(host, "canvas", { class: "lv-bar", width: 128, height: 1, role: "img" });
+  bar.setAttribute("aria-label", "colors from dark to bright");
   const paint = bar.getContext("2d");
   for (let x = 0; x < 128; x++) {
     paint.fillStyle = `rgb(${viridis(x / 127).map(Math.round)})`;
     paint.fillRect(x, 0, 1, 1);
   }
-  const highest = element(host, "span", {});
-  element(host, "span", {}).textContent = note;
+  const highest = element(host, "span", { class: "lv-print" });
+  element(host, "span", { class: "lv-print" }).textContent = note;
   return { set: (top) => (highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3)) };
 }
 

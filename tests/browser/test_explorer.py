@@ -1,0 +1,76 @@
+"""The AttentionExplorer in JupyterLab: clicks and keys move the query, both themes read well, a lost kernel is told."""
+
+import pytest
+
+pytest.importorskip("anywidget")
+
+SETUP = """import torch
+from linvid_edu.video import load_clip
+from linvid_edu.widgets import AttentionExplorer
+torch.set_num_threads(1)
+clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
+explorer = AttentionExplorer(clip)
+explorer"""
+IN_PYTHON = """slow = AttentionExplorer(clip, where="kernel")
+slow"""
+
+
+def shown(notebook, which=0):
+    """Wait for one of the explorers; return it, its film and the first tinted strip."""
+    explorer = notebook.page.locator(".lv").nth(which)
+    film = explorer.get_by_role("application", name="the clip")
+    film.wait_for()
+    return explorer, film, explorer.locator(".lv-of-query canvas").first
+
+
+def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
+    notebook = open_notebook(SETUP, width=1600)
+    notebook.run_all()
+    assert notebook.errors() == []
+    explorer, film, tints = shown(notebook)
+    film.click(position={"x": 5, "y": 5})
+    explorer.get_by_text("query frame 0, row 0, column 0").wait_for()
+    before = notebook.pixels(tints)
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "]"):
+        notebook.page.keyboard.press(key)
+    explorer.get_by_text("query frame 1, row 2, column 1").wait_for()
+    notebook.wait_for_change(tints, before, share=0.01)
+    assert notebook.page.locator(".jp-Cell").count() == 1  # no key reached JupyterLab's own shortcuts
+    notebook.page.keyboard.press("c")
+    notebook.page.keyboard.press("ArrowRight")
+    explorer.get_by_text("query frame 1, row 2, column 2 at 0.33 s, compared with frame 1, row 2, column 1").wait_for()
+    explorer.get_by_label("Head").select_option(label="2")
+    explorer.get_by_role("cell", name="compared").first.wait_for()
+    notebook.page.set_viewport_size({"width": 1600, "height": 1300})
+    notebook.screenshot("attention-explorer", explorer)
+    notebook.switch_theme("dark")
+    notebook.screenshot("attention-explorer", explorer)
+    explorer.get_by_role("button", name="Compare").click()
+    film.focus()
+    notebook.page.keyboard.press(" ")
+    explorer.get_by_text("query frame 5").wait_for()
+    explorer.get_by_role("button", name="Stop").click()
+    assert notebook.too_wide(700) == []
+
+
+def test_rows_from_python_arrive_and_a_lost_kernel_is_told(open_notebook):
+    notebook = open_notebook(SETUP, IN_PYTHON, width=1600)
+    notebook.run_all()
+    fast, slow = (shown(notebook, which) for which in (0, 1))
+    before = notebook.pixels(slow[2])
+    slow[1].click(position={"x": 5, "y": 5})
+    slow[0].get_by_text("query frame 0, row 0, column 0").wait_for()
+    notebook.wait_for_change(slow[2], before, share=0.01)
+    notebook.restart_kernel()
+    slow[1].click(position={"x": 35, "y": 35})
+    slow[0].get_by_role("alert").filter(has_text="run the cell again").wait_for()
+    fast[1].click(position={"x": 5, "y": 5})
+    fast[0].get_by_text("query frame 0, row 0, column 0").wait_for()
+
+
+def test_a_clip_that_does_not_fit_is_told_in_words(open_notebook):
+    show = """explorer.show(load_clip("../data_samples/motion_up_photo.mp4", num_frames=5, size=32))"""
+    notebook = open_notebook(SETUP, show, width=1000)
+    notebook.run_all()
+    explorer, *_ = shown(notebook)
+    explorer.get_by_role("alert").filter(has_text="the clip has 5 frames, softmax expects 8").wait_for()
