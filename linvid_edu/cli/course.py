@@ -13,6 +13,9 @@ from .shared import app, number, plain_errors, progress
 def explain(
     video: Annotated[Path, typer.Argument(help="A video file, in any format that FFmpeg reads.", show_default=False)],
     output: Annotated[Path, typer.Option(help="The page to write; it ends in .html.")] = Path("explain.html"),
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="A page to click in: any token, block and head. Up to 8 MB.")
+    ] = False,
     png: Annotated[bool, typer.Option("--png", help="Also write the figures beside the page, as PNG files.")] = False,
     checkpoint: Annotated[
         list[Path] | None,
@@ -37,10 +40,13 @@ def explain(
     neighborhood association. All share one set of weights: random, or from checkpoints.
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
+    Example: linvid explain clip.mp4 --interactive --output clip.html
     """
     with plain_errors():
         if output.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"--output {output} does not end in .html: choose a name that does")
+        if interactive and png:
+            raise ValueError("--png goes without --interactive, whose page saves a PNG of what is seen: leave one out")
         from .. import explain as explaining
         from ..checkpoint import load_model
         from ..video import load_clip
@@ -51,19 +57,20 @@ def explain(
         with progress(2 + len(explaining.MECHANISMS)) as step:
             step("video")
             clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
-            explanation = explaining.explain(
-                clip,
-                checkpoints=models,
-                query=(frame, row, column),
-                block=block,
-                head=head,
-                seed=seed,
-                progress=step,
-            )
-            step("figures")
             given = {"--frames": frames, "--size": size, "--start": start, "--stop": stop}
             command = _command(video, files, given | query | {"--block": block, "--head": head, "--seed": seed})
-            paths = explaining.save(explanation, output, command=command, png=png)
+            asked: dict[str, Any] = {"query": (frame, row, column), "block": block, "head": head, "seed": seed}
+            if interactive:
+                from ..widgets.page import explorer_of, save_page
+
+                step("models")
+                explorer = explorer_of(clip, checkpoints=models, **asked)
+                step("page")
+                paths = [save_page(explorer, output, command=command.replace("explain", "explain --interactive", 1))]
+            else:
+                explanation = explaining.explain(clip, checkpoints=models, progress=step, **asked)
+                step("figures")
+                paths = explaining.save(explanation, output, command=command, png=png)
         typer.echo("\n".join(map(str, paths)))
 
 
