@@ -164,6 +164,42 @@ def test_scratch_feature_map(scratch):
     assert torch.equal(scratch["feature_map"](x), attention.relu_offset(x))
 
 
+def test_scratch_elu(scratch):
+    x = 5 * torch.randn(3, 5, 7)
+    torch.testing.assert_close(scratch["elu_plus_one_scratch"](x), attention.elu_plus_one(x))
+
+
+@pytest.mark.parametrize(("shape", "offset"), [((1, 1, 1), 1.0), ((4, 7, 3), 0.01), ((6, 2, 16), 0.25)])
+def test_scratch_uniform_share(scratch, shape, offset):
+    """The share that is left when no key has a positive entry is 1, and else the map is the mixture of (4.5)."""
+    n, m, e = shape
+    q, k = torch.randn(n, e, dtype=torch.float64), torch.randn(m, e, dtype=torch.float64)
+    k[0, 0] = 1.0
+    u = scratch["uniform_share_scratch"](q, k, offset)
+    torch.testing.assert_close(u, scratch["uniform_share_loop"](q, k, offset))
+    phi_q, phi_k = torch.relu(q) + offset, torch.relu(k)
+    rest = phi_q @ phi_k.mT / (phi_q @ phi_k.mT).sum(dim=1, keepdim=True)
+    expected = phi_q @ (phi_k + offset).mT
+    expected = expected / expected.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(u[:, None] / m + (1 - u[:, None]) * rest, expected)
+    torch.testing.assert_close(scratch["uniform_share_scratch"](q, -k.abs(), offset), torch.ones_like(u))
+
+
+def test_scratch_random_features(scratch):
+    q, k = 0.3 * torch.randn(2, 6, 4, dtype=torch.float64)
+    omega = torch.randn(200_000, 4, dtype=torch.float64)
+    found = scratch["random_features"](q, omega) @ scratch["random_features"](k, omega).mT
+    torch.testing.assert_close(found, (q @ k.mT).exp(), rtol=0.02, atol=0)
+
+
+def test_scratch_shifted(scratch):
+    q, k, v = torch.randn(3, 2, 6, 4, dtype=torch.float64)
+    shifted = scratch["shifted"](q, k)
+    assert max(x.max() for x in shifted) == 0
+    plain = attention.linear_attention(q, k, v, feature_map=torch.exp, eps=0.0)
+    torch.testing.assert_close(attention.linear_attention(*shifted, v, feature_map=torch.exp, eps=0.0), plain)
+
+
 def test_scratch_numeric_gradient(scratch):
     weight = torch.tensor([[0.5, -2.0], [1.0, 3.0]], dtype=torch.float64)
     before = weight.clone()
