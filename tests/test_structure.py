@@ -112,6 +112,7 @@ ALLOWED = {
         "tasks",
         "train",
         "video",
+        "widgets",
     ),
 }
 # what each module may import from outside, beside the standard library; the core needs torch, einops and numpy alone
