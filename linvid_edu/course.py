@@ -1,27 +1,20 @@
-"""Run the lessons with papermill on one clip, and write them as pages that need no network."""
+"""Find the lessons, and run them with papermill on one clip."""
 
-import html
 import re
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nbformat
 import papermill
-from latex2mathml.converter import convert
-from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from pygments.formatters import HtmlFormatter
 
-from .files import atomic_path
 from .materials import materials
 from .video import load_clip
 
 LESSONS = materials().notebooks
 KERNEL = "python3"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_SECONDS = 600  # a cell that hangs ends in an error
 
 
@@ -30,11 +23,17 @@ class CourseError(RuntimeError):
 
 
 class Lesson(NamedTuple):
-    """One lesson: its notebook, its title, and how long it says it takes."""
+    """One lesson.
+
+    path: of its notebook
+    title, time: as its first cell states them
+    failure: why it did not run to its end; "" if it did, or was not run
+    """
 
     path: Path
     title: str
     time: str
+    failure: str = ""
 
     @property
     def name(self) -> str:
@@ -61,29 +60,31 @@ def find_lessons(folder: str | Path = LESSONS) -> list[Lesson]:
     return lessons
 
 
-def build_course(video: str | Path | None, output: str | Path, *, lessons: str | Path = LESSONS) -> Path:
-    """Execute every lesson on a clip, with a progress bar for each, and write the pages.
+def run_course(video: str | Path | None, folder: str | Path, lessons: str | Path = LESSONS) -> list[Lesson]:
+    """Execute every lesson on a clip, with a progress bar for each; one that fails does not stop the others.
 
     Args:
         video: a video file for the lessons that take one; None means each lesson's own sample clip.
-        output: the folder for index.html, one page a lesson, and notebooks/ with the executed notebooks.
+        folder: where the executed notebooks are written.
         lessons: the folder of the notebooks.
 
     Returns:
-        The path of index.html.
+        The lessons, with the paths of their executed notebooks, and with the reason where one did not run to its end.
 
     Raises:
         VideoError: the clip cannot be read; nothing was run.
-        CourseError: a lesson did not run to its end. The pages of the lessons before it are there.
     """
     if video is not None:
         load_clip(video, num_frames=2, size=16)  # refused here, in words, rather than inside a lesson
-    output, found = Path(output), find_lessons(lessons)
-    for index, lesson in enumerate(found):
-        executed = run_lesson(lesson, output / "notebooks" / lesson.path.name, video)
-        _write(output / f"{lesson.name}.html", lesson.title, _navigation(found, index), render(executed))
-    clip = "each lesson's own sample clip" if video is None else Path(video).name
-    return _write(output / "index.html", "linvid-edu: the course", "", _index(found, clip))
+    executed = []
+    for lesson in find_lessons(lessons):
+        target, failure = Path(folder, lesson.path.name), ""
+        try:
+            run_lesson(lesson, target, video)
+        except CourseError as error:
+            failure = str(error)
+        executed.append(lesson._replace(path=target, failure=failure))
+    return executed
 
 
 def run_lesson(lesson: Lesson, target: Path, video: str | Path | None = None) -> nbformat.NotebookNode:
@@ -107,84 +108,23 @@ def run_lesson(lesson: Lesson, target: Path, video: str | Path | None = None) ->
         )
     except PapermillExecutionError as error:
         raise CourseError(
-            f"lesson {lesson.name} stopped in its cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"the notebook up to there: {target}"
+            f"lesson {lesson.name} stopped in its cell {error.exec_count}: {error.ename}: {error.evalue}"
         ) from error
-
-
-class _MathML(IPythonRenderer):
-    """Markdown to HTML with equations as MathML, which a browser draws without a script or a network."""
-
-    def inline_math(self, body: str) -> str:
-        return convert(body)
-
-    def block_math(self, body: str) -> str:
-        tag = re.search(r"\\tag\{(.+?)\}", body)
-        equation = convert(body.replace(tag[0], "") if tag else body, display="block")
-        number = f'<span class="number" id="eq-{tag[1]}">({tag[1]})</span>' if tag else ""
-        return f'<div class="equation">{equation}{number}</div>\n'
-
-
-def render(notebook: nbformat.NotebookNode) -> str:
-    """Return an executed notebook as an HTML fragment: figures with alt text, MathML, no scripts."""
-    exporter: Any = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-    renderer = _MathML(escape=False, exclude_anchor_links=True)
-    exporter.register_filter("markdown2html", lambda source: MarkdownWithMath(renderer=renderer).render(source))
-    body, _ = exporter.from_notebook_node(without_widgets(notebook))
-    return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)
+    except (TimeoutError, DeadKernelError) as error:
+        raise CourseError(f"lesson {lesson.name} stopped: {' '.join(str(error).split())}") from error
 
 
 def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy without widget views and widget state, which show nothing where no kernel runs."""
+    """Return a copy without widget views and widget state, which show nothing where no kernel runs.
+
+    A widget that brings a picture is shown by that; others had only their name to show, and leave nothing.
+    """
     notebook = nbformat.from_dict(notebook)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [
-                output
-                for output in cell.outputs
-                if "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
-            ]
+            for output in cell.outputs:
+                if output.get("data", {}).pop(WIDGET, None) is not None and set(output.data) <= {"text/plain"}:
+                    output.data.clear()
+            cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
     return notebook
-
-
-def _index(lessons: list[Lesson], clip: str) -> str:
-    rows = "".join(
-        f'<tr><td><a href="{lesson.name}.html">{html.escape(lesson.title)}</a></td>'
-        f'<td>{html.escape(lesson.time)}</td><td><a href="notebooks/{lesson.path.name}">notebook</a></td></tr>'
-        for lesson in lessons
-    )
-    return (
-        "<h1>Linear attention for video, and why it needs help</h1>"
-        "<p>The lessons below were executed just now on this machine; every number and figure in them comes from that "
-        f"run. Clip: {html.escape(clip)}.</p>"
-        f"<table><thead><tr><th>Lesson</th><th>Time</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
-        '<p class="soft">To change and run them yourself: <code>make lab</code>.</p>'
-    )
-
-
-def _navigation(lessons: list[Lesson], index: int) -> str:
-    links = ['<a href="index.html">All lessons</a>']
-    for step, mark in ((-1, "prev"), (1, "next")):
-        if 0 <= index + step < len(lessons):
-            lesson = lessons[index + step]
-            links.append(f'<a class="{mark}" rel="{mark}" href="{lesson.name}.html">{html.escape(lesson.title)}</a>')
-    return "".join(links)
-
-
-@cache
-def _highlighting() -> str:
-    light = HtmlFormatter(style="default").get_style_defs(".highlight")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    light, dark = (re.sub(r"background: #\w+;? ?", "", style) for style in (light, dark))
-    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-
-
-def _write(path: Path, title: str, navigation: str, body: str) -> Path:
-    shell = Template((files("linvid_edu") / "course.html").read_text(encoding="utf-8"))
-    page = shell.substitute(
-        title=html.escape(title), highlighting=_highlighting(), navigation=navigation, body=body
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path

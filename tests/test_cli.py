@@ -164,10 +164,10 @@ def test_samples_tells_what_it_wrote(tmp_path, monkeypatch):
 
 
 def test_course_passes_the_video_and_the_folder_on(tmp_path, monkeypatch):
-    calls, made = [], ModuleType("linvid_edu.course")
+    calls, made = [], ModuleType("linvid_edu.book")
     made.build_course = lambda video, output: calls.append((video, output)) or output / "index.html"
-    monkeypatch.setitem(sys.modules, "linvid_edu.course", made)
-    monkeypatch.setattr("linvid_edu.course", made, raising=False)
+    monkeypatch.setitem(sys.modules, "linvid_edu.book", made)
+    monkeypatch.setattr("linvid_edu.book", made, raising=False)
     assert run("course", "--video", SAMPLE, "--output", tmp_path).exit_code == 0
     assert run("course").exit_code == 0
     assert calls == [(SAMPLE, tmp_path), (None, Path("build/course"))]
@@ -186,6 +186,7 @@ def test_help_lists_every_command_and_option():
         "convert": "--heads --image-size --temporal-shift-div --force",
         "samples": "folder",
         "course": "--video --output",
+        "book": "--output",
         "train": "--task --variant --preset --seed --steps --batch --learning-rate --warmup --weight-decay --clip-norm "
         "--gain --folder --resume --device --processes --precision --threads",
         "evaluate": "--task --clips --count --device --json",

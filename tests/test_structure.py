@@ -86,9 +86,11 @@ ALLOWED = {
         "trace",
     ),
     "exercises": ("attention", "check", "tasks"),
-    "course": ("files", "materials", "video"),
+    "course": ("materials", "video"),
+    "book": ("course",),
     "lab": ("course", "exercises", "files", "materials"),
     "cli": (
+        "book",
         "checkpoint",
         "claim",
         "comparison",
@@ -136,7 +138,8 @@ OUTSIDE = {
     "widgets": {"anywidget", "ipywidgets", "traitlets"},
     "exercises": {"ipywidgets", "pandas"},
     "environment": {"packaging"},
-    "course": {"papermill", "nbconvert", "nbformat", "latex2mathml", "pygments"},
+    "course": {"nbclient", "nbformat", "papermill"},
+    "book": {"docutils", "latex2mathml", "nbformat", "plotly", "sphinx"},
     "lab": {"nbformat"},
     "cli": {"rich", "typer"},
 }

@@ -1,4 +1,4 @@
-"""What comes with the course: explain a clip, convert a checkpoint, render the samples, run the lessons."""
+"""What comes with the course: explain a clip, convert a checkpoint, render the samples, run lessons, write the book."""
 
 import shlex
 from pathlib import Path
@@ -142,14 +142,30 @@ def course(
     ] = None,
     output: Annotated[Path, typer.Option(help="The folder to write the course to.")] = Path("build/course"),
 ) -> None:
-    """Run all lessons and write them as HTML pages that open without a network.
+    """Run all lessons and write them as a book of HTML pages that opens without a network.
 
     Example: linvid course --video clip.mp4 --output build/course
     """
     with plain_errors():
-        from ..course import build_course
+        from ..book import build_course
 
         typer.echo(build_course(video, output))
+
+
+@app.command()
+def book(
+    output: Annotated[Path, typer.Option(help="The folder to write the book to.")] = Path("build/book"),
+) -> None:
+    """Write the book from the lessons with their stored outputs, without running them.
+
+    Example: linvid book --output build/book
+    """
+    with plain_errors():
+        from ..book import build_book
+        from ..course import LESSONS, find_lessons
+
+        note = "The outputs are those stored with the lessons; `linvid course` runs them anew."
+        typer.echo(build_book(find_lessons(), output, root=LESSONS.parent, note=note))
 
 
 def _command(video: Path, files: list[Path], options: dict[str, Any]) -> str:
