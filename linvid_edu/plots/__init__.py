@@ -5,6 +5,7 @@ from .dots import dots, scatter
 from .frames import film_strip, patch_grid
 from .histograms import histograms
 from .matrices import attention_map, heatmap
+from .neighbors import channel_sources
 from .picture import Picture
 from .sizes import matrix_product_sizes
 from .strips import attention_strip, attention_strips
@@ -15,6 +16,7 @@ __all__ = [
     "attention_strip",
     "attention_strips",
     "bars",
+    "channel_sources",
     "curves",
     "dots",
     "film_strip",

@@ -1,0 +1,179 @@
+/* The AssociationExplorer: where the channels of a token's keys and values come from, and where its own go.
+ *
+ * meta says the sizes; data holds, for each "span shift_div" of meta.parts, the number of the source token of every
+ * token and channel, −1 for zero. meta.rules has the offset that a channel borrows from where every neighbor exists.
+ */
+
+import { element, filmStrip, placeOf } from "./strip.js";
+
+const STATE = ["query", "span", "shift_div", "direction"];
+const SPANS = { space: "space: borrows from frames", time: "time: borrows from places", joint: "joint: from both" };
+const DIRECTIONS = { arrives: "what the lit token gets", leaves: "who gets from the lit token" };
+const ARROWS = { "-1 0": "↑", "1 0": "↓", "0 -1": "←", "0 1": "→", "-1 -1": "↖", "-1 1": "↗", "1 -1": "↙", "1 1": "↘" };
+const WORDS = { "-1": ["previous frame", "above", "left"], 1: ["next frame", "below", "right"] };
+const ZERO = -1;
+
+export function associationExplorer(host, { get, set }) {
+  const { frames, grid, width, heads, parts, rules, divisors } = get("meta");
+  const [rows, columns] = grid;
+  const size = frames * rows * columns * width;
+  const bytes = get("data");
+  const numbers = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 4 * size * parts.length));
+  const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
+  const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
+  const seen = element(root, "div", { class: "lv-seen" });
+  const place = element(seen, "p", { class: "lv-place" });
+  let summary = "";
+  const controls = {
+    span: choice("Attention over", Object.entries(SPANS)),
+    shift_div: choice("shift_div", divisors.map((each) => [each, `${each}`])),
+    direction: choice("Direction", Object.entries(DIRECTIONS)),
+  };
+  const film = filmStrip(element(seen, "div", {}), {
+    pixels: new Uint8Array(frames * rows * columns * 3).fill(40),
+    shape: [frames, rows, columns],
+    grid,
+    label: "tokens of a clip, the picked one is lit",
+    onPick: (query) => set({ query }),
+    describe: () => summary,
+  });
+  const table = element(element(seen, "div", { class: "lv-wide" }), "table", { class: "lv-channels" });
+  const groups = element(seen, "ul", { class: "lv-groups" });
+  element(root, "p", { class: "lv-hint" }).textContent =
+    "Click a token. Arrow keys move it, [ and ] change its frame, space plays. Brighter: more of the channels.";
+
+  function choice(label, options) {
+    const wrapped = element(bar, "label", {});
+    element(wrapped, "span", {}).textContent = label;
+    const select = element(wrapped, "select", {});
+    for (const [value, text] of options) {
+      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
+    }
+    return select;
+  }
+  for (const [name, control] of Object.entries(controls)) {
+    control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
+  }
+
+  const number = ([frame, row, column]) => (frame * rows + row) * columns + column;
+  const token = (i) => [Math.floor(i / (rows * columns)), Math.floor(i / columns) % rows, i % columns];
+
+  function update() {
+    const state = Object.fromEntries(STATE.map((name) => [name, get(name)]));
+    for (const [name, control] of Object.entries(controls)) control.value = JSON.stringify(state[name]);
+    const part = `${state.span} ${state.shift_div}`;
+    const from = numbers.subarray(parts.indexOf(part) * size, (parts.indexOf(part) + 1) * size);
+    const own = number(state.query);
+    const leaves = state.direction === "leaves";
+    const pairs = leaves ? receivers(from, own) : senders(from, own);
+    const overlay = new Float32Array(frames * rows * columns);
+    for (const [other] of pairs) if (other !== ZERO) overlay[other] += 1 / width;
+    film.show({ query: state.query, overlay, top: Math.max(...overlay) || 1 });
+    const cells = cellsOf(from, own, rules[part]);
+    fillTable(cells);
+    fillGroups(pairs, cells, leaves);
+    const zeros = cells.filter((cell) => cell.kind === "zero").length;
+    const kept = cells.filter((cell) => cell.kind === "kept").length;
+    summary =
+      `Of its ${width} channels ` +
+      `${cells.filter((cell) => cell.kind === "own").length} are its own by rule, ${kept} are its own because the ` +
+      `neighbor lies outside, ${zeros} are zero because it does.`;
+    place.textContent = `Lit: ${placeOf(state.query)}. ${summary}`;
+  }
+
+  /* Pairs of another token and a channel of the lit token's own that comes from there; −1 is zero. */
+  function senders(from, own) {
+    return Array.from(from.subarray(own * width, (own + 1) * width), (source, channel) => [source, channel]);
+  }
+
+  function receivers(from, own) {
+    const found = [];
+    for (let i = 0; i < from.length; i++) if (from[i] === own) found.push([Math.floor(i / width), i % width]);
+    return found;
+  }
+
+  function cellsOf(from, own, rule) {
+    return senders(from, own).map(([source, channel]) => {
+      if (source === ZERO) return { kind: "zero", sign: "0", words: "zero: the neighbor lies outside" };
+      const here = token(own);
+      const offset = token(source).map((index, axis) => index - here[axis]);
+      const same = offset.every((step, axis) => step === rule[channel][axis]);
+      const kind = same ? kindOf(offset) : "kept";
+      const words = inWords(offset) + (same ? "" : ", kept: the neighbor lies outside");
+      return { kind, sign: same ? signOf(offset) : "=", words };
+    });
+  }
+
+  function fillTable(cells) {
+    table.replaceChildren();
+    element(table, "caption", {}).textContent = "Channels of the lit token, one row for each head";
+    for (let head = 0; head < heads; head++) {
+      const row = element(table, "tr", {});
+      element(row, "th", { scope: "row" }).textContent = `head ${head}`;
+      for (let e = 0; e < width / heads; e++) {
+        const channel = (head * width) / heads + e;
+        const { kind, sign, words } = cells[channel];
+        const title = `channel ${channel}: ${words}`;
+        element(row, "td", { class: `lv-${kind}`, title, "aria-label": title }).textContent = sign;
+      }
+    }
+  }
+
+  /* List runs of channels with the same other token. */
+  function fillGroups(pairs, cells, leaves) {
+    groups.replaceChildren();
+    const sorted = leaves ? [...pairs].sort(([a, i], [b, j]) => a - b || i - j) : pairs;
+    let run = null;
+    const close = () => {
+      if (!run) return;
+      const channels = run.first === run.last ? `channel ${run.first}` : `channels ${run.first} to ${run.last}`;
+      const other = run.other === ZERO ? "" : ` ${leaves ? "to" : "from"} ${placeOf(token(run.other))}`;
+      const words = leaves ? "" : ` (${cells[run.first].words})`;
+      element(groups, "li", {}).textContent = `${channels}:${other}${words}`;
+    };
+    for (const [other, channel] of sorted) {
+      const words = leaves ? "" : cells[channel].words;
+      if (run && run.other === other && run.last === channel - 1 && run.words === words) run.last = channel;
+      else {
+        close();
+        run = { other, first: channel, last: channel, words };
+      }
+    }
+    close();
+  }
+
+  return { update, destroy: () => (film.destroy(), root.remove()) };
+}
+
+function kindOf([frame, row, column]) {
+  if (row || column) return frame ? "both" : "place";
+  return frame ? (frame > 0 ? "next" : "previous") : "own";
+}
+
+function signOf([frame, row, column]) {
+  const time = frame ? (frame > 0 ? "+1" : "−1") : "";
+  return time + (ARROWS[`${row} ${column}`] || "") || "·";
+}
+
+function inWords(offset) {
+  return offset.map((step, axis) => step && WORDS[step][axis]).filter(Boolean).join(", ") || "itself";
+}
+
+function render({ model, el }) {
+  const explorer = associationExplorer(el, {
+    get: (name) => model.get(name),
+    set(changes) {
+      for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      try {
+        model.save_changes();
+      } catch {
+        return; // the kernel is gone: the browser has all it needs
+      }
+    },
+  });
+  for (const name of STATE) model.on(`change:${name}`, explorer.update);
+  explorer.update();
+  return () => explorer.destroy();
+}
+
+export default { render };
