@@ -276,6 +276,15 @@ def test_the_picture_shows_the_state():
     assert "key ← queries" in explorer.snapshot().alt
 
 
+def test_a_token_that_gives_no_weight_is_still_drawn():
+    model = VideoTransformer(replace(SIZE, feature_map="relu"))
+    model.blocks[1].attention["space"].qkv.bias.data.fill_(-100)
+    explorer = AttentionExplorer(clip(), {"relu": model})
+    explorer.span = "space"
+    assert float(explorer.rows().nansum()) == 0
+    assert "no weight on any token" in explorer.snapshot().alt
+
+
 def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
     pytest.importorskip("av")
     from linvid_edu.video import load_clip

@@ -15,7 +15,7 @@ from ..clip import Clip
 from ..explain import choose_query, index_of
 from ..materials import materials
 from ..model import VideoTransformer
-from ..plots import Picture, attention_strips
+from ..plots import Picture, attention_strips, film_strip
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack
@@ -109,9 +109,13 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         head = "mean over heads" if self.head is None else f"head {self.head}"
         span = "time and space" if self.span == "clip" else self.span
         title = f"Attention over {span}, block {self.block}, {head}, {self.direction}"
-        weights = dict(zip((each.name for each in self._recordings), shares, strict=True))
-        shown: dict[str, Any] = {"query": self.query, "times": self._clip.times, "scale": self.scale}
-        return attention_strips(self._clip.frames, weights, **shown, title=title)
+        named_shares = zip((each.name for each in self._recordings), shares, strict=True)
+        weights = {name: share for name, share in named_shares if share.any()}
+        shown: dict[str, Any] = {"query": self.query, "times": self._clip.times}
+        if not weights:  # possible without the offset: no feature of the query meets one of a key
+            title += ": no weight on any token"
+            return film_strip(self._clip.frames, grid=self._recordings[0].grid, **shown, title=title)
+        return attention_strips(self._clip.frames, weights, **shown, scale=self.scale, title=title)
 
     def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
         """Pack what the front end needs, as the function of that name does."""
