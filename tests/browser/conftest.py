@@ -1,22 +1,22 @@
 """One JupyterLab and one Chromium for all tests of this folder, one page for each; nothing comes from the network."""
 
 import shutil
+import signal
 
 import pytest
-from harness import ROOT, Notebook, find_chromium, running_lab
+from harness import ARGUMENTS, ROOT, Notebook, find_chromium, running_lab
 
 INSTALL = "apt-get install -y --no-install-recommends chromium, or name a Chrome in LINVID_CHROMIUM"
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Start Chromium, or skip."""
+    """Start Chromium, or skip; whoever ends the tests from outside lets them clean up, as with Ctrl-C."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: make setup")
     program = find_chromium()
     if program is None:
         pytest.skip(f"no Chromium: {INSTALL}")
-    from harness import ARGUMENTS
-
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
@@ -35,10 +35,12 @@ def open_notebook(browser, lab, request):
     """Return a function that opens a notebook of the given cells; at the end, nothing has gone wrong unseen."""
     opened = []
 
-    def open_(*cells, lesson=None, **options):
+    def open_(*cells, lesson=None, copy_of=None, **options):
         name = f"{lesson or request.node.name}.ipynb"
         if lesson:
             shutil.copy(ROOT / "notebooks" / name, lab.folder / "notebooks" / name)
+        elif copy_of:
+            name = lab.copy(copy_of.name)
         else:
             lab.write(name, cells)
         opened.append(Notebook(browser, lab, name, **options))

@@ -1,0 +1,48 @@
+"""What holds for every widget: two on one page, both themes, narrow and wide, after a reload, in a copy without kernel.
+
+A new widget is one line of WIDGETS; what only it does is tested in a file of its own.
+"""
+
+import pytest
+
+NAME = "<img src=x onerror=alert(1)>"  # of a model or a file: data, shown as text
+CLIP = 'load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)'
+WIDGETS = {
+    "AttentionExplorer": f"AttentionExplorer({CLIP}, {{{NAME!r}: shipped_models()['linear']}})",
+}
+IMPORTS = """from linvid_edu.video import load_clip
+from linvid_edu.widgets import *
+"""
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_a_widget_behaves(open_notebook, widget):
+    notebook = open_notebook(IMPORTS, WIDGETS[widget], WIDGETS[widget], width=1600)
+    notebook.run_all()
+    assert notebook.errors() == []
+    shown = notebook.page.locator(".jp-OutputArea-output:has(.jupyter-widgets, canvas)")
+    shown.nth(1).wait_for()
+    words = shown.nth(0).inner_text()
+    assert shown.nth(1).inner_text() == words
+    if NAME in WIDGETS[widget]:
+        assert NAME in words
+    for width in (1600, 700):
+        assert notebook.too_wide(width) == []
+    for theme in ("light", "dark"):
+        notebook.switch_theme(theme)
+        notebook.screenshot(f"{widget}-700", shown.nth(0))
+    notebook.save()
+    notebook.reload()
+    shown.nth(1).wait_for()
+    assert shown.nth(0).inner_text() == words
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_a_copy_that_was_never_run_here_shows_the_picture(open_notebook, widget):
+    notebook = open_notebook(IMPORTS, WIDGETS[widget])
+    notebook.run_all()
+    notebook.save()
+    copy = open_notebook(copy_of=notebook)
+    picture = copy.page.locator(".jp-RenderedImage img")
+    picture.wait_for()
+    assert picture.evaluate("(image) => image.naturalWidth") > 300
