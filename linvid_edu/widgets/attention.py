@@ -112,10 +112,11 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         named_shares = zip((each.name for each in self._recordings), shares, strict=True)
         weights = {name: share for name, share in named_shares if share.any()}
         shown: dict[str, Any] = {"query": self.query, "times": self._clip.times}
+        scale: Any = self.scale
         if not weights:  # possible without the offset: no feature of the query meets one of a key
             title += ": no weight on any token"
             return film_strip(self._clip.frames, grid=self._recordings[0].grid, **shown, title=title)
-        return attention_strips(self._clip.frames, weights, **shown, scale=self.scale, title=title)
+        return attention_strips(self._clip.frames, weights, **shown, scale=scale, title=title)
 
     def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
         """Pack what the front end needs, as the function of that name does."""
