@@ -1,51 +1,21 @@
 """Softmax against linear attention by number of tokens: milliseconds and memory, forward and backward."""
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from linvid_edu.attention import linear_attention, softmax_attention, softmax_attention_oracle
+from linvid_edu.cost import MECHANISMS as OF_THE_LIBRARY
+from linvid_edu.cost import milliseconds
 from linvid_edu.fixation import Fixation
 from linvid_edu.layers import LinearAttention
 
 HEADS, HEAD_WIDTH = 8, 64
 TOKENS = tuple(2**power for power in range(8, 17))  # 256 to 65,536
 MECHANISMS: dict[str, Callable[[], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    "softmax": lambda: softmax_attention,
-    "softmax, explicit map": lambda: softmax_attention_oracle,
-    "linear": lambda: linear_attention,
+    **{name: lambda attend=attend: attend for name, attend in OF_THE_LIBRARY.items()},
     "linear, cooperative fixation": lambda: LinearAttention(Fixation(HEAD_WIDTH, kind="cooperative")),
 }
-
-
-def milliseconds(run: Callable[[], object], device: str, *, patience: float) -> float:
-    """Return the median time of one call, after two to warm up, by CUDA's own events on a GPU.
-
-    Args:
-        run: what is timed.
-        device: "cpu" or "cuda".
-        patience: about how many seconds to spend; 3 to 50 calls are timed.
-    """
-    run()
-    repeats = int(min(50, max(3, 1e3 * patience / one_call(run, device))))
-    return statistics.median(one_call(run, device) for _ in range(repeats))
-
-
-def one_call(run: Callable[[], object], device: str) -> float:
-    """Return the milliseconds of one call."""
-    if device == "cpu":
-        before = time.perf_counter()
-        run()
-        return 1e3 * (time.perf_counter() - before)
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    run()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end)
 
 
 def measure(name: str, tokens: int, *, device: str, dtype: torch.dtype, patience: float = 0.3) -> dict:
