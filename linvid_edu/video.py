@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -56,7 +56,7 @@ def load_clip(
     Raises:
         VideoError: there is no such file, it is no video, it breaks off before ``stop``, or a number is out of range.
     """
-    try:
+    with _told_in_words(path):
         _check(path, num_frames, size, start, stop)
         num_frames, size, start = int(num_frames), int(size), float(start or 0)
         stop = math.inf if stop is None else float(stop)
@@ -69,6 +69,44 @@ def load_clip(
         with _opened(path) as opened:
             timeline = timeline_of_frames(*opened, cut_short)
         return _sample(path, timeline, num_frames, size, start, stop)
+
+
+class VideoFacts(NamedTuple):
+    """How long a video is.
+
+    seconds: from its first frame until its last one goes
+    frames: how many there are
+    """
+
+    seconds: float
+    frames: int
+
+
+def video_facts(path: File) -> VideoFacts:
+    """Count the frames of a video file and their time, decoding none where its packets tell.
+
+    Args:
+        path: a local file.
+
+    Raises:
+        VideoError: there is no such file, or it is no video.
+    """
+    with _told_in_words(path):
+        _check(path, 1, 1, None, None)
+        try:
+            with _opened(path) as opened:
+                timeline = timeline_of_packets(*opened)
+        except _UNREADABLE as error:
+            with _opened(path) as opened:
+                timeline = timeline_of_frames(*opened, isinstance(error, CutShort))
+        return VideoFacts(float(timeline.end), len(timeline.times))
+
+
+@contextmanager
+def _told_in_words(path: File) -> Iterator[None]:
+    """Raise what PyAV and the system raise as VideoError."""
+    try:
+        yield
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(

@@ -1,0 +1,228 @@
+"""ClipPicker: a clip for the explorers, from the samples, a path or an upload; what is wrong is said in words."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import anywidget
+import ipywidgets
+import torch
+import traitlets
+
+from ..clip import Clip
+from ..materials import materials
+from ..plots import Picture, film_strip
+from ..plots.picture import number
+from ..samples import load_manifest
+from ..video import VideoError, VideoFacts, load_clip, video_facts
+from .controls import LiveFigure
+from .frontend import front_end
+from .panel import Panel, row, sentences
+
+LIMIT = 50_000_000  # bytes of an upload
+SOURCES = ("sample", "path", "upload")
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """What a picker can feed: anything that shows a clip."""
+
+    def show(self, clip: Clip) -> Any:
+        """Show another clip; ValueError says in words why it cannot."""
+
+
+def read_upload(name: str, data: bytes, *, num_frames: int, size: int) -> tuple[Clip, VideoFacts]:
+    """Decode an uploaded video by way of a temporary file, which is gone afterwards.
+
+    Args:
+        name: of the file on the learner's computer; it is shown and never used as a path.
+        data: its bytes, at most 50 MB.
+        num_frames, size: as in ``load_clip``.
+
+    Returns:
+        The clip, whose source is the name, and the length of the video.
+
+    Raises:
+        VideoError: the file is too large or cannot be decoded; it names the file by its name.
+    """
+    if len(data) > LIMIT:
+        raise VideoError(too_large(name, len(data)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "upload")
+        path.write_bytes(data)
+        try:
+            clip, facts = load_clip(path, num_frames=num_frames, size=size), video_facts(path)
+        except VideoError as error:
+            raise VideoError(str(error).replace(str(path), name)) from error
+    return replace(clip, source=name), facts
+
+
+def too_large(name: str, size: int) -> str:
+    """Say that a file is above the limit, and what to do."""
+    return (
+        f"{name} has {size / 1e6:,.1f} MB, the limit of an upload is {LIMIT / 1e6:.0f} MB: cut or convert it, or copy"
+        " it beside the notebook and give its path"
+    )
+
+
+def describe(clip: Clip, facts: VideoFacts) -> list[str]:
+    """Say how long a video is and how a clip was sampled from it."""
+    t, h, w, _ = clip.frames.shape
+    rate = number(facts.frames / facts.seconds)
+    lines = [
+        Path(clip.source).name,
+        f"Video: {number(facts.seconds)} s, {facts.frames:,} frames, {rate} a second on average.",
+        f"Clip: {t} {'frame' if t == 1 else 'frames'}, at the centers of {t} equal stretches of time, each {h} × {w}"
+        " pixels, cut from the center.",
+    ]
+    if clip.repeated:
+        lines.append(f"The video has too few frames: {clip.repeated} of the {t} repeat the one before.")
+    return lines
+
+
+class Upload(anywidget.AnyWidget):
+    """A file chooser that sends the file in pieces; `on_file` gets its name and its bytes, `on_refusal` words."""
+
+    _esm = front_end("upload.js")
+    limit = traitlets.Int(LIMIT).tag(sync=True)
+
+    def __init__(self, on_file: Any, on_refusal: Any) -> None:
+        super().__init__()
+        self._on_file, self._on_refusal = on_file, on_refusal
+        self._name, self._size, self._pieces = "", 0, bytearray()
+        self.on_msg(lambda _, message, buffers: self.receive(message, buffers))
+
+    def receive(self, message: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
+        """Take one message of the browser: the start of a file, a piece of it, or its end."""
+        if message["kind"] == "start":
+            self._name, self._size, self._pieces = str(message["name"]), int(message["size"]), bytearray()
+            if self._size > self.limit:
+                self._on_refusal(too_large(self._name, self._size))
+        elif message["kind"] == "piece" and len(self._pieces) <= self.limit:
+            self._pieces += b"".join(bytes(each) for each in buffers)
+        elif message["kind"] == "end":
+            data, self._pieces = bytes(self._pieces), bytearray()
+            if len(data) == self._size:
+                self._on_file(self._name, data)
+            else:
+                self._on_refusal(f"{self._name} arrived with {len(data):,} of {self._size:,} bytes: upload it again")
+
+
+class ClipPicker(Panel):
+    """Choose a clip, see its frames and how it was sampled, and feed it to other widgets: ``picker.feeds(explorer)``.
+
+    Args:
+        num_frames: t, 1 to 64.
+        size: h = w in pixels, 8 to 448.
+        path: a video to start with; None starts with the first sample clip.
+        samples: the folder of the sample clips with their manifest; None is that of the course.
+
+    Attributes:
+        clip: the clip that was read last, a trait to observe; None before the first.
+    """
+
+    clip = traitlets.Instance(Clip, allow_none=True)
+
+    def __init__(
+        self,
+        *,
+        num_frames: int = 16,
+        size: int = 224,
+        path: str | Path | None = None,
+        samples: str | Path | None = None,
+    ) -> None:
+        self._samples = Path(samples) if samples is not None else materials().data_samples
+        self._uploaded: tuple[str, bytes] | None = None
+        self._facts: VideoFacts | None = None
+        wide = {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width="min(100%, 38em)")}
+        self.source = ipywidgets.ToggleButtons(options=SOURCES, value="path" if path else "sample")
+        self.sample = ipywidgets.Dropdown(options=self._sample_options(), description="sample clip", **wide)
+        self.path = ipywidgets.Text(
+            str(path or ""), description="path", placeholder="clip.mp4, then Enter", continuous_update=False, **wide
+        )
+        self.upload = Upload(self._take, self.tell)
+        narrow = {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width="13em")}
+        self.num_frames = ipywidgets.BoundedIntText(num_frames, min=1, max=64, description="frames", **narrow)
+        self.size = ipywidgets.BoundedIntText(size, min=8, max=448, step=8, description="pixels", **narrow)
+        self._about, self._strip = ipywidgets.HTML(), LiveFigure()
+        super().__init__(
+            [
+                row(self.source, self.num_frames, self.size),
+                *(self.sample, self.path, self.upload),
+                *(self._about, self._strip),
+            ]
+        )
+        self.source.observe(lambda _: self._choose(), names="value")
+        for control in (self.sample, self.path, self.num_frames, self.size):
+            control.observe(lambda _: self.load(), names="value")
+        self._choose()
+
+    def _sample_options(self) -> list[tuple[str, str]]:
+        """Return what the manifest says of each sample clip, and its file."""
+        try:
+            clips = load_manifest(self._samples)["clips"]
+        except FileNotFoundError:
+            return []
+        return [(f"{Path(clip['file']).stem.replace('_', ' ')} · {clip['class']}", clip["file"]) for clip in clips]
+
+    def _choose(self) -> None:
+        """Show the control of the chosen source alone, and read what it names."""
+        for name, control in zip(SOURCES, (self.sample, self.path, self.upload), strict=True):
+            control.layout.display = None if name == self.source.value else "none"
+        self.load()
+
+    def _take(self, name: str, data: bytes) -> None:
+        self._uploaded = name, data
+        self.load()
+
+    def feeds(self, explorer: Shows) -> None:
+        """Show the clip in another widget, now and whenever it changes.
+
+        Args:
+            explorer: anything with a method ``show(clip)``; where that raises ValueError, this widget says why.
+        """
+
+        def show(clip: Clip | None) -> None:
+            try:
+                if clip is not None:
+                    explorer.show(clip)
+            except ValueError as error:
+                self.tell(str(error))
+
+        self.observe(lambda change: show(change.new), names="clip")
+        show(self.clip)
+
+    def load(self) -> None:
+        """Read the chosen clip, or say why it cannot be read; then the clip before stays."""
+        self.tell("")
+        how = {"num_frames": self.num_frames.value, "size": self.size.value}
+        try:
+            if self.source.value == "upload" and self._uploaded:
+                clip, self._facts = read_upload(*self._uploaded, **how)
+            elif path := self._path():
+                clip, self._facts = load_clip(path, **how), video_facts(path)
+            else:
+                return
+        except VideoError as error:
+            self.tell(f"{error}.")
+            return
+        self._about.value = sentences(describe(clip, self._facts))
+        self._strip.draw(film_strip(clip.frames, times=clip.times))
+        self.clip = clip
+
+    def _path(self) -> str | Path | None:
+        """Return the file of the chosen sample or path; None where none is named."""
+        if self.source.value == "sample" and not self.sample.options:
+            self.tell(f"{self._samples} has no sample clips: choose a path, or write them there with `linvid samples`.")
+        if self.source.value == "sample" and self.sample.value:
+            return self._samples / self.sample.value
+        return self.path.value.strip() or None if self.source.value == "path" else None
+
+    def snapshot(self) -> Picture:
+        """Draw the frames of the clip as a static picture; one gray frame where there is no clip yet."""
+        if self.clip is None or self._facts is None:
+            return film_strip(torch.full((1, 32, 32, 3), 128, dtype=torch.uint8), title="no clip yet")
+        picture = film_strip(self.clip.frames, times=self.clip.times, title=Path(self.clip.source).name)
+        return Picture(picture.figure, " ".join([picture.alt, *describe(self.clip, self._facts)[1:]]))
