@@ -37,18 +37,18 @@ def write_lesson(folder, number, *sources):
 
 def test_lessons_run_on_the_given_clip_and_what_fails_is_told_in_the_book(lessons, tmp_path):
     write_lesson(lessons, "00", "video = 'its own'", "print('clip', video)")
-    write_lesson(lessons, "01", "video = ''", "1 / 0", "print('never', 'reached')")
+    write_lesson(lessons, "01", "video = ''", "raise ValueError(video)", "print('never', 'reached')")
     write_lesson(lessons, "02", "steps = 3", "print('steps', steps)")  # takes no clip
-    stopped = "lesson 01_lesson stopped in its cell 3: ZeroDivisionError: division by zero"
+    stopped = "lesson 01_lesson stopped in its cell 3: ValueError: "
     with pytest.raises(CourseError, match="1 of 3 lessons did not run to their end") as caught:
         build_course(SAMPLE, tmp_path / "out", lessons=lessons)
     assert stopped in str(caught.value)
     index, *pages = ((tmp_path / "out" / name).read_text() for name in ("index.html", *map(page, ("00", "01", "02"))))
-    assert stopped in index
-    assert SAMPLE.name in index
+    assert stopped + SAMPLE.name in index
+    assert f'Clip: <code class="docutils literal notranslate"><span class="pre">{SAMPLE.name}' in index
     assert "00 · A lesson &amp; more" in index
     assert "clip motion_left_photo.mp4" in pages[0]
-    assert "ZeroDivisionError" in pages[1]
+    assert "ValueError" in pages[1]
     assert "never reached" not in pages[1]
     assert "steps 3" in pages[2]
     executed = (tmp_path / "out" / "notebooks" / "00_lesson.ipynb").read_text()

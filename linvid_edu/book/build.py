@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from ..course import LESSONS, CourseError, Lesson, run_course
+from .notebooks import beginning
 from .sources import write_sources
 
 SETTINGS: dict[str, Any] = {
@@ -103,7 +104,7 @@ def build_book(
     """
     root, output = Path(root).resolve(), Path(output)
     own = [root, *private, Path(sys.prefix), Path(tempfile.gettempdir()), Path.home()]
-    hidden = {str(path) for folder in own for path in (folder.absolute(), folder.resolve()) if len(path.parts) > 1}
+    hidden = beginning(str(path) for folder in own for path in {folder.absolute(), folder.resolve()} if path.name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         write_sources(folder / "source", folder / "extra", lessons, root, note, hidden)

@@ -27,22 +27,26 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", _describe_figures)
 
 
-def cleaned(notebook: NotebookNode, private: Iterable[str]) -> NotebookNode:
+def beginning(folders: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of a path's beginning: one of some folders, and the slash after it."""
+    names = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w.])(?:{names})/" if names else "(?!)")
+
+
+def cleaned(notebook: NotebookNode, private: re.Pattern[str]) -> NotebookNode:
     """Return a copy without widgets, without papermill's notes, and without the names of some folders.
 
     Args:
         notebook: an executed one.
-        private: folders that nobody else has; each is cut off the paths that begin with it.
+        private: as of ``beginning``; cut off every path.
     """
-    folders = "|".join(map(re.escape, sorted(private, key=len, reverse=True)))
-    begins = re.compile(rf"(?<![\w.])(?:{folders})/") if folders else re.compile("(?!)")
 
     def public(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: inner if key.startswith("image/") else public(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [public(inner) for inner in value]
-        return begins.sub("", value) if isinstance(value, str) else value
+        return private.sub("", value) if isinstance(value, str) else value
 
     notebook = nbformat.from_dict(public(without_widgets(notebook)))
     notebook.metadata = {key: value for key, value in notebook.metadata.items() if key in METADATA}

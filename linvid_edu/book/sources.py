@@ -3,7 +3,7 @@
 import posixpath
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -21,7 +21,7 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(?:#[^)\s]*)?\)")
 
 
 def write_sources(
-    source: Path, extra: Path, lessons: Sequence[Lesson], root: Path, note: str, private: Iterable[str]
+    source: Path, extra: Path, lessons: Sequence[Lesson], root: Path, note: str, private: re.Pattern[str]
 ) -> None:
     """Write what Sphinx reads, and what it copies as it is.
 
@@ -31,7 +31,7 @@ def write_sources(
         lessons: each with the path of its executed notebook.
         root: the folder that holds notebooks/ and the other parts of the book, as far as it has them.
         note: a sentence for the first page, in Markdown.
-        private: folders that nobody else has, cut off every path in a notebook.
+        private: how paths begin that nobody else has; cut off in notebooks and failures.
     """
     parts = {"Lessons": {f"notebooks/{lesson.path.name}": lesson.path for lesson in lessons}}
     for part, patterns in PARTS.items():
@@ -52,7 +52,7 @@ def write_sources(
             text = _settled(path.read_text(encoding="utf-8"), name, pages, root, source)
             (source / name).write_text(text, encoding="utf-8")
     write_reference(source / "reference")
-    (source / "index.md").write_text(_first_page(lessons, parts, note), encoding="utf-8")
+    (source / "index.md").write_text(_first_page(lessons, parts, note, private), encoding="utf-8")
     (extra / "_static").mkdir(parents=True)
     (extra / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
@@ -74,13 +74,19 @@ def _settled(markdown: str, name: str, pages: dict[str, Path], root: Path, sourc
     return _LINK.sub(settle, markdown)
 
 
-def _first_page(lessons: Sequence[Lesson], parts: dict[str, dict[str, Path]], note: str) -> str:
+def _first_page(
+    lessons: Sequence[Lesson], parts: dict[str, dict[str, Path]], note: str, private: re.Pattern[str]
+) -> str:
     rows = []
     for lesson in lessons:
         page = f"notebooks/{lesson.path.name}"
         time = "stopped, see above" if lesson.failure else lesson.time
         rows.append(f'| [](<{page}>) | {time} | <a href="{page}" download>notebook</a> |')
-    failures = [f"```{{error}}\n~~~text\n{lesson.failure}\n~~~\n```" for lesson in lessons if lesson.failure]
+    failures = [
+        f"```{{admonition}} Stopped\n:class: error\n~~~text\n{private.sub('', lesson.failure)}\n~~~\n```"
+        for lesson in lessons
+        if lesson.failure
+    ]
     trees = [_tree(part, names) for part, names in parts.items() if names]
     return "\n\n".join(
         [
