@@ -163,7 +163,7 @@ export function attentionExplorer(host, source) {
     const line = (name, text) => [name, ...of.map((each) => (each.sum > 0 ? text(each) : "no weight"))];
     const lines = [
       line("normalized entropy", (each) => each.entropy.toFixed(4)),
-      line("effective tokens", (each) => `${each.effective.toFixed(1)} of ${each.tokens}`),
+      line(`effective tokens of ${of[0].tokens}`, (each) => each.effective.toFixed(1)),
       line("top 5 % mass", (each) => percent(each.top)),
     ];
     if (inward) lines.push(line("sum (uniform: 1)", (each) => each.sum.toFixed(3)));
