@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ pytest.importorskip("typer")
 from test_cli import refused, run
 
 from linvid_edu.checkpoint import save_model
+from linvid_edu.claim import CLAIM, claimed
 from linvid_edu.devices import plain_fabric
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.runs import fit, read_metrics
@@ -117,6 +119,19 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypa
     assert calls == [3, 4]
     assert resumed.stdout.replace("a run", "whole") == whole.stdout
     assert "finished run" in refused(*words[1:], "--seed", 6)
+
+
+@pytest.mark.usefixtures("quick")
+def test_train_names_the_process_that_trains_in_the_folder():
+    told = []
+    with claimed("run"):
+        thread = threading.Thread(target=lambda: told.append(refused(*TRAIN, "--folder", "run", "--device", "cpu")))
+        thread.start()
+        thread.join()
+    folder = Path("run").resolve()
+    way_out = "wait until it ends, stop it, or choose another folder"
+    assert told == [f"linvid: process {os.getpid()} trains in {folder} already: {way_out}"]
+    assert [path.name for path in folder.iterdir()] == [CLAIM]
 
 
 @pytest.mark.usefixtures("quick")
