@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from .attention import attention_map, identity
-from .fixation import Fixation, FixationRatios
-from .layers import LinearAttention, SoftmaxAttention
+from .attention import Span, attention_map, identity
+from .fixation import FixationRatios
+from .layers import LinearAttention, SoftmaxAttention, SpaceTimeAttention
 from .model import VideoTransformer
 from .shapes import Bool
 
@@ -90,38 +90,68 @@ def restricted(model: VideoTransformer, keys: Bool[Tensor, "b m"]) -> AbstractCo
 
 @contextmanager
 def changed_ratios(
-    model: VideoTransformer, change: Callable[[FixationRatios], FixationRatios]
+    model: VideoTransformer,
+    change: Callable[[FixationRatios], FixationRatios],
+    *,
+    layer: tuple[int, Span] | None = None,
 ) -> Iterator[VideoTransformer]:
-    """Replace the fixation ratios of every layer.
+    """Replace the fixation ratios of every layer, or of one.
 
     Args:
         model: with fixation; unchanged after the block, also after an exception.
         change: takes the learned ratios, each (batch heads tokens e), and returns others of the same shape, such as
             ``opened(0.5)`` or ``averaged``.
+        layer: index of a block and the span of its attention; None means all.
 
     Raises:
-        ValueError: the model has no fixation.
+        ValueError: the model has no fixation, or no such layer.
     """
-    layers = [module for module in model.modules() if isinstance(module, Fixation)]
+    layers = {
+        (index, attention.span): attention.mechanism.fixation
+        for index, block in enumerate(model.blocks.children())
+        for attention in block.modules()
+        if isinstance(attention, SpaceTimeAttention)
+        and isinstance(attention.mechanism, LinearAttention)
+        and attention.mechanism.fixation is not None
+    }
     if not layers:
         raise ValueError(f"a {model.config.variant} model has no fixation ratios: take one with fixation")
+    if layer is not None and layer not in layers:
+        names = ", ".join(f"({index}, {span!r})" for index, span in layers)
+        raise ValueError(f"layer={layer} does not exist: choose one of {names}")
 
     def replace(_: nn.Module, inputs: tuple[Tensor, ...], ratios: FixationRatios) -> FixationRatios:
         return change(ratios)
 
     with ExitStack() as stack:
-        for layer in layers:
-            stack.callback(layer.register_forward_hook(replace).remove)
+        for fixation in layers.values() if layer is None else [layers[layer]]:
+            stack.callback(fixation.register_forward_hook(replace).remove)
         yield model
+
+
+def forced(position: float) -> Callable[[FixationRatios], FixationRatios]:
+    """Return a change that runs from all ratios 0 over the learned ones to all ratios 1.
+
+    r ← (1 + s) · r for s ≤ 0, r ← r + s · (1 − r) for s ≥ 0
+
+    Args:
+        position: s, −1 to 1: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all, as without fixation.
+
+    Raises:
+        ValueError: s lies outside.
+    """
+    if not -1 <= position <= 1:
+        raise ValueError(f"position={position} must lie in −1 (shut) to 1 (open); 0 keeps the learned ratios")
+
+    def change(ratios: FixationRatios) -> FixationRatios:
+        return FixationRatios(*((1 - abs(position)) * ratio + max(position, 0.0) for ratio in ratios))
+
+    return change
 
 
 def opened(share: float) -> Callable[[FixationRatios], FixationRatios]:
     """Return the change r ← r + share · (1 − r): 0 keeps the learned ratios, 1 opens all, as without fixation."""
-
-    def change(ratios: FixationRatios) -> FixationRatios:
-        return FixationRatios(*(ratio + share * (1 - ratio) for ratio in ratios))
-
-    return change
+    return forced(share)
 
 
 def averaged(ratios: FixationRatios) -> FixationRatios:

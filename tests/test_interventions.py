@@ -5,7 +5,7 @@ import torch
 
 from linvid_edu.concentration import normalized_entropy
 from linvid_edu.fixation import FixationRatios
-from linvid_edu.interventions import averaged, changed_ratios, opened, restricted, sharpened
+from linvid_edu.interventions import averaged, changed_ratios, forced, opened, restricted, sharpened
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.trace import record
 from linvid_edu.train import initialize
@@ -132,4 +132,31 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(ValueError, match=r"power=0.0 .*above 0"), sharpened(model, 0.0):
         pass
     with pytest.raises(ValueError, match="linear model has no fixation ratios"), changed_ratios(model, averaged):
+        pass
+
+
+def test_forced_ratios_run_from_shut_over_learned_to_open():
+    ratios = FixationRatios(torch.rand(1, 2, 5, 4), torch.rand(1, 2, 5, 4))
+    for position, expected in (
+        (-1.0, ratios.q * 0),
+        (-0.5, ratios.q / 2),
+        (0.0, ratios.q),
+        (1.0, torch.ones_like(ratios.q)),
+    ):
+        torch.testing.assert_close(forced(position)(ratios).q, expected)
+    torch.testing.assert_close(forced(0.5)(ratios), opened(0.5)(ratios))
+    with pytest.raises(ValueError, match=r"position=1.5 must lie in −1 \(shut\) to 1 \(open\)"):
+        forced(1.5)
+
+
+def test_one_layer_is_forced_and_no_other():
+    model, video = model_and_video(fixation="cooperative", space_time="divided", num_frames=3)
+    with changed_ratios(model, forced(-1.0), layer=(1, "space")), record(model) as trace:
+        model(video)
+    assert (trace.blocks[1]["space"].ratios.q == 0).all()
+    assert (trace.blocks[1]["time"].ratios.q > 0).all()
+    with (
+        pytest.raises(ValueError, match=r"layer=\(2, 'space'\) does not exist: choose one of \(0, 'time'\)"),
+        changed_ratios(model, forced(0.0), layer=(2, "space")),
+    ):
         pass

@@ -7,6 +7,7 @@ from .histograms import histograms
 from .matrices import attention_map, heatmap
 from .neighbors import channel_sources
 from .picture import Picture
+from .ratios import fixation_ratios
 from .sizes import matrix_product_sizes
 from .strips import attention_strip, attention_strips
 
@@ -20,6 +21,7 @@ __all__ = [
     "curves",
     "dots",
     "film_strip",
+    "fixation_ratios",
     "heatmap",
     "histograms",
     "matrix_product_sizes",

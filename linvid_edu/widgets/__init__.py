@@ -5,6 +5,7 @@ from .attention import AttentionExplorer, shipped_models
 from .clips import ClipPicker
 from .controls import LiveFigure, clickable, controlled
 from .cost import CostLab
+from .fixation import FixationExplorer
 from .monitor import TrainingMonitor
 from .objects import known_objects
 
@@ -13,6 +14,7 @@ __all__ = [
     "AttentionExplorer",
     "ClipPicker",
     "CostLab",
+    "FixationExplorer",
     "LiveFigure",
     "TrainingMonitor",
     "clickable",

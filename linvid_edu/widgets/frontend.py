@@ -54,13 +54,15 @@ class Pictured:
     Put it before the widget's class: ``class Explorer(Pictured, anywidget.AnyWidget)``.
     """
 
-    def snapshot(self) -> Picture:
-        """Draw what is seen now, without a browser."""
+    def snapshot(self) -> Picture | None:
+        """Draw what is seen now, without a browser; None where there is nothing but a problem."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         shown = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         data = dict(shown[0] if isinstance(shown, tuple) else shown or {})
         picture = self.snapshot()
+        if picture is None:
+            return {**data, "text/plain": self.problem}, {}
         image = base64.b64encode(picture.png()).decode()
         return {**data, "text/plain": picture.alt, "image/png": image}, {"image/png": {"alt": picture.alt}}

@@ -7,7 +7,7 @@
  * It returns { show(meta, bytes), update(), say(problem), destroy() }; meta and bytes are what packing.py packs.
  */
 
-import { unpack } from "./packing.js";
+import { layersOf, unpack } from "./packing.js";
 import { copyPicture, pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
 import { colorScale, element, filmStrip, placeOf } from "./strip.js";
@@ -201,19 +201,6 @@ export function attentionExplorer(host, source) {
       root.remove();
     },
   };
-}
-
-function layersOf(block, bytes) {
-  return Object.fromEntries(
-    Object.entries(block).map(([span, { linear, q, k, z }]) => {
-      const [heads, t, n, e] = q.shape;
-      return [span, { span, linear, heads, t, n, e, ...mapped({ q, k, z }, (part) => unpack(bytes, part)) }];
-    }),
-  );
-}
-
-function mapped(record, call) {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, call(value)]));
 }
 
 /* The number of tokens that weights reach, and their largest weight as a multiple of the uniform one. */

@@ -26,6 +26,16 @@ export function unpack(bytes, { kind, at, shape, low, step }) {
   });
 }
 
+/* Read the layers of one block, as rows.js takes them. */
+export function layersOf(block, bytes) {
+  return Object.fromEntries(
+    Object.entries(block).map(([span, { linear, q, k, z }]) => {
+      const [heads, t, n, e] = q.shape;
+      return [span, { span, linear, heads, t, n, e, q: unpack(bytes, q), k: unpack(bytes, k), z: unpack(bytes, z) }];
+    }),
+  );
+}
+
 function converted(numbers, convert) {
   const result = new Float32Array(numbers.length);
   for (let i = 0; i < numbers.length; i++) result[i] = convert(numbers[i], i);

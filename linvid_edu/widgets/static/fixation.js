@@ -1,0 +1,328 @@
+/* The FixationExplorer: ratios of a token, of a channel over the frames, and of each layer, and a slider that forces them.
+ *
+ * The packed meta has, beside what packing.py writes, layers [[block, span], …] and ratiosAt, where in the bytes the
+ * ratios begin: for each layer those of the queries, then those of the keys, (heads t n e), one byte for 0 to 1.
+ */
+
+import { layersOf, unpack } from "./packing.js";
+import { pictureOf, savePicture } from "./picture.js";
+import { measures, tokenWeights } from "./rows.js";
+import { colorScale, element, filmStrip, placeOf, viridis } from "./strip.js";
+
+const STATE = ["query", "layer", "side", "head", "channel", "position", "alone", "problem"];
+const HELP = "Click a token, or a cell of the tables. Arrow keys move the token, [ and ] change its frame, space plays.";
+const GONE = "The kernel does not answer, so ratios cannot be forced. If it was restarted, run the cell again.";
+const WAIT = 6000; // milliseconds that a forward pass may take
+const BINS = 20;
+
+export function fixationExplorer(host, { get, set }) {
+  const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
+  const alert = element(root, "div", { class: "lv-alert", role: "alert" });
+  const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
+  const seen = element(root, "div", { class: "lv-seen" });
+  element(root, "p", { class: "lv-hint" }).textContent = HELP;
+  let [meta, layers, blocks, learned, strips, parts, timer, lost] = [null, [], [], [], [], {}, 0, ""];
+
+  function show(newMeta, bytes) {
+    const first = !meta || newMeta.position === 0;
+    clearTimeout(timer);
+    lost = "";
+    meta = newMeta;
+    layers = readLayers(meta, bytes);
+    blocks = Object.values(meta.models[0].blocks).map((block) => layersOf(block, bytes));
+    if (first) {
+      learned = blocks;
+      build(bytes);
+    }
+    update();
+  }
+
+  function build(bytes) {
+    strips.forEach((strip) => strip.destroy());
+    [bar, seen].forEach((each) => each.replaceChildren());
+    const clip = { pixels: unpack(bytes, meta.pixels), shape: meta.shape, grid: meta.grid, times: meta.times };
+    const { heads, e } = layers[0];
+    const numbers = (count, mean) => [[null, mean], ...Array.from({ length: count }, (_, i) => [i, `${i}`])];
+    parts = {
+      layer: choice("Layer", layers.map(({ block, span }) => [[block, span], `block ${block}, ${span}`])),
+      side: choice("Ratios of", ["query", "key"].map((each) => [each, each])),
+      head: choice("Head", numbers(heads, "mean over heads")),
+      channel: choice("Channel", numbers(e, "mean over channels")),
+    };
+    for (const [name, control] of Object.entries(parts)) {
+      control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
+    }
+    buildSlider();
+    const save = button("Save PNG");
+    save.addEventListener("click", () => savePicture(pictureOf(seen), "fixation.png"));
+    parts.place = element(seen, "p", { class: "lv-place lv-print" });
+    const onPick = (query) => set({ query });
+    strips = ["fixation ratio", "attention of the token"].map((title, index) => {
+      const section = element(seen, "section", { class: "lv-part" });
+      const heading = element(section, "h3", { class: "lv-print" });
+      heading.textContent = title;
+      const describe = () => parts.place.textContent;
+      const strip = filmStrip(element(section, "div", {}), { ...clip, label: title, onPick, describe });
+      const scale = colorScale(element(section, "div", {}), index ? "× uniform" : "fixation ratio");
+      return Object.assign(strip, { heading, scale });
+    });
+    const side = element(seen, "div", { class: "lv-panels" });
+    parts.tables = ["query", "key"].map((which) => [which, element(wide(side), "table", { class: "lv-ratios" })]);
+    parts.numbers = element(element(side, "section", {}), "table", {});
+    const all = element(seen, "div", { class: "lv-panels lv-histograms" });
+    parts.histograms = layers.map(() => {
+      const figure = element(all, "figure", {});
+      const canvas = element(figure, "canvas", { width: 320, height: 110, role: "img" });
+      return { canvas, caption: element(figure, "figcaption", { class: "lv-print" }) };
+    });
+  }
+
+  function buildSlider() {
+    const wrapped = element(bar, "label", { class: "lv-force" });
+    element(wrapped, "span", {}).textContent = "Force ratios: 0 … learned … 1";
+    const limits = { min: "-1", max: "1", step: "0.05", "data-lm-suppress-shortcuts": "true" };
+    parts.slider = element(wrapped, "input", { type: "range", ...limits });
+    parts.slider.addEventListener("input", () => force({ position: Number(parts.slider.value) }));
+    parts.forced = element(bar, "output", {});
+    const only = element(bar, "label", { class: "lv-check" });
+    parts.alone = element(only, "input", { type: "checkbox" });
+    only.append(" this layer alone");
+    parts.alone.addEventListener("change", () => force({ alone: parts.alone.checked }));
+    button("Back to learned").addEventListener("click", () => force({ position: 0 }));
+  }
+
+  /* Ask Python for a forward pass; the slider runs ahead, and of the positions that wait only the newest is sent. */
+  let waiting = null;
+  function force(change) {
+    if (timer) {
+      waiting = { ...waiting, ...change };
+      return;
+    }
+    const same = Object.entries(change).every(([name, value]) => get(name) === value);
+    if (same) return;
+    const runs = "position" in change || get("position") !== 0;
+    if (!set(change)) return lose();
+    if (runs) timer = setTimeout(lose, WAIT);
+  }
+  function arrived() {
+    clearTimeout(timer);
+    timer = 0;
+    const next = waiting;
+    waiting = null;
+    if (next) force(next);
+  }
+  function lose() {
+    timer = 0;
+    waiting = null;
+    lost = GONE;
+    say();
+  }
+
+  const say = () => (alert.textContent = [get("problem"), lost].filter(Boolean).join(" "));
+
+  function choice(label, options) {
+    const wrapped = element(bar, "label", {});
+    element(wrapped, "span", {}).textContent = label;
+    const select = element(wrapped, "select", {});
+    for (const [value, text] of options) {
+      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
+    }
+    return select;
+  }
+
+  function button(label) {
+    const made = element(bar, "button", { type: "button" });
+    made.textContent = label;
+    return made;
+  }
+
+  function wide(side) {
+    return element(element(side, "section", {}), "div", { class: "lv-wide" });
+  }
+
+  function update() {
+    say();
+    if (!meta) return;
+    const state = Object.fromEntries(STATE.map((name) => [name, get(name)]));
+    if (!state.query.every((index, axis) => index < [meta.shape[0], ...meta.grid][axis])) return;
+    for (const name of ["layer", "side", "head", "channel"]) parts[name].value = JSON.stringify(state[name]);
+    if (!timer) parts.slider.value = state.position;
+    parts.alone.checked = state.alone;
+    parts.forced.textContent = inWords(state.position);
+    const layer = layers.find(({ block, span }) => block === state.layer[0] && span === state.layer[1]);
+    const ratio = ratioMap(layer, state);
+    const which = [state.head === null ? "mean over heads" : `head ${state.head}`];
+    which.push(state.channel === null ? "mean over channels" : `channel ${state.channel}`);
+    strips[0].heading.textContent = `Fixation ratio of the ${state.side}, ${which.join(", ")}`;
+    strips[0].scale.set(1);
+    strips[0].show({ query: state.query, overlay: ratio, top: 1 });
+    const token = [state.query[0], state.query[1] * meta.grid[1] + state.query[2]];
+    const rows = [learned, blocks].map((each) => tokenWeights(each[state.layer[0]], "clip", state.head, token, false));
+    const highest = Math.max(...rows[1]);
+    strips[1].heading.textContent = `Attention of the token, block ${state.layer[0]}, ${which[0]}`;
+    strips[1].scale.set(highest * rows[1].length);
+    strips[1].show({ query: state.query, overlay: rows[1], top: highest || 1 });
+    const place = state.query[0] * layer.n + token[1];
+    parts.place.textContent =
+      `${meta.source}: ${placeOf(state.query)}, ${state.side} ratio ${ratio[place].toFixed(2)}; ` +
+      `ratios are ${inWords(state.position)}`;
+    for (const [side, table] of parts.tables) fillRatios(table, side, layer, place, state);
+    fillNumbers(rows);
+    layers.forEach((each, index) => drawHistogram(parts.histograms[index], each));
+  }
+
+  /* The ratio of every token, for one head and channel or the mean over all that are left open. */
+  function ratioMap(layer, { side, head, channel }) {
+    const { heads, t, n, e } = layer;
+    const all = (count) => Array.from({ length: count }, (_, i) => i);
+    const [chosenHeads, channels] = [head === null ? all(heads) : [head], channel === null ? all(e) : [channel]];
+    const found = new Float32Array(t * n);
+    const scale = 255 * chosenHeads.length * channels.length;
+    for (const h of chosenHeads) {
+      for (let i = 0; i < t * n; i++) {
+        for (const c of channels) found[i] += layer[side][(h * t * n + i) * e + c] / scale;
+      }
+    }
+    return found;
+  }
+
+  function fillRatios(table, side, layer, place, state) {
+    const { heads, t, n, e } = layer;
+    table.replaceChildren();
+    element(table, "caption", { class: "lv-print" }).textContent = `r of the ${side} at this token, head by channel`;
+    for (let h = 0; h < heads; h++) {
+      const line = element(table, "tr", {});
+      element(line, "th", { scope: "row" }).textContent = `${h}`;
+      for (let c = 0; c < e; c++) {
+        const level = layer[side][(h * t * n + place) * e + c];
+        const cell = element(line, "td", {});
+        const words = `head ${h}, channel ${c}: ${(level / 255).toFixed(2)}`;
+        cell.setAttribute("title", words);
+        cell.setAttribute("aria-label", words);
+        cell.style.background = `rgb(${viridis(level / 255).map(Math.round)})`;
+        if (state.side === side && state.head === h && state.channel === c) cell.className = "lv-chosen";
+        cell.addEventListener("click", () => set({ side, head: h, channel: c }));
+      }
+    }
+  }
+
+  function fillNumbers(rows) {
+    const of = rows.map((row) => measures(row));
+    const line = (name, text) => [name, ...of.map((each) => (each.sum > 1e-3 ? text(each) : "no weight"))];
+    const share = (value) => `${(100 * value).toFixed(1)} %`;
+    const lines = [
+      ["", "learned", "now"],
+      line("normalized entropy", (each) => each.entropy.toFixed(4)),
+      line("effective tokens", (each) => each.effective.toFixed(1)),
+      line("top 5 % mass", (each) => share(each.top)),
+      ...meta.classes.map((name, index) => [name, share(meta.learned[index]), share(meta.now[index])]),
+    ];
+    parts.numbers.replaceChildren();
+    element(parts.numbers, "caption", { class: "lv-print" }).textContent = "This token's attention, and the answer";
+    for (const [name, ...cells] of lines) {
+      const row = element(parts.numbers, "tr", {});
+      element(row, "th", { scope: "row", class: "lv-print" }).textContent = name;
+      for (const cell of cells) element(row, "td", { class: "lv-print" }).textContent = cell;
+    }
+  }
+
+  function drawHistogram({ canvas, caption }, layer) {
+    const shares = ["query", "key"].map((side) => histogram(layer[side]));
+    const style = getComputedStyle(root);
+    const colors = ["--lv-query", "--lv-compared"].map((name) => style.getPropertyValue(name));
+    const paint = canvas.getContext("2d");
+    paint.clearRect(0, 0, canvas.width, canvas.height);
+    const top = Math.max(...shares.flat());
+    const width = canvas.width / BINS;
+    shares.forEach((share, which) => {
+      paint.fillStyle = colors[which];
+      share.forEach((part, bin) => {
+        const height = (part / top) * (canvas.height - 4);
+        paint.fillRect(bin * width + (which * width) / 2, canvas.height - height, width / 2 - 1, height);
+      });
+    });
+    const shut = ["query", "key"].map((side) => shutChannels(layer, side).length);
+    const total = layer.heads * layer.e;
+    const words =
+      `block ${layer.block}, ${layer.span}: ratios from 0 to 1, orange query, blue key; shut everywhere ` +
+      `(below ${meta.shut}): ${shut[0]} of ${total} query channels, ${shut[1]} of ${total} key channels`;
+    caption.textContent = words;
+    canvas.setAttribute("aria-label", words);
+  }
+
+  /* [head, channel] of those that no token of the clip opens. */
+  function shutChannels({ heads, t, n, e, ...layer }, side) {
+    const highest = new Uint8Array(heads * e);
+    layer[side].forEach((level, i) => {
+      const at = Math.floor(i / (t * n * e)) * e + (i % e);
+      if (level > highest[at]) highest[at] = level;
+    });
+    return Array.from(highest.keys()).filter((at) => highest[at] < 255 * meta.shut);
+  }
+
+  return {
+    show,
+    update,
+    arrived,
+    destroy() {
+      clearTimeout(timer);
+      strips.forEach((strip) => strip.destroy());
+      root.remove();
+    },
+  };
+}
+
+function readLayers(meta, bytes) {
+  let at = bytes.byteOffset + meta.ratiosAt;
+  return meta.layers.map(([block, span]) => {
+    const [heads, t, n, e] = meta.models[0].blocks[block][span].q.shape;
+    const [query, key] = [0, 1].map(() => {
+      at += heads * t * n * e;
+      return new Uint8Array(bytes.buffer, at - heads * t * n * e, heads * t * n * e);
+    });
+    return { block, span, heads, t, n, e, query, key };
+  });
+}
+
+function histogram(levels) {
+  const shares = new Array(BINS).fill(0);
+  for (const level of levels) shares[Math.min(BINS - 1, Math.floor((level / 255) * BINS))] += 1 / levels.length;
+  return shares;
+}
+
+function inWords(position) {
+  if (!position) return "as learned";
+  const percent = Math.round(100 * Math.abs(position));
+  if (percent === 100) return position > 0 ? "all 1, as without fixation" : "all 0, shut";
+  return position > 0 ? `${percent} % of the way to 1` : `${percent} % of the way to 0`;
+}
+
+async function render({ model, el }) {
+  const explorer = fixationExplorer(el, {
+    get: (name) => model.get(name),
+    set(changes) {
+      for (const [name, value] of Object.entries(changes)) model.set(name, value);
+      try {
+        model.save_changes();
+      } catch {
+        return false;
+      }
+      return true;
+    },
+  });
+  async function load() {
+    const name = model.get("packed");
+    if (!name) return;
+    const packed = await model.widget_manager.get_model(name.replace("IPY_MODEL_", ""));
+    const { buffer, byteOffset, byteLength } = packed.get("data");
+    explorer.show(packed.get("meta"), new Uint8Array(buffer, byteOffset, byteLength));
+    explorer.arrived();
+  }
+  model.on("change:packed", load);
+  for (const name of STATE) model.on(`change:${name}`, explorer.update);
+  explorer.update();
+  await load();
+  return () => explorer.destroy();
+}
+
+export default { render };

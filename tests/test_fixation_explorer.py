@@ -1,0 +1,130 @@
+"""The FixationExplorer without a browser: ratios and answers follow the slider, and what does not fit is told."""
+
+import pytest
+import torch
+
+from linvid_edu.clip import Clip, denormalize
+from linvid_edu.interventions import changed_ratios, forced
+from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.plots import fixation_ratios
+from linvid_edu.train import initialize
+from linvid_edu.widgets import FixationExplorer
+from linvid_edu.widgets.fixation import run_forced
+
+FRAMES = 4
+
+
+def made(frames=FRAMES, **changes):
+    settings = {"num_frames": FRAMES, "fixation": "cooperative", "width": 16, "heads": 2} | changes
+    model = initialize(VideoTransformer(ModelConfig.compact(**settings)), seed=0, gain=1.5).eval()
+    video = torch.rand(3, frames, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return Clip(video, denormalize(video), torch.arange(frames) / 4, "<img src=x onerror=alert(1)>.mp4"), model
+
+
+def test_the_slider_runs_from_shut_over_learned_to_open():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    explorer.layer = (0, "time")  # the first: its input does not depend on ratios
+    q, k = explorer.ratios()
+    learned = model(clip.video.unsqueeze(0))[0]
+    torch.testing.assert_close(explorer.logits(), learned.detach())
+    explorer.position = 1.0
+    assert all((ratio == 1).all() for ratio in explorer.ratios())
+    with changed_ratios(model, forced(1.0)):
+        torch.testing.assert_close(explorer.logits(), model(clip.video.unsqueeze(0))[0].detach())
+    explorer.position = 0.5
+    torch.testing.assert_close(explorer.ratios()[0], (q + 1) / 2)
+    explorer.position = -1.0
+    assert all((ratio == 0).all() for ratio in explorer.ratios())
+    explorer.position = 0.0
+    torch.testing.assert_close(explorer.ratios()[1], k)
+    torch.testing.assert_close(explorer.logits(), learned.detach())
+
+
+def test_half_of_every_ratio_changes_nothing_because_rows_are_normalized():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    before = explorer.logits()
+    explorer.position = -0.5
+    torch.testing.assert_close(explorer.logits(), before, rtol=1e-3, atol=1e-4)
+
+
+def test_one_layer_can_be_forced_alone():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    explorer.layer, explorer.alone, explorer.position = (0, "time"), True, 1.0
+    assert (explorer.ratios()[0] == 1).all()
+    explorer.layer = (1, "space")
+    assert (explorer.ratios()[0] == 1).all()  # the layer that is looked at is the one that is forced
+    others = run_forced(clip, model, 1.0, (1, "space")).recording.trace.blocks
+    assert (others[0]["time"].ratios.q < 1).all()
+
+
+def test_the_browser_gets_features_ratios_and_answers():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model, classes=["a", "b", "<b>c</b>", "d"])
+    meta, data = explorer.packed.meta, explorer.packed.data
+    assert meta["classes"][2] == "<b>c</b>"
+    assert meta["layers"] == [[0, "time"], [0, "space"], [1, "time"], [1, "space"]]
+    size = 2 * FRAMES * 64 * 8
+    assert len(data) == meta["ratiosAt"] + 4 * 2 * size
+    levels = torch.frombuffer(bytearray(data[meta["ratiosAt"] + 6 * size :]), dtype=torch.uint8).float() / 255
+    q, k = explorer.ratios()
+    torch.testing.assert_close(levels[:size], q.flatten(), rtol=0, atol=0.5 / 255 + 1e-6)
+    torch.testing.assert_close(levels[size:], k.flatten(), rtol=0, atol=0.5 / 255 + 1e-6)
+    assert sum(meta["learned"]) == pytest.approx(1)
+    before = explorer.packed
+    explorer.position = 1.0
+    assert explorer.packed is not before
+    assert explorer.packed.meta["now"] != explorer.packed.meta["learned"]
+
+
+def test_channels_that_no_token_opens_are_counted():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    assert explorer.shut() == (0, 0)
+    explorer.position = -1.0
+    assert explorer.shut() == (16, 16)
+
+
+def test_what_does_not_fit_is_told_in_the_widget():
+    clip, _ = made()
+    plain = VideoTransformer(ModelConfig.compact(num_frames=FRAMES)).eval()
+    explorer = FixationExplorer(clip, plain)
+    assert "has no fixation ratios: take one with fixation" in explorer.problem
+    assert explorer.snapshot() is None
+    data, _ = explorer._repr_mimebundle_()
+    assert data["text/plain"] == explorer.problem
+    longer, model = made(frames=5)
+    explorer = FixationExplorer(clip, model)
+    explorer.show(longer)
+    assert "the clip has 5 frames" in explorer.problem
+    assert "num_frames=4" in explorer.problem
+    assert explorer.snapshot() is not None
+    explorer.show(clip)
+    assert explorer.problem == ""
+
+
+def test_places_that_there_are_not_are_refused():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    for name, value, words in (
+        ("query", (4, 0, 0), "frame=4 does not exist: choose 0 to 3"),
+        ("layer", (2, "time"), "block=2 does not exist"),
+        ("layer", (0, "joint"), "span='joint' does not exist: choose one of time, space"),
+        ("head", 2, "head=2 does not exist: choose 0 to 1"),
+        ("channel", 8, "channel=8 does not exist: choose 0 to 7"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            setattr(explorer, name, value)
+
+
+def test_the_snapshot_tells_the_ratios():
+    clip, model = made()
+    explorer = FixationExplorer(clip, model)
+    explorer.position = 1.0
+    alt = explorer.snapshot().alt
+    assert "forced to +1.00" in alt
+    assert "Query ratios of the token average 1, from 1 to 1" in alt
+    with pytest.raises(ValueError, match="they must lie in 0 to 1"):
+        fixation_ratios(torch.full((2, 3, 4, 5), 1.5), torch.zeros(2, 3, 4, 5), token=(0, 0))
