@@ -78,6 +78,8 @@ ALLOWED = {
         "cost",
         "explain",
         "files",
+        "interventions",
+        "layers",
         "materials",
         "model",
         "plots",
