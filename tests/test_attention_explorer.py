@@ -199,21 +199,32 @@ def test_a_model_that_was_never_trained_is_called_so():
     assert AttentionExplorer(clip(), {"mine": model}).packed.meta["models"][0]["status"] == ""
 
 
-def test_what_does_not_fit_is_said_in_words():
+def test_what_does_not_fit_is_said_in_the_widget():
     some = models()
-    with pytest.raises(ValueError, match=r"the clip has 4 frames, softmax expects 3: load it with num_frames=3"):
-        AttentionExplorer(clip(t=4), some)
-    with pytest.raises(ValueError, match=r"the clip has 20×20 pixels, softmax expects 16×20"):
-        AttentionExplorer(clip(h=20), some)
-    with pytest.raises(ValueError, match="models has 5 entries: pass 1 to 4"):
-        AttentionExplorer(clip(), {str(i): some["linear"] for i in range(5)})
     joint = VideoTransformer(replace(SIZE, space_time="joint"))
-    with pytest.raises(ValueError, match=r"linear and joint differ .* 4×5 divided and 4×5 joint"):
-        AttentionExplorer(clip(), {"linear": some["linear"], "joint": joint})
-    with pytest.raises(ValueError, match=r"mask of 'dog' has shape \(3, 2, 2\), expected \(3, 4, 5\)"):
-        AttentionExplorer(clip(), some, objects={"dog": torch.ones(3, 2, 2, dtype=torch.bool)})
+    small = {"dog": torch.ones(3, 2, 2, dtype=torch.bool)}
+    for explorer, words in (
+        (AttentionExplorer(clip(t=4), some), "the clip has 4 frames, softmax expects 3: load it with num_frames=3"),
+        (AttentionExplorer(clip(h=20), some), "the clip has 20×20 pixels, softmax expects 16×20"),
+        (AttentionExplorer(clip(), {str(i): some["linear"] for i in range(5)}), "models has 5 entries: pass 1 to 4"),
+        (AttentionExplorer(clip(), {"linear": some["linear"], "joint": joint}), "4×5 divided and 4×5 joint"),
+        (AttentionExplorer(clip(), some, objects=small), "mask of 'dog' has shape (3, 2, 2), expected (3, 4, 5)"),
+    ):
+        assert words in explorer.problem
+        assert explorer.packed is None
+        assert explorer.snapshot() is None
+        assert explorer._repr_mimebundle_()[0]["text/plain"] == explorer.problem
+        with pytest.raises(ValueError, match="is not shown"):
+            explorer.rows()
     with pytest.raises(ValueError, match="where='gpu' is unknown"):
         AttentionExplorer(clip(), some, where="gpu")
+
+
+def test_a_clip_that_fits_is_shown_after_one_that_did_not():
+    explorer = AttentionExplorer(clip(t=4), models())
+    explorer.show(clip())
+    assert explorer.problem == ""
+    assert explorer.snapshot() is not None
 
 
 @pytest.mark.parametrize(
@@ -294,8 +305,8 @@ def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
     shown = [each["name"] for each in explorer.packed.meta["models"]]
     assert shown == ["softmax", "linear", "linear + fixation", "linear + fixation + association"]
     assert [name for name, _ in explorer.packed.meta["objects"]] == ["target", "distractor"]
-    with pytest.raises(ValueError, match="the clip has 16 frames, softmax expects 8"):
-        AttentionExplorer(load_clip(path, num_frames=16, size=32))
+    longer = AttentionExplorer(load_clip(path, num_frames=16, size=32))
+    assert "the clip has 16 frames, softmax expects 8" in longer.problem
 
 
 def test_known_objects_are_where_the_scene_has_them(tmp_path):

@@ -19,7 +19,7 @@ from ..plots import Picture, attention_strips, film_strip
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack
-from .recording import View, choices, named, record_models, token_weights
+from .recording import Recording, View, choices, named, record_models, token_weights
 
 MOST_FULL, MOST_HALF = 4_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
 
@@ -51,16 +51,18 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         direction: "query → keys" or "key ← queries".
         scale: "common", one color scale for all models, or "separate".
 
+        problem: what does not fit, in words, such as a clip of another number of frames; empty where all does.
+
     Raises:
-        ValueError: clip and models do not fit; ``show`` tells that in the widget instead.
+        ValueError: an unknown `where`.
     """
 
     _esm = front_end("attention.js")
     _css = style("explorer.css")
 
-    packed = traitlets.Instance(PackedData).tag(sync=True, **ipywidgets.widget_serialization)
+    packed = traitlets.Instance(PackedData, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
     problem = traitlets.Unicode().tag(sync=True)
-    query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int()).tag(sync=True)
+    query = traitlets.Tuple(*3 * [traitlets.Int()], default_value=(0, 0, 0)).tag(sync=True)
     compared = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int(), allow_none=True).tag(sync=True)
     block = traitlets.Int().tag(sync=True)
     span = traitlets.Unicode("clip").tag(sync=True)
@@ -81,8 +83,9 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
             raise ValueError(f"where={where!r} is unknown: choose 'auto', 'browser' or 'kernel'")
         self._models = shipped_models() if models is None else dict(models)
         self._statuses, self._where = statuses, where
-        self._take(clip, objects)
-        super().__init__(**self._first_state())
+        self._recordings: list[Recording] = []
+        super().__init__()
+        self.show(clip, objects=objects)
         self.on_msg(self._answer)
 
     def show(self, clip: Clip, *, objects: Mapping[str, Tensor] | None = None) -> None:
@@ -100,10 +103,13 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         with self.hold_sync():
             for name, value in self._first_state().items():
                 setattr(self, name, value)
-        before.close()
+        if before is not None:
+            before.close()
 
-    def snapshot(self) -> Picture:
-        """Draw what is seen now as a static picture."""
+    def snapshot(self) -> Picture | None:
+        """Draw what is seen now as a static picture; None where nothing fits and ``problem`` says why."""
+        if not self._recordings:
+            return None
         found = self.rows()[:, 0].double().nan_to_num(0)
         shares = found / found.sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         head = "mean over heads" if self.head is None else f"head {self.head}"
@@ -130,7 +136,12 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
         Returns:
             (models tokens t rows columns), NaN where the map does not reach.
+
+        Raises:
+            ValueError: nothing is shown, for the reason that ``problem`` gives, or there is no such place.
         """
+        if not self._recordings:
+            raise ValueError(self.problem)
         names = ("query", "compared", "block", "span", "head", "direction")
         asked = {name: getattr(self, name) if state is None else state[name] for name in names}
         view = View(asked["block"], asked["span"], asked["head"], asked["direction"])
@@ -147,9 +158,9 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
     def _checked(self, name: str, value: Any) -> Any:
         """Refuse a token, block, span or head that there is not."""
-        has = choices(self._recordings)
-        if value is None:
+        if value is None or not self._recordings:
             return value
+        has = choices(self._recordings)
         if name in ("query", "compared"):
             t, grid = len(self._clip.frames), self._recordings[0].grid
             for axis, index, size in zip(("frame", "row", "column"), value, (t, *grid), strict=True):

@@ -49,6 +49,8 @@ def explorer_of(
     shown = [each for each in answering if any(each is one for one in first)]
     models, statuses = {each.name: each.model for each in shown}, {each.name: each.status for each in shown}
     explorer = AttentionExplorer(clip, models, statuses=statuses, where="kernel")
+    if explorer.problem:
+        raise ValueError(explorer.problem)
     config = shown[0].model.config
     explorer.query = choose_query(clip, config, query)[:3]
     explorer.block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
@@ -83,6 +85,7 @@ def page(explorer: AttentionExplorer, *, command: str = "") -> str:
         )
     state = {"state": {name: getattr(explorer, name) for name in STATE}, "meta": packed.meta}
     picture = explorer.snapshot()
+    assert picture is not None  # packed above
     words = {
         "name": packed.meta["source"],
         "rounded": ROUNDED[kind],

@@ -236,6 +236,7 @@ async function render({ model, el }) {
     }),
   });
   async function load() {
+    if (!model.get("packed")) return; // nothing fits, and the alert says why
     const packed = await model.widget_manager.get_model(model.get("packed").replace("IPY_MODEL_", ""));
     const { buffer, byteOffset, byteLength } = packed.get("data");
     explorer.show(packed.get("meta"), new Uint8Array(buffer, byteOffset, byteLength));
