@@ -1,22 +1,21 @@
 """One JupyterLab and one Chromium for all tests of this folder, one page for each; nothing comes from the network."""
 
 import shutil
-import signal
 
 import pytest
-from harness import ARGUMENTS, ROOT, Notebook, find_chromium, running_lab
+from harness import ARGUMENTS, Notebook, find_chromium
+from server import ROOT, running_lab
 
 INSTALL = "apt-get install -y --no-install-recommends chromium, or name a Chrome in LINVID_CHROMIUM"
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Start Chromium, or skip; whoever ends the tests from outside lets them clean up, as with Ctrl-C."""
+    """Start Chromium, or skip."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: make setup")
     program = find_chromium()
     if program is None:
         pytest.skip(f"no Chromium: {INSTALL}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
