@@ -1,12 +1,16 @@
 """One process at a time in the folder of a run."""
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no flock: nothing is claimed there
+    fcntl = None  # type: ignore[assignment]
 
 CLAIM = ".claim"  # holds the number of the process that claimed the folder last
 
@@ -50,6 +54,8 @@ def claimed(folder: str | Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def _lock(file: TextIO, folder: Path, wait: bool) -> None:
+    if fcntl is None:
+        return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
@@ -66,4 +72,5 @@ def _forget() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

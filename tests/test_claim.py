@@ -97,3 +97,10 @@ def test_an_error_inside_ends_the_claim(tmp_path):
         raise KeyError("inside")
     with holder(tmp_path) as process:
         assert process.stdout.readline() == "held\n"
+
+
+def test_without_locks_a_folder_is_held_all_the_same(tmp_path, monkeypatch):
+    """As on Windows, where two runs in one folder are the user's to avoid."""
+    monkeypatch.setattr("linvid_edu.claim.fcntl", None)
+    with claimed(tmp_path / "run", wait=False):
+        assert (tmp_path / "run" / CLAIM).read_text().strip().isdigit()
