@@ -82,6 +82,13 @@ def test_a_path_that_cannot_be_read_is_told_in_words_and_the_clip_stays(picker, 
     assert torch.equal(picker.clip.frames, load_clip(SAMPLE, num_frames=4, size=32).frames)
 
 
+def test_the_control_of_the_chosen_source_is_shown_alone(picker):
+    for source in ("path", "upload", "sample"):
+        picker.source.value = source
+        controls = {name: getattr(picker, name) for name in ("sample", "path", "upload")}
+        assert [name for name, control in controls.items() if control.layout.display != "none"] == [source]
+
+
 def test_a_path_may_be_given_at_the_start():
     assert ClipPicker(path=SAMPLE, num_frames=2, size=16).clip.source == str(SAMPLE)
 

@@ -157,5 +157,5 @@ def test_the_picture_stands_beside_the_widget(lab):
 def test_what_goes_wrong_is_said_in_words():
     lab = CostLab(sizes=(16,), budget=1, device="no such device")
     assert 'role="alert"' in lab.trouble
-    assert "Nothing was measured" in lab.trouble
+    assert "Nothing more was measured" in lab.trouble
     assert "nothing was measured" in lab.snapshot().alt

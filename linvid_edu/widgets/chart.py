@@ -1,8 +1,10 @@
 """A plotly chart that Python can change while it is shown, in the colors of the theme, without a network."""
 
 import json
+from typing import Any
 
 import anywidget
+import ipywidgets
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
@@ -13,8 +15,9 @@ from .frontend import front_end
 class Chart(anywidget.AnyWidget):
     """Show a figure of plotly, and another one whenever ``draw`` is called.
 
-    It stands in for plotly's FigureWidget, which stays empty where a browser needs more than two seconds to load it.
-    What is shown is kept whole in `figure`, so that a page that is loaded anew shows it, too.
+    It stands in for plotly's FigureWidget. anywidget drops all later messages of a widget whose front end takes more
+    than two seconds to start, and the 5 MB of plotly do so on a busy machine: the FigureWidget then stays empty. Here
+    they start afterwards, and the figure comes through a widget of ipywidgets' own, which waits for nothing.
 
     Args:
         figure: at the start; its colors of page, text and grid give way to those of the theme.
@@ -22,21 +25,30 @@ class Chart(anywidget.AnyWidget):
     """
 
     _esm = front_end("chart.js")
-    figure = traitlets.Dict().tag(sync=True)
+    feed = traitlets.Instance(ipywidgets.Label).tag(sync=True, **ipywidgets.widget_serialization)
     library = traitlets.Bytes().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, figure: go.Figure | None = None, *, label: str = "chart") -> None:
-        super().__init__(figure=_plain(figure or go.Figure()), library=get_plotlyjs().encode(), label=label)
+    def __init__(self, figure: go.Figure, *, label: str) -> None:
+        super().__init__(feed=ipywidgets.Label(_plain(figure)), library=get_plotlyjs().encode(), label=label)
+
+    @property
+    def figure(self) -> dict[str, Any]:
+        """What is shown: ``data`` and ``layout``; set it to show another figure, as plain values."""
+        return json.loads(self.feed.value)
+
+    @figure.setter
+    def figure(self, figure: dict[str, Any]) -> None:
+        self.feed.value = json.dumps(figure)
 
     def draw(self, figure: go.Figure) -> None:
         """Show another figure."""
-        self.figure = _plain(figure)
+        self.feed.value = _plain(figure)
 
 
-def _plain(figure: go.Figure) -> dict:
-    """Return a figure as plain values for JSON, without plotly's template, which is larger than a chart."""
+def _plain(figure: go.Figure) -> str:
+    """Return a figure as JSON, without plotly's template, which is larger than a chart."""
     figure.update_layout(template="none")
     plain = json.loads(figure.to_json())
     plain["layout"].pop("template", None)
-    return plain
+    return json.dumps(plain)

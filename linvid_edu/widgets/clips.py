@@ -136,16 +136,20 @@ class ClipPicker(Panel):
         self._samples = Path(samples) if samples is not None else materials().data_samples
         self._uploaded: tuple[str, bytes] | None = None
         self._facts: VideoFacts | None = None
-        wide = {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width="min(100%, 38em)")}
         self.source = ipywidgets.ToggleButtons(options=SOURCES, value="path" if path else "sample")
-        self.sample = ipywidgets.Dropdown(options=self._sample_options(), description="sample clip", **wide)
+        self.sample = ipywidgets.Dropdown(
+            options=self._sample_options(), description="sample clip", **_placed("min(100%, 38em)")
+        )
         self.path = ipywidgets.Text(
-            str(path or ""), description="path", placeholder="clip.mp4, then Enter", continuous_update=False, **wide
+            str(path or ""),
+            description="path",
+            placeholder="clip.mp4, then Enter",
+            continuous_update=False,
+            **_placed("min(100%, 38em)"),
         )
         self.upload = Upload(self._take, self.tell)
-        narrow = {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width="13em")}
-        self.num_frames = ipywidgets.BoundedIntText(num_frames, min=1, max=64, description="frames", **narrow)
-        self.size = ipywidgets.BoundedIntText(size, min=8, max=448, step=8, description="pixels", **narrow)
+        self.num_frames = ipywidgets.BoundedIntText(num_frames, min=1, max=64, description="frames", **_placed("13em"))
+        self.size = ipywidgets.BoundedIntText(size, min=8, max=448, step=8, description="pixels", **_placed("13em"))
         self._about, self._strip = ipywidgets.HTML(), LiveFigure()
         super().__init__(
             [
@@ -226,3 +230,8 @@ class ClipPicker(Panel):
             return film_strip(torch.full((1, 32, 32, 3), 128, dtype=torch.uint8), title="no clip yet")
         picture = film_strip(self.clip.frames, times=self.clip.times, title=Path(self.clip.source).name)
         return Picture(picture.figure, " ".join([picture.alt, *describe(self.clip, self._facts)[1:]]))
+
+
+def _placed(width: str) -> dict[str, Any]:
+    """Return style and layout of one control, its own: a layout that two share would hide both."""
+    return {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width=width)}

@@ -126,6 +126,8 @@ def cost_chart(results: Results, what: str, tokens: int) -> go.Figure:
         tokens: N that the learner chose, marked by a line.
     """
     sizes, measured = _table(results.costs, what)
+    if not sizes.size or not measured:
+        return go.Figure()
     figure = curve_twin(
         sizes,
         measured,
@@ -185,8 +187,8 @@ class CostLab(Panel):
         )
         self.button = ipywidgets.Button(description="Measure", tooltip="measure again with these heads and channels")
         self._state, self._words = ipywidgets.HTML(), ipywidgets.HTML()
-        self.results = Results([], {}, None)
-        self.chart = Chart(label="measured costs by number of tokens")
+        self.results, trouble = self._measure()
+        self.chart = Chart(self._figure(), label="measured costs by number of tokens")
         super().__init__(
             [
                 row(self.tokens),
@@ -197,35 +199,38 @@ class CostLab(Panel):
                 self.chart,
             ]
         )
+        self.tell(trouble)
+        self._say_findings()
         self.button.on_click(lambda _: self.measure())
         for control in (self.heads, self.width):
             control.observe(lambda _: self._say(f"{self.measured} Press Measure for the new setting."), names="value")
         for control in (self.tokens, self.what):
             control.observe(lambda _: self._draw(), names="value")
-        self.measure()
 
     def measure(self) -> None:
-        """Measure with the heads and the width that are set, and draw each size as it is known."""
+        """Measure with the heads and the width that are set, and show what was found."""
+        self.button.disabled = True
+        self.results, trouble = self._measure()
+        self.button.disabled = False
+        self.tell(trouble)
+        self._draw()
+
+    def _measure(self) -> tuple[Results, str]:
+        """Return what was found and, where nothing could be measured, why."""
         where = f"on {'one core' if self.device == 'cpu' else 'the GPU'}"
         heads = f"{self.heads.value} {'head' if self.heads.value == 1 else 'heads'}"
         self.measured = f"{heads} of {self.width.value} channels, float32, forward, {where}."
-        self.button.disabled = True
-        self.tell("")
+        setting = {"heads": self.heads.value, "e": self.width.value, "device": self.device}
         costs: list[Cost] = []
+        trouble = ""
         try:
-            for cost in measure(
-                self.sizes, heads=self.heads.value, e=self.width.value, device=self.device, budget=self.budget
-            ):
+            for cost in measure(self.sizes, budget=self.budget, **setting):
                 costs.append(cost)
-                if cost.mechanism == list(MECHANISMS)[-1]:
-                    self._say(f"Measuring, about {self.budget:g} s: {cost.tokens:,} tokens are done.")
-            self.results = evaluate(costs)
+                self._say(f"Measuring for about {self.budget:g} s: {cost.mechanism}, {cost.tokens:,} tokens.")
         except (ValueError, RuntimeError) as error:
-            self.tell(f"Nothing was measured: {error}")
-        finally:
-            self.button.disabled = False
-            self._say(self.measured)
-        self._draw()
+            trouble = f"Nothing more was measured: {error}"
+        self._say(self.measured)
+        return evaluate(costs), trouble
 
     def snapshot(self) -> Picture:
         """Draw the measured times, or memory, as a static picture, the crossover marked."""
@@ -246,7 +251,12 @@ class CostLab(Panel):
     def _say(self, words: str) -> None:
         self._state.value = sentences([words])
 
-    def _draw(self) -> None:
+    def _say_findings(self) -> None:
         self._words.value = sentences(findings(self.results, self.tokens.value))
-        if self.results.costs:
-            self.chart.draw(cost_chart(self.results, self.what.value, self.tokens.value))
+
+    def _figure(self) -> go.Figure:
+        return cost_chart(self.results, self.what.value, self.tokens.value)
+
+    def _draw(self) -> None:
+        self._say_findings()
+        self.chart.draw(self._figure())

@@ -12,7 +12,6 @@ from IPython.display import display
 from plotly.subplots import make_subplots
 
 from ..plots import Picture, curves
-from ..plots.charts import LOOKS
 from ..plots.interactive import rounded
 from ..plots.picture import number, sentence
 from ..train import Diverged, Record
@@ -21,6 +20,7 @@ from .panel import Panel, sentences
 
 WINDOW = 20  # steps that a curve is averaged over
 POINTS = 400  # of a curve at most, so that a long run is drawn as quickly as a short one
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # one for each panel; each shows on a light and a dark page
 HEIGHT = 460  # pixels of the four charts
 SHARE = 0.02  # of the time at most goes into drawing
 PANELS = {
@@ -192,12 +192,11 @@ def _four_panels(batch: int) -> go.Figure:
     """Draw four empty panels, one for each curve."""
     titles = {**PANELS, "speed": PANELS["speed"] if batch > 1 else "steps a second"}
     figure = make_subplots(2, 2, subplot_titles=list(titles.values()), vertical_spacing=0.2, horizontal_spacing=0.12)
-    for index, (color, *_) in zip(range(len(PANELS)), LOOKS, strict=False):
+    for index, color in enumerate(COLORS):
         line = {"color": color, "width": 2}
         trace = go.Scatter(x=[], y=[], mode="lines", line=line, hovertemplate="step %{x}: %{y:.4~g}<extra></extra>")
         figure.add_trace(trace, row=index // 2 + 1, col=index % 2 + 1)
     figure.update_layout(showlegend=False, height=HEIGHT, margin={"l": 60, "r": 20, "t": 40, "b": 50})
     figure.update_xaxes(title={"text": "step", "standoff": 4}, zeroline=False, rangemode="tozero", nticks=6)
-    figure.update_yaxes(zeroline=False, nticks=5)
-    figure.update_yaxes(rangemode="tozero", row=2, col=2)
+    figure.update_yaxes(zeroline=False, nticks=5, rangemode="tozero")
     return figure
