@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -111,6 +112,15 @@ def loop(q, k, v):
         pass
 
 
+def stop(error):
+    raise error
+
+
+def without_gradients(q, k, v):
+    torch.set_grad_enabled(False)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
 ANYTHING = {
     "returns None": forgotten,
     "that is None": None,
@@ -121,6 +131,9 @@ ANYTHING = {
     "takes (q)": lambda q: q,
     "takes ()": lambda: None,
     "SystemExit": lambda q, k, v: sys.exit(),
+    "BaseException: no": lambda q, k, v: stop(BaseException("no")),
+    "none arrives at q": without_gradients,
+    "should have (5, 3)": lambda q, k, v: torch.zeros(1).expand(10**12),
     "ZeroDivisionError": lambda q, k, v: 1 / 0,
     "RecursionError": lambda q, k, v: ANYTHING["RecursionError"](q, k, v),
     "are NaN": lambda q, k, v: v.new_full((*q.shape[:-1], v.shape[-1]), math.nan),
@@ -140,7 +153,9 @@ def test_whatever_is_passed_is_answered_in_words(words, monkeypatch):
     found = shown.verdict("02.1", ANYTHING[words])
     assert found.right is False
     assert words in found.words
-    assert shown.verdict("02.2", ANYTHING[words]).right is False
+    assert torch.is_grad_enabled()
+    for id in ("02.2", "08.2", "08.3", "10.2", "01.4"):
+        assert shown.verdict(id, ANYTHING[words]).right is False
 
 
 @pytest.mark.parametrize("id", ["02.99", "99.1", "2", None, "x\n", "../x"])
@@ -173,3 +188,9 @@ def test_buttons_try_the_function_of_that_name_as_it_is_now(monkeypatch):
         monkeypatch.setattr(main, "mine", answer, raising=False)
         buttons.children[0].click()
         assert words in result.value
+
+
+def test_a_solution_that_stops_accepts_nothing():
+    broken = replace(find("02.1"), answer=lambda q, k, v: stop(ValueError("broken")))
+    with pytest.raises(RuntimeError, match=r"the solution of 02\.1 stops"):
+        judge(broken, lambda q, k, v: stop(ValueError("broken")))

@@ -94,16 +94,15 @@ def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Out
     tries = exercise.tries
     assert tries is not None
     leaves = [x.clone().requires_grad_() if _floating(x) else copy.deepcopy(x) for x in case.inputs]
-    inputs = [x.clone() if _floating(x) else x for x in leaves]  # no leaves, so that a copy may be changed in place
 
     def run() -> tuple[Tensor | None, ...]:
-        with torch.enable_grad():
-            output = tries.use(answer, *inputs)
-            total = sum(_weighted(part) for part in (output if isinstance(output, (tuple, list)) else (output,)))
-            wanted = [leaf for leaf in leaves if _floating(leaf)]
-            if not (isinstance(total, Tensor) and total.requires_grad):
-                return (None,) * len(wanted)
-            return torch.autograd.grad(total, wanted, allow_unused=True)
+        inputs = [x.clone() if _floating(x) else x for x in leaves]  # no leaves: a copy may be changed in place
+        output = tries.use(answer, *inputs)
+        total = sum(_weighted(part) for part in (output if isinstance(output, (tuple, list)) else (output,)))
+        wanted = [leaf for leaf in leaves if _floating(leaf)]
+        if not (isinstance(total, Tensor) and total.requires_grad):
+            return (None,) * len(wanted)
+        return torch.autograd.grad(total, wanted, allow_unused=True)
 
     return Outcome(*guarded(run))
 
@@ -111,12 +110,14 @@ def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Out
 def guarded(run: Callable[[], Any]) -> tuple[Any, str]:
     """Return what a call returns, and "" or why it did not; silently, and within some seconds."""
     try:
-        with _silent(), torch.random.fork_rng(devices=[]), _limited():
+        with _silent(), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _limited():
             torch.seed()
             return run(), ""
     except TooLong:
         return None, f"does not come back within {SECONDS} s: does a loop end?"
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # exit() and whatever else a learner may raise
         return None, _in_words(error)
 
 
@@ -166,17 +167,16 @@ def _limited() -> Iterator[None]:
 
 def _in_words(error: BaseException) -> str:
     """Say which line of the learner's stopped, and with what."""
-    theirs = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))
-    ]
-    place = ""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))]
+    what = "stops"
     if theirs:
         text = linecache.getline(theirs[-1].filename, theirs[-1].lineno or 0).strip()
-        place = f" in line {theirs[-1].lineno}{f', `{text}`' if text else ''},"
+        what += f" in line {theirs[-1].lineno}{f', `{text}`' if text else ''},"
+    elif Path(frames[-1].filename).stem.startswith("lesson_"):
+        what = "returns what cannot be used; the next line stops"
     try:
         message = " ".join(str(error).split())[:LONGEST]
     except Exception:
         message = ""
-    return f"stops{place} with {type(error).__name__}{f': {message}' if message else ''}"
+    return f"{what} with {type(error).__name__}{f': {message}' if message else ''}"

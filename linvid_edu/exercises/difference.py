@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..check import to_numpy
 
+_ARRAYS = (Tensor, np.ndarray, np.number, int, float)
 LONGEST = 200  # letters of anything that is quoted
 
 
@@ -53,7 +54,7 @@ def numbers(thing: Any) -> np.ndarray:
     Raises:
         Unreadable: it is something else.
     """
-    if not isinstance(thing, (Tensor, np.ndarray, np.number, int, float)):
+    if not isinstance(thing, _ARRAYS):
         raise Unreadable(kind(thing))
     try:
         array = to_numpy(thing)
@@ -81,20 +82,20 @@ def difference(actual: Any, expected: Any, tolerance: float) -> str | None:
     if expected is None or isinstance(expected, str):
         same = actual is None if expected is None else isinstance(actual, str) and actual == expected
         return None if same else f"the result is {kind(actual)}, and should be {kind(expected)}"
-    if isinstance(actual, (list, tuple)) and isinstance(expected, Tensor):
+    if isinstance(actual, list) and isinstance(expected, Tensor):
         return f"the result is {kind(actual)}, and should be one tensor: torch.stack or torch.cat makes one"
+    mine, theirs = (tuple(getattr(x, "shape", ())) if isinstance(x, _ARRAYS) else None for x in (actual, expected))
+    if None not in (mine, theirs) and mine != theirs:
+        return f"the result has shape {mine}, and should have {theirs}"
     try:
-        a, e = numbers(actual), numbers(expected)
+        return _of_arrays(numbers(actual), numbers(expected), tolerance)
     except Unreadable as found:
         return f"the result is {found}, and should be {kind(expected)}"
-    if a.shape != e.shape:
-        return f"the result has shape {a.shape}, and should have {e.shape}"
-    return _of_arrays(a, e, tolerance)
 
 
 def _of_tuples(actual: Any, expected: tuple[Any, ...], tolerance: float) -> str | None:
     if isinstance(actual, (Tensor, np.ndarray)) and all(isinstance(part, (int, float)) for part in expected):
-        actual = list(actual) if actual.ndim == 1 else actual
+        actual = list(actual) if actual.shape == (len(expected),) else actual
     if not isinstance(actual, (tuple, list)) or len(actual) != len(expected):
         return f"the result is {kind(actual)}, and should be a tuple of {len(expected)}"
     for place, (mine, theirs) in enumerate(zip(actual, expected, strict=True), start=1):

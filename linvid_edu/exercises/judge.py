@@ -3,6 +3,7 @@
 import ast
 import dis
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,7 +41,8 @@ def judge(exercise: Exercise, answer: Any, *, seed: int | None = None) -> Verdic
         return not_right(str(refused))
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
-    return _judge_function(exercise, answer, function, list(exercise.tries.cases(generator)))
+    with torch.inference_mode(False):
+        return _judge_function(exercise, answer, function, list(exercise.tries.cases(generator)))
 
 
 def _no_function(answer: Any) -> str:
@@ -54,6 +56,8 @@ def _no_function(answer: Any) -> str:
 
 def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any], cases: list[Case]) -> Verdict:
     rights = [attempt(exercise.answer, exercise, case) for case in cases]
+    if fault := next((right.error for right in rights if right.error), ""):
+        raise RuntimeError(f"the solution of {exercise.id} {fault}")
     mine: list[Outcome] = []
     for case in cases:
         mine.append(attempt(function, exercise, case))
@@ -62,7 +66,7 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
         if mine[-1].error.startswith("does not come back"):
             return not_right(f"{_with(exercise, case)}your function {mine[-1].error}")
     again = attempt(function, exercise, cases[0])
-    if _vary(mine[0], again, exercise.tolerance):
+    if _vary(mine[0], again, rights[0], exercise.tolerance):
         return not_right(
             "two calls with the same inputs return different results: something random, or kept between calls"
         )
@@ -85,9 +89,11 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
     return Verdict(True, f"right{remark}")
 
 
-def _vary(first: Outcome, again: Outcome, tolerance: float) -> bool:
-    comparable = difference(first.output, first.output, tolerance) is None
-    return comparable and not first.error and bool(_differs(again, first, tolerance))
+def _vary(first: Outcome, again: Outcome, right: Outcome, tolerance: float) -> bool:
+    """Whether two calls with the same inputs differ, if the first returned something of the right structure."""
+    if first.error or difference(first.output, right.output, math.inf):
+        return False
+    return _differs(first, right, tolerance) != _differs(again, right, tolerance)
 
 
 def _untouched(answer: Any, first: Outcome) -> bool:
@@ -111,8 +117,8 @@ def _has_blank(answer: Any) -> bool:
 
 def _differs(one: Outcome, right: Outcome, tolerance: float) -> str:
     """Say how an outcome differs from the right one, as what follows "your function …"; "" where it does not."""
-    if one.error or right.error:
-        return one.error if bool(one.error) != bool(right.error) else ""
+    if one.error:
+        return one.error
     if one.output is None and right.output is not None:
         return "returns None: is a return missing?"
     words = difference(one.output, right.output, tolerance)

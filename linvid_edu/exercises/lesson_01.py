@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from .exercise import Case, Exercise, Mistake, Tries, draw
 
-# 01.2 tubelets
+# 01.3 tubelets
 
 
 def tubelet_cases(generator: Generator) -> Iterator[Case]:
@@ -70,7 +70,7 @@ def reshaped(video: Tensor, f: int, p: int) -> Tensor:
     return video.reshape(b, t // f, h * w // p**2, c * f * p * p)
 
 
-# 01.3 where a token looks
+# 01.4 where a token looks
 
 
 def corner_cases(generator: Generator) -> Iterator[Case]:
@@ -113,6 +113,26 @@ def padding_in_tokens(token: int, columns: int, stride: int, padding: int) -> tu
 EXERCISES = (
     Exercise(
         id="01.1",
+        question="8 frames of 128 × 128 pixels are cut into squares of 16 × 16: what is the shape, (b, t, n, values)?",
+        answer=(1, 8, 64, 768),
+        why="A frame has 128 / 16 = 8 squares in a row and 8 in a column, and a square has 16 · 16 pixels of 3 colors.",
+        hints=(
+            "b and t stay as they are: 1 clip of 8 frames.",
+            "How many squares lie in a row of a frame, and how many rows are there?",
+            "n = 8 · 8, and a square holds 3 · 16 · 16 numbers.",
+        ),
+        mistakes=(
+            Mistake("that is the grid of 8 rows and 8 columns: on one axis they are n = 64", (1, 8, 8, 8, 768)),
+            Mistake("n counts the squares of a whole frame: 8 in a row, 8 in a column", lambda s: s[2] == 8),
+            Mistake("each pixel has 3 colors, so a square holds 3 times as many numbers", lambda s: s[3] == 16 * 16),
+            Mistake("a square holds 16 rows of 16 pixels, of 3 colors each", lambda s: s[3] in (16, 3 * 16, 3)),
+            Mistake("n is the number of one frame: t keeps an axis of its own", lambda s: s[2] == 8 * 64),
+            Mistake("n and values are exchanged: the numbers of one square come last", (1, 8, 768, 64)),
+            Mistake("b comes before t: 1 clip of 8 frames", lambda s: s[:2] == (8, 1)),
+        ),
+    ),
+    Exercise(
+        id="01.2",
         question="How many tokens does a clip of 32 frames of 112 × 112 pixels make, with kernel 16, stride 14, "
         "padding 8?",
         answer=2592,
@@ -137,7 +157,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        id="01.2",
+        id="01.3",
         question="Write my_tubelets(video, f, p): (b c t h w) → (b, t/f, n, c·f·p·p), in a token color, frame, row, "
         "column.",
         answer=my_tubelets,
@@ -174,7 +194,7 @@ EXERCISES = (
         tries=Tries(tubelet_cases),
     ),
     Exercise(
-        id="01.3",
+        id="01.4",
         question="Write my_corner(token, columns, stride, padding): the pixel (x, y) at which a token's window begins.",
         answer=my_corner,
         why="Tokens are numbered along the rows, so row and column are quotient and remainder of token / columns. Each "

@@ -102,9 +102,11 @@ def _number(answer: Any) -> int | float:
             raise Unreadable(f"that is {kind(answer)}, asked for is one number")
         answer = array.item()
     try:
-        value = answer if isinstance(answer, int) else float(answer)
+        value = float(answer)
     except (OverflowError, ValueError):
-        value = math.nan
+        value = math.inf
     if not math.isfinite(value):
         raise Unreadable(f"{quoted(answer)} is no finite number")
+    if isinstance(answer, int):
+        return answer
     return int(value) if value == int(value) else value

@@ -45,12 +45,25 @@ def by_counting(padding, stride, columns, token):
 
 
 RIGHT = {
-    "01.1": [2592, 32 * 9.0**2, torch.tensor(2592), np.int64(2592), Fraction(5184, 2)],
-    "01.2": [by_views, by_loop, lambda video, f, p: to_tubelets(video, frames=f, patch=p).double()],
-    "01.3": [by_boxes, by_counting, lambda n, c, s, z: torch.tensor([n % c, n // c]) * s - z],
+    "01.1": [(1, 8, 64, 768), [1, 8, 8 * 8, 3 * 16**2], torch.zeros(1, 8, 64, 768).shape],
+    "01.2": [2592, 32 * 9.0**2, torch.tensor(2592), np.int64(2592), Fraction(5184, 2)],
+    "01.3": [by_views, by_loop, lambda video, f, p: to_tubelets(video, frames=f, patch=p).double()],
+    "01.4": [by_boxes, by_counting, lambda n, c, s, z: torch.tensor([n % c, n // c]) * s - z],
 }
 WRONG = {
     "01.1": {
+        "8 in a row, 8 in a column": (1, 8, 8, 768),
+        "3 times as many": (1, 8, 64, 256),
+        "16 rows of 16 pixels": (1, 8, 64, 48),
+        "t keeps an axis": (1, 8, 512, 768),
+        "are exchanged": (1, 8, 768, 64),
+        "on one axis": (1, 8, 8, 8, 768),
+        "b comes before t": (8, 1, 64, 768),
+        "you give 3 numbers": (8, 64, 768),
+        "wrong is number 3 and 4": (1, 8, 100, 300),
+        "asked for are 4 numbers": "1, 8, 64, 768",
+    },
+    "01.2": {
         "8 × 8 a frame": 2048,
         "one frame, and the clip": 81,
         "one side of a frame": 9,
@@ -59,7 +72,7 @@ WRONG = {
         "asked for is a number": "2592",
         "no finite number": float("nan"),
     },
-    "01.2": {
+    "01.3": {
         "your frames come before the colors": arranged("b c (t f) (h p) (w q) -> b t (h w) (f c p q)"),
         "colors come last": arranged("b c (t f) (h p) (w q) -> b t (h w) (f p q c)"),
         "down the columns": arranged("b c (t f) (h p) (w q) -> b t (w h) (c f p q)"),
@@ -71,7 +84,7 @@ WRONG = {
         "another order": lambda video, f, p: by_views(video, f, p).flip(-1),
         "everywhere it is 2 times": lambda video, f, p: by_views(video, f, p) * 2,
     },
-    "01.3": {
+    "01.4": {
         "are exchanged": lambda token, columns, stride, padding: (
             token // columns * stride - padding,
             token % columns * stride - padding,

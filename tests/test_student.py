@@ -1,0 +1,122 @@
+"""Student notebooks: solutions become blanks, and blank lessons run, each exercise saying exactly "not yet"."""
+
+import re
+import symtable
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from linvid_edu.course import find_lessons
+from linvid_edu.exercises.student import BEGIN, END, TAG, blank, student_notebook
+
+LESSONS = [lesson.path for lesson in find_lessons() if lesson.path.name[:2] != "00"]
+every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def solved(*lines, indent=""):
+    return "\n".join(indent + line for line in (BEGIN, *lines, END))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (solved("answer = 1 + 1") + '\ncheck("02.2", answer)', 'answer = ...\ncheck("02.2", answer)'),
+        (solved("half = 1", "answer = 2 * half") + "\nprint(answer)", "answer = ...\nprint(answer)"),
+        (solved("a, b = 1, 2") + "\nprint(a, b)", "a = ...\nb = ...\nprint(a, b)"),
+        ("def f(x):\n" + solved("y = x", "return y", indent="    ") + "\n\nf(1)", "def f(x):\n    ...\n\nf(1)"),
+        ("x = 1\n" + solved("print(x)"), "x = 1\n..."),
+        (solved("a = 1") + "\n" + solved("b = a") + "\nprint(a, b)", "a = ...\nb = ...\nprint(a, b)"),
+    ],
+)
+def test_a_solution_becomes_a_blank(source, expected):
+    assert blank(source) == expected
+
+
+@pytest.mark.parametrize("source", ["answer = 1", BEGIN, f"{BEGIN}\nanswer = 1", f"{END}\n{BEGIN}", f"a = 1\n{END}"])
+def test_an_exercise_without_a_whole_solution_is_refused(source):
+    with pytest.raises(ValueError, match="needs a solution"):
+        blank(source)
+
+
+def test_only_exercises_change_and_the_lesson_stays_as_it_is():
+    exercise = new_code_cell(solved("a = 1") + "\nprint(a)", metadata={"tags": [TAG]}, execution_count=2)
+    exercise.outputs = [nbformat.v4.new_output("stream", text="right\n")]
+    lesson = new_notebook(cells=[new_markdown_cell("# 02"), new_code_cell("x = 1", execution_count=1), exercise])
+    before = nbformat.from_dict(lesson)
+    student = student_notebook(lesson)
+    assert lesson == before
+    assert student.cells[:2] == lesson.cells[:2]
+    assert (student.cells[2].source, student.cells[2].outputs) == ("a = ...\nprint(a)", [])
+    untagged = new_notebook(cells=[new_code_cell(exercise.source)])
+    with pytest.raises(ValueError, match="not tagged"):
+        student_notebook(untagged)
+
+
+def exercises(notebook):
+    return [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+
+
+@every_lesson
+def test_each_exercise_of_a_lesson_is_checked_there_once_and_solved(path):
+    number = path.name[:2]
+    module = import_module(f"linvid_edu.exercises.lesson_{number}")
+    assert len(module.EXERCISES) >= 2
+    cells = exercises(nbformat.read(path, as_version=4))
+    checked = [id for cell in cells for id in re.findall(r'check\("([\d.]+)"', cell.source)]
+    assert sorted(checked) == [each.id for each in module.EXERCISES]
+    for cell in cells:
+        said = "".join(output.get("text", "") for output in cell.outputs)
+        assert said.startswith("right"), f"{cell.source[:60]}: {said}"
+
+
+def test_there_are_many_exercises():
+    modules = Path(import_module("linvid_edu.exercises").__file__).parent.glob("lesson_*.py")
+    counts = [len(import_module(f"linvid_edu.exercises.{path.stem}").EXERCISES) for path in modules]
+    assert sum(counts) >= 24
+
+
+def names_of(source):
+    """The global names that a cell assigns, and those that it uses, within its functions, too."""
+    table = symtable.symtable(source, "cell", "exec")
+    assigned = {each.get_name() for each in table.get_symbols() if each.is_assigned() or each.is_imported()}
+    used, tables = set(), [table]
+    while tables:
+        table = tables.pop()
+        inside = table.get_type() != "module"
+        used |= {
+            each.get_name() for each in table.get_symbols() if each.is_global() or (not inside and each.is_referenced())
+        }
+        tables += table.get_children()
+    return assigned, used
+
+
+def what_blanks_touch(notebook):
+    """The exercises, the cells whose outcome may depend on theirs, and all cells that these need: in order."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    names = [names_of(cell.source) for cell in cells]
+    kept, changed = set(), set()
+    for index, (cell, (assigned, used)) in enumerate(zip(cells, names, strict=True)):
+        if TAG in cell.metadata.get("tags", []) or used & changed:
+            kept.add(index)
+            changed |= assigned
+    for index in reversed(range(len(cells))):
+        if any(names[index][0] & names[later][1] for later in kept if later > index):
+            kept.add(index)
+    return [cells[index] for index in sorted(kept)]
+
+
+@every_lesson
+def test_a_blank_lesson_runs_and_says_not_yet(path):
+    """The other cells cannot tell a blank lesson from a solved one, and nbval runs them there."""
+    notebook = student_notebook(nbformat.read(path, as_version=4))
+    notebook.cells = what_blanks_touch(notebook)
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=180, resources={"metadata": {"path": path.parent}}
+    ).execute()
+    for cell in exercises(notebook):
+        said = "".join(output.get("text", "") for output in cell.outputs)
+        assert said == "not yet\n" * cell.source.count("check("), cell.source
