@@ -136,6 +136,23 @@ def cause_curves(cause: pandas.DataFrame, kind: str, measure: str, names: Sequen
     return _curves(values, found, xlabel=labels[kind], ylabel=measures[measure], log_x=kind == "power")
 
 
+def blank_curves(table: pandas.DataFrame) -> Picture:
+    """Show accuracy against the number of tokens for the same content, the mean over seeds and its interval.
+
+    Args:
+        table: of at most 6 variants, as ``blanks.blanks`` returns it; linear is also shown without its blank tokens.
+    """
+    tokens = sorted(table["tokens"].unique().tolist())
+    shown = table.assign(name=table["variant"].where(table["attended"] == "all", table["variant"] + ", no blank tokens"))
+    shown = shown[(shown["attended"] == "all") | (shown["variant"] == "linear")]
+    found = {
+        name: rows.pivot(index="seed", columns="tokens", values="accuracy").to_numpy()
+        for name, rows in shown.groupby("name", sort=False)
+    }
+    labels = {"xlabel": "tokens of a clip; 64 in training", "ylabel": "accuracy, lookup, 24 clutter cells"}
+    return _curves(tokens, found, log_x=True, **labels)
+
+
 def _curves(x: Sequence[int | float], found: dict[str, np.ndarray], **words: object) -> Picture:
     """Draw the mean of each variant's runs, (runs x), with its interval."""
     bands = {}

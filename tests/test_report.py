@@ -7,6 +7,7 @@ import pytest
 from linvid_edu.report import (
     FAMILIES,
     accuracy_dots,
+    blank_curves,
     cause_curves,
     clutter_curves,
     concentration_scatter,
@@ -96,3 +97,21 @@ def test_every_run_is_a_dot_of_its_family(tables):
     assert "softmax: 2, mass on the target, first layer 0.495 to 0.5" in alt
     assert "gate or constant ratios: 1," in alt
     assert sorted(np.concatenate(list(FAMILIES.values()))) == sorted(VARIANTS)
+
+
+def test_blank_tokens_are_drawn_with_and_without_their_weight():
+    rows = [
+        {"variant": variant, "seed": seed, "tokens": tokens, "attended": attended, "accuracy": level}
+        for variant, attended, levels in (
+            ("linear", "all", (0.9, 0.5, 0.3)),
+            ("linear", "filled", (0.9, 0.9, 0.9)),
+            ("cooperative", "all", (0.9, 0.85, 0.8)),
+            ("cooperative", "filled", (0.1, 0.1, 0.1)),
+        )
+        for seed in range(3)
+        for tokens, level in zip((64, 144, 256), levels, strict=True)
+    ]
+    picture = blank_curves(pandas.DataFrame(rows))
+    assert "linear, no blank tokens" in picture.alt
+    assert "cooperative, no blank tokens" not in picture.alt
+    assert "0.3" in picture.alt
