@@ -28,6 +28,10 @@ def solved(*lines, indent=""):
         (solved("half = 1", "answer = 2 * half") + "\nprint(answer)", "answer = ...\nprint(answer)"),
         (solved("a, b = 1, 2") + "\nprint(a, b)", "a = ...\nb = ...\nprint(a, b)"),
         ("def f(x):\n" + solved("y = x", "return y", indent="    ") + "\n\nf(1)", "def f(x):\n    ...\n\nf(1)"),
+        (
+            'def f(x):\n    """Uses y."""\n' + solved("y = x", "return y", indent="    ") + "\n\nf(1)",
+            'def f(x):\n    """Uses y."""\n    ...\n\nf(1)',
+        ),
         ("x = 1\n" + solved("print(x)"), "x = 1\n..."),
         (solved("a = 1") + "\n" + solved("b = a") + "\nprint(a, b)", "a = ...\nb = ...\nprint(a, b)"),
     ],

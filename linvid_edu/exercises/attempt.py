@@ -111,7 +111,7 @@ def guarded(run: Callable[[], Any]) -> tuple[Any, str]:
     """Return what a call returns, and "" or why it did not; silently, and within some seconds."""
     try:
         with _silent(), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _limited():
-            torch.seed()
+            torch.default_generator.seed()
             return run(), ""
     except TooLong:
         return None, f"does not come back within {SECONDS} s: does a loop end?"

@@ -101,7 +101,7 @@ def _untouched(answer: Any, first: Outcome) -> bool:
     if first.error:
         return "ellipsis" in first.error or ("NoneType" in first.error and _has_blank(answer))
     parts = first.output if isinstance(first.output, tuple) else (first.output,)
-    return any(part is Ellipsis for part in parts) or (first.output is None and _has_blank(answer))
+    return any(part is Ellipsis for part in parts) or (any(part is None for part in parts) and _has_blank(answer))
 
 
 def _has_blank(answer: Any) -> bool:
@@ -112,7 +112,8 @@ def _has_blank(answer: Any) -> bool:
         tree = ast.parse(textwrap.dedent(inspect.getsource(answer)))
     except (OSError, TypeError, SyntaxError):
         return False
-    return any(isinstance(node, ast.Expr) and getattr(node.value, "value", None) is ... for node in ast.walk(tree))
+    values = (getattr(node, "value", None) for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    return any(isinstance(value, ast.Constant) and value.value is ... for value in values)
 
 
 def _differs(one: Outcome, right: Outcome, tolerance: float) -> str:

@@ -31,9 +31,6 @@ def step_cases(generator: Generator) -> Iterator[Case]:
     """Yield a model, its optimizer, three batches, and a limit that clips always, at times, or never."""
     for limit in (0.01, 0.5, 100.0):
         yield Case((*_fresh(generator), limit))
-    model, optimizer, batches = _fresh(generator)
-    model.weight.grad = torch.ones_like(model.weight)
-    yield Case((model, optimizer, batches, 0.5), "a gradient that is left over from before")
 
 
 def _fresh(generator: Generator) -> tuple[Classifier, Optimizer, list[Batch]]:

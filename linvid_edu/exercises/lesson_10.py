@@ -107,7 +107,7 @@ EXERCISES = (
             Mistake("that is for 3 seeds: with n seeds there are 2ⁿ exchanges", 0.25),
             Mistake("what was seen is one of the exchanges itself, so p is never 0", 0.0),
             Mistake("with 4 seeds p cannot be below .05, however large the differences are", lambda p: 0 < p < 0.05),
-            Mistake("p is a share, 0 to 1, and not a count", 2.0),
+            Mistake("p is a share, 0 to 1, no count and no percentage", lambda p: p > 1),
         ),
     ),
     Exercise(

@@ -40,7 +40,7 @@ def verdict(id: Any, answer: Any) -> Verdict:
         return Verdict(False, f"not right: {quoted(answer)} cannot be tried, {type(error).__name__}: {quoted(error)}")
 
 
-def check(id: Any, answer: Any) -> Verdict:
+def check(id: Any, answer: Any = ...) -> Verdict:
     """Try an answer on fresh random inputs and edge cases, and print in words what was found.
 
     Args:

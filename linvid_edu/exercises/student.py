@@ -42,11 +42,11 @@ def blank(source: str) -> str:
     regions = list(_REGION.finditer(source))
     if not regions or len(regions) != source.count(BEGIN) or len(regions) != source.count(END):
         raise ValueError(f"an exercise needs a solution from {BEGIN!r} to {END!r}: {source[:60]!r}")
-    rest = _REGION.sub("", source)
+    rest = ast.parse(_REGION.sub(lambda region: f"{region['indent']}...", source))
+    used_elsewhere = {node.id for node in ast.walk(rest) if isinstance(node, ast.Name)}
 
     def replaced(region: re.Match[str]) -> str:
-        names = _assigned(textwrap.dedent(region["body"]))
-        used = [name for name in names if re.search(rf"\b{name}\b", rest)]
+        used = [name for name in _assigned(textwrap.dedent(region["body"])) if name in used_elsewhere]
         return "\n".join(f"{region['indent']}{f'{name} = ' if name else ''}..." for name in used or [""])
 
     return _REGION.sub(replaced, source)

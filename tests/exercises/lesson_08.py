@@ -64,7 +64,7 @@ def summed(model, optimizer, batch, limit=1.0):
 
 RIGHT = {
     "08.1": [500, (100 + 900) / 2],
-    "08.2": [by_hand, with_autograd],
+    "08.2": [by_hand, with_autograd, step(back, clip, update, zero)],
     "08.3": ["c", " C ", "(c)"],
 }
 WRONG = {

@@ -35,7 +35,7 @@ WRONG = {
         "for 3 seeds": 0.25,
         "never 0": 0,
         "cannot be below .05": 0.01,
-        "a share": 2,
+        "a share": 12.5,
         "none of the usual mistakes": 0.5,
     },
     "10.2": {
