@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import nbformat
@@ -198,6 +199,15 @@ def test_scratch_shifted(scratch):
     assert max(x.max() for x in shifted) == 0
     plain = attention.linear_attention(q, k, v, feature_map=torch.exp, eps=0.0)
     torch.testing.assert_close(attention.linear_attention(*shifted, v, feature_map=torch.exp, eps=0.0), plain)
+
+
+@pytest.mark.parametrize(("count", "t"), [(1, 1), (1, 3), (5, 8), (64, 64), (97, 16), (331, 7)])
+def test_scratch_frames_seen(scratch, count, t):
+    begins = [Fraction(j) for j in range(count)]
+    found = scratch["frames_seen_scratch"](count, t).tolist()
+    assert found == [math.floor((i + Fraction(1, 2)) * count / t) for i in range(t)]
+    assert scratch["frames_seen_loop"](begins, Fraction(count), t) == found
+    assert scratch["frames_seen_loop"]([0.0, 0.1, 5.0], 6.0, 3) == [1, 1, 2]  # begins are not evenly spaced
 
 
 def test_scratch_numeric_gradient(scratch):
