@@ -11,7 +11,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from linvid_edu import attention
+from linvid_edu import attention, concentration
 from linvid_edu.course import find_lessons, without_widgets
 from linvid_edu.model import VideoTransformer
 from linvid_edu.tokens import Grid, from_patches, to_patches
@@ -208,6 +208,16 @@ def test_scratch_frames_seen(scratch, count, t):
     assert found == [math.floor((i + Fraction(1, 2)) * count / t) for i in range(t)]
     assert scratch["frames_seen_loop"](begins, Fraction(count), t) == found
     assert scratch["frames_seen_loop"]([0.0, 0.1, 5.0], 6.0, 3) == [1, 1, 2]  # begins are not evenly spaced
+
+
+@pytest.mark.parametrize(("m", "share"), [(1, 0.05), (7, 0.5), (64, 0.05), (33, 1.0)])
+def test_scratch_concentration(scratch, m, share):
+    weights = torch.rand(3, m, dtype=torch.float64)
+    weights[0, 1:] = 0
+    for row, expected in zip(weights, concentration.entropy(weights), strict=True):
+        assert scratch["entropy_loop"](row) == pytest.approx(expected.item(), abs=1e-12)
+    rows = weights / weights.sum(dim=-1, keepdim=True)
+    torch.testing.assert_close(scratch["top_mass_scratch"](rows, share), concentration.top_mass(rows, share=share))
 
 
 def test_scratch_numeric_gradient(scratch):
