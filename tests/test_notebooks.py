@@ -13,6 +13,7 @@ from einops import rearrange
 
 from linvid_edu import attention, concentration
 from linvid_edu.course import find_lessons, without_widgets
+from linvid_edu.fixation import spatial_association, temporal_association
 from linvid_edu.model import VideoTransformer
 from linvid_edu.tokens import Grid, from_patches, to_patches
 from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
@@ -218,6 +219,19 @@ def test_scratch_concentration(scratch, m, share):
         assert scratch["entropy_loop"](row) == pytest.approx(expected.item(), abs=1e-12)
     rows = weights / weights.sum(dim=-1, keepdim=True)
     torch.testing.assert_close(scratch["top_mass_scratch"](rows, share), concentration.top_mass(rows, share=share))
+
+
+@pytest.mark.parametrize(("shape", "shift_div"), [((1, 1, 1, 4), 4), ((2, 3, 2, 9), 2), ((1, 5, 4, 7), 8)])
+def test_scratch_temporal_association(scratch, shape, shift_div):
+    x = torch.randn(shape)
+    assert torch.equal(scratch["temporal_loop"](x, shift_div), temporal_association(x, shift_div=shift_div))
+
+
+@pytest.mark.parametrize(("rows", "columns", "d"), [(1, 1, 16), (1, 5, 33), (4, 1, 48), (2, 3, 7)])
+def test_scratch_spatial_association(scratch, rows, columns, d):
+    x = torch.randn(2, 2, rows * columns, d)
+    for name in ("spatial_loop", "spatial_scratch"):
+        assert torch.equal(scratch[name](x, rows, columns), spatial_association(x, grid=Grid(rows, columns)))
 
 
 def test_scratch_numeric_gradient(scratch):
