@@ -13,7 +13,7 @@ from einops import rearrange
 
 from linvid_edu import attention, concentration
 from linvid_edu.course import find_lessons, without_widgets
-from linvid_edu.fixation import spatial_association, temporal_association
+from linvid_edu.fixation import cooperative_fixation, spatial_association, temporal_association
 from linvid_edu.model import VideoTransformer
 from linvid_edu.tokens import Grid, from_patches, to_patches
 from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
@@ -219,6 +219,25 @@ def test_scratch_concentration(scratch, m, share):
         assert scratch["entropy_loop"](row) == pytest.approx(expected.item(), abs=1e-12)
     rows = weights / weights.sum(dim=-1, keepdim=True)
     torch.testing.assert_close(scratch["top_mass_scratch"](rows, share), concentration.top_mass(rows, share=share))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 4), (2, 9, 1)])
+def test_scratch_reweighted(scratch, shape):
+    n, e, e2 = shape
+    phi_q, phi_k, r_q, r_k = torch.rand(4, n, e, dtype=torch.float64) + 0.1
+    v = torch.randn(n, e2, dtype=torch.float64)
+    expected = attention.linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=attention.identity, eps=0.0)
+    torch.testing.assert_close(scratch["reweighted_attention_loop"](phi_q, phi_k, v, r_q, r_k), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 3), (4, 1, 2)])
+def test_scratch_cooperative(scratch, shape):
+    heads, n, e = shape
+    features = torch.randn(3, heads, n, e, dtype=torch.float64)
+    weight_q, weight_k = torch.randn(2, e, 3 * e, dtype=torch.float64)
+    bias_q, bias_k = torch.randn(2, e, dtype=torch.float64)
+    inputs = *features, weight_q, bias_q, weight_k, bias_k
+    torch.testing.assert_close(scratch["cooperative_loop"](*inputs), tuple(cooperative_fixation(*inputs)))
 
 
 @pytest.mark.parametrize(("shape", "shift_div"), [((1, 1, 1, 4), 4), ((2, 3, 2, 9), 2), ((1, 5, 4, 7), 8)])
