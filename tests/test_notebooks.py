@@ -14,8 +14,9 @@ from einops import rearrange
 from linvid_edu import attention, concentration
 from linvid_edu.course import find_lessons, without_widgets
 from linvid_edu.fixation import cooperative_fixation, spatial_association, temporal_association
-from linvid_edu.model import VideoTransformer
+from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.tokens import Grid, from_patches, to_patches
+from linvid_edu.trace import record
 from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
 
 ROOT = Path(__file__).parents[1]
@@ -219,6 +220,44 @@ def test_scratch_concentration(scratch, m, share):
         assert scratch["entropy_loop"](row) == pytest.approx(expected.item(), abs=1e-12)
     rows = weights / weights.sum(dim=-1, keepdim=True)
     torch.testing.assert_close(scratch["top_mass_scratch"](rows, share), concentration.top_mass(rows, share=share))
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 3), (2, 9)])
+def test_scratch_mass(scratch, n, m):
+    A = torch.rand(n, m, dtype=torch.float64)
+    A = A / A.sum(dim=-1, keepdim=True)
+    mask = torch.arange(m) % 2 == 0
+    for name in ("mass_loop", "mass_scratch"):
+        torch.testing.assert_close(scratch[name](A, mask), concentration.mass_on(A, mask))
+
+
+@pytest.mark.parametrize("variant", [{"attention": "softmax"}, {"fixation": "separate", "association": True}])
+def test_scratch_received(scratch, variant):
+    config = replace(ModelConfig.compact(2, **variant), num_frames=3, image_size=12)
+    model = VideoTransformer(config).eval()
+    with torch.no_grad(), record(model) as trace:
+        model(torch.randn(2, 3, 3, 12, 12))
+    for block, layers in enumerate(trace.blocks):
+        found = scratch["received_scratch"](layers["space"].map(), layers["time"].map())
+        torch.testing.assert_close(found, scratch["received_loop"](trace, block, 3, 9))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_scratch_deletion(scratch, share):
+    score, video = torch.rand(2, 3, 16), torch.rand(2, 3, 3, 16, 16)
+    tokens = scratch["chosen"](score, share)
+    assert tokens.flatten(1).sum(dim=1).tolist() == [share * 48] * 2
+    lowest = score.masked_fill(~tokens, math.inf).flatten(1).amin(dim=1)
+    assert (lowest > score.masked_fill(tokens, -math.inf).flatten(1).amax(dim=1)).all()
+    kept = to_patches(video, patch=4).masked_fill(tokens.unsqueeze(-1), 0.5)
+    assert torch.equal(to_patches(scratch["deleted"](video, tokens, fill=0.5), patch=4), kept)
+
+
+@pytest.mark.parametrize("power", [0.25, 1.0, 8.0, 400.0])
+def test_scratch_sharpen(scratch, power):
+    A = torch.rand(2, 5, 7, dtype=torch.float64) + 0.1
+    expected = (power * A.log()).softmax(dim=-1)
+    torch.testing.assert_close(scratch["sharpen_scratch"](A, power), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 4), (2, 9, 1)])
