@@ -99,7 +99,7 @@ def names_of(source):
 
 
 def what_blanks_touch(notebook):
-    """The exercises, the cells whose outcome may depend on theirs, and all cells that these need: in order."""
+    """The exercises, the cells whose outcome may depend on theirs, and the cells that these need: in order."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     names = [names_of(cell.source) for cell in cells]
     kept, changed = set(), set()
@@ -107,9 +107,11 @@ def what_blanks_touch(notebook):
         if TAG in cell.metadata.get("tags", []) or used & changed:
             kept.add(index)
             changed |= assigned
-    for index in reversed(range(len(cells))):
-        if any(names[index][0] & names[later][1] for later in kept if later > index):
+    needed = set()  # names, read backwards: each cell provides some and needs others
+    for index, (assigned, used) in reversed(list(enumerate(names))):
+        if index in kept or needed & assigned:
             kept.add(index)
+            needed = (needed - assigned) | (used - assigned)
     return [cells[index] for index in sorted(kept)]
 
 

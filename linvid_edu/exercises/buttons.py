@@ -1,5 +1,6 @@
 """An exercise with buttons: check, hint, solution."""
 
+import re
 import sys
 from fractions import Fraction
 from html import escape
@@ -35,7 +36,8 @@ def exercise_widget(id: Any, answer: str = "") -> ipywidgets.VBox:
     buttons["Check"].on_click(lambda _: show(verdict(exercise.id, given())._repr_html_()))
     buttons["Hint"].on_click(lambda _: show(_plain(next_hint(exercise.id))))
     buttons["Solution"].on_click(lambda _: show(_plain(solution_text(exercise.id))))
-    question = ipywidgets.HTML(f"<b>{exercise.id}</b> {escape(exercise.question)}")
+    words = re.sub(r"`(.+?)`", r"<code>\1</code>", escape(exercise.question))
+    question = ipywidgets.HTML(f"<b>{exercise.id}</b> {words}")
     return ipywidgets.VBox([question, field, ipywidgets.HBox(list(buttons.values())), result])
 
 
