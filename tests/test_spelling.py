@@ -27,6 +27,6 @@ def test_lessons(path):
 
 
 def test_documents_and_code():
-    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md"), *ROOT.glob("data_samples/**/*.md")]
+    files = [path for place in ("*", "docs/*", "results/*", "data_samples/**/*") for path in ROOT.glob(f"{place}.md")]
     code = [*ROOT.glob("linvid_edu/**/*.py"), *ROOT.glob("linvid_edu/**/*.js"), *ROOT.glob("benchmarks/*.py")]
     assert misspelled(*files, *code) == ""
