@@ -91,7 +91,7 @@ ALLOWED = {
         "train",
         "video",
     ),
-    "exercises": ("attention", "check", "tasks"),
+    "exercises": ("attention", "check", "fixation", "official", "tasks"),
     "course": ("materials", "video"),
     "book": ("course",),
     "lab": ("course", "exercises", "files", "materials"),
