@@ -143,7 +143,8 @@ def blank_curves(table: pandas.DataFrame) -> Picture:
         table: of at most 6 variants, as ``blanks.blanks`` returns it; linear is also shown without its blank tokens.
     """
     tokens = sorted(table["tokens"].unique().tolist())
-    shown = table.assign(name=table["variant"].where(table["attended"] == "all", table["variant"] + ", no blank tokens"))
+    without = table["variant"] + ", no blank tokens"
+    shown = table.assign(name=table["variant"].where(table["attended"] == "all", without))
     shown = shown[(shown["attended"] == "all") | (shown["variant"] == "linear")]
     found = {
         name: rows.pivot(index="seed", columns="tokens", values="accuracy").to_numpy()
