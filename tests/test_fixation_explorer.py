@@ -7,6 +7,7 @@ from linvid_edu.clip import Clip, denormalize
 from linvid_edu.interventions import changed_ratios, forced
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.plots import fixation_ratios
+from linvid_edu.tasks import TASKS
 from linvid_edu.train import initialize
 from linvid_edu.widgets import FixationExplorer
 from linvid_edu.widgets.fixation import run_forced
@@ -128,3 +129,10 @@ def test_the_snapshot_tells_the_ratios():
     assert "Query ratios of the token average 1, from 1 to 1" in alt
     with pytest.raises(ValueError, match="they must lie in 0 to 1"):
         fixation_ratios(torch.full((2, 3, 4, 5), 1.5), torch.zeros(2, 3, 4, 5), token=(0, 0))
+
+
+def test_the_shipped_checkpoint_comes_with_the_names_of_its_classes():
+    clip, _ = made(frames=8)
+    explorer = FixationExplorer(clip)
+    assert explorer.problem == ""
+    assert explorer.packed.meta["classes"][0] == TASKS["motion"].classes[0]

@@ -329,7 +329,7 @@ def test_numbers_are_written_for_the_eye():
             lambda: plots.curves([1], {"a": [1]}, xlabel="", ylabel="", log_x=True, spans={"b": (1, 2)}),
             r"spans has \['b'\], which need an axis that is not logarithmic",
         ),
-        (lambda: plots.dots({}, xlabel=""), "rows has 0 entries, 1 to 20"),
+        (lambda: plots.dots({}, xlabel=""), "rows has 0 entries, 1 to 24"),
         (lambda: plots.dots({"a": []}, xlabel=""), r"'a' has shape \(0,\)"),
         (lambda: plots.dots({"a": [1]}, xlabel="", intervals={"b": (0, 1)}), r"intervals has \['b'\]"),
         (lambda: plots.scatter({}, xlabel="", ylabel=""), "groups has 0 entries, 1 to 7"),

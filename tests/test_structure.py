@@ -86,6 +86,7 @@ ALLOWED = {
         "samples",
         "scenes",
         "shapes",
+        "tasks",
         "tokens",
         "trace",
         "train",

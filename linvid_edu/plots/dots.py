@@ -25,7 +25,7 @@ from .picture import (
 )
 
 DOT, MEAN = "#56b4e9", "#0072b2"
-MOST_ROWS = 20
+MOST_ROWS = 24
 ROW_HEIGHT = 0.36  # inches
 SPREAD = 0.28  # of a row's height, over which its dots are spread, so that equal values stay countable
 
@@ -42,7 +42,7 @@ def dots(
     """Draw one faint dot for each seed, their mean, and its interval; rows from top to bottom.
 
     Args:
-        rows: label to values, one for each seed in the order of the seeds, NaN where a run is missing; 1 to 20 rows. A
+        rows: label to values, one for each seed in the order of the seeds, NaN where a run is missing; 1 to 24 rows. A
             dot's height within its row tells its seed: the first is on top.
         xlabel: what is measured.
         intervals: label of a row to the ends of its interval; none is drawn where they are NaN.

@@ -16,6 +16,7 @@ from ..explain import choose_query, index_of, mechanism_name
 from ..interventions import changed_ratios, forced
 from ..model import VideoTransformer
 from ..plots import Picture, fixation_ratios
+from ..tasks import find_task
 from .attention import PackedData, shipped_models
 from .frontend import Pictured, front_end, style
 from .packing import pack
@@ -65,7 +66,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     Args:
         clip: of the model's number of frames and size.
         model: with fixation; None takes the trained checkpoint with cooperative fixation of ``data_samples``.
-        classes: names of the labels; None numbers them.
+        classes: names of the labels; None numbers them, and names those of the checkpoint.
 
     Attributes:
         query: frame, row and column of the token.
@@ -91,9 +92,11 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     alone = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, clip: Clip, model: VideoTransformer | None = None, *, classes: Sequence[str] | None = None):
-        self._model = model if model is not None else shipped_models()["linear + fixation"]
-        self._classes = classes
+        if model is None:
+            model, classes = shipped_models()["linear + fixation"], classes or find_task("motion").classes
+        self._model, self._classes = model, classes
         self._clip: Clip | None = None
+        self._shown = 0  # clips so far: the front end builds itself anew for another one only
         super().__init__()
         self.show(clip)
 
@@ -105,6 +108,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
             self.problem = f"{Path(clip.source).name} is not shown: {error}."
             return
         self._clip, self._learned, self._now = clip, learned, learned
+        self._shown += 1
         blocks = learned.recording.trace.blocks
         last = len(blocks) - 1
         with self.hold_sync():
@@ -186,6 +190,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
                     ratios += (each[0].float().cpu() * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
         names = self._classes or [f"class {index}" for index in range(len(self._now.logits))]
         extra = {
+            "clip": self._shown,
             "layers": layers,
             "ratiosAt": len(data),
             "classes": [str(name) for name in names],

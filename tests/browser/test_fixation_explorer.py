@@ -31,6 +31,11 @@ def test_ratios_are_forced_by_the_slider(open_notebook):
     place.filter(has_text="ratios are all 1, as without fixation").wait_for()
     for strip, pixels in zip((ratio, rows), before, strict=True):
         notebook.wait_for_change(strip, pixels, share=0.01)
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft")  # one by one to the learned ratios, where the slider keeps the focus
+    place.filter(has_text="ratios are as learned").wait_for()
+    page.keyboard.press("ArrowLeft")
+    place.filter(has_text="ratios are 5 % of the way to 0").wait_for()
     page.keyboard.press("Home")
     place.filter(has_text="ratios are all 0, shut").wait_for()
     explorer.get_by_role("cell", name="no weight").first.wait_for()

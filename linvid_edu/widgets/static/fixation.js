@@ -21,17 +21,17 @@ export function fixationExplorer(host, { get, set }) {
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const seen = element(root, "div", { class: "lv-seen" });
   element(root, "p", { class: "lv-hint" }).textContent = HELP;
-  let [meta, layers, blocks, learned, strips, parts, timer, lost] = [null, [], [], [], [], {}, 0, ""];
+  let [meta, layers, blocks, learned, strips, parts, timer, later, lost] = [null, [], null, null, [], {}, 0, 0, ""];
 
   function show(newMeta, bytes) {
-    const first = !meta || newMeta.position === 0;
+    const another = newMeta.clip !== meta?.clip;
     clearTimeout(timer);
     lost = "";
     meta = newMeta;
     layers = readLayers(meta, bytes);
-    blocks = Object.values(meta.models[0].blocks).map((block) => layersOf(block, bytes));
-    if (first) {
-      learned = blocks;
+    blocks = unpackedBlocks(meta, bytes);
+    if (another) {
+      learned = blocks; // a clip comes with the ratios as learned
       build(bytes);
     }
     update();
@@ -157,7 +157,7 @@ export function fixationExplorer(host, { get, set }) {
     strips[0].scale.set(1);
     strips[0].show({ query: state.query, overlay: ratio, top: 1 });
     const token = [state.query[0], state.query[1] * meta.grid[1] + state.query[2]];
-    const rows = [learned, blocks].map((each) => tokenWeights(each[state.layer[0]], "clip", state.head, token, false));
+    const rows = [learned, blocks].map((each) => tokenWeights(each(state.layer[0]), "clip", state.head, token, false));
     const highest = Math.max(...rows[1]);
     strips[1].heading.textContent = `Attention of the token, block ${state.layer[0]}, ${which[0]}`;
     strips[1].scale.set(highest * rows[1].length);
@@ -166,9 +166,12 @@ export function fixationExplorer(host, { get, set }) {
     parts.place.textContent =
       `${meta.source}: ${placeOf(state.query)}, ${state.side} ratio ${ratio[place].toFixed(2)}; ` +
       `ratios are ${inWords(state.position)}`;
-    for (const [side, table] of parts.tables) fillRatios(table, side, layer, place, state);
-    fillNumbers(rows);
-    layers.forEach((each, index) => drawHistogram(parts.histograms[index], each));
+    clearTimeout(later); // tables and histograms can wait until the frames are painted
+    later = setTimeout(() => {
+      for (const [side, table] of parts.tables) fillRatios(table, side, layer, place, state);
+      fillNumbers(rows);
+      layers.forEach((each, index) => drawHistogram(parts.histograms[index], each));
+    });
   }
 
   /* The ratio of every token, for one head and channel or the mean over all that are left open. */
@@ -265,11 +268,17 @@ export function fixationExplorer(host, { get, set }) {
     update,
     arrived,
     destroy() {
-      clearTimeout(timer);
+      [timer, later].forEach(clearTimeout);
       strips.forEach((strip) => strip.destroy());
       root.remove();
     },
   };
+}
+
+/* Return a function from a block's index to its layers, which are unpacked when they are first asked for. */
+function unpackedBlocks(meta, bytes) {
+  const unpacked = [];
+  return (index) => (unpacked[index] ??= layersOf(meta.models[0].blocks[index], bytes));
 }
 
 function readLayers(meta, bytes) {
