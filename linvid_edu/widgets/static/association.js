@@ -4,7 +4,7 @@
  * token and channel, −1 for zero. meta.rules has the offset that a channel borrows from where every neighbor exists.
  */
 
-import { element, filmStrip, placeOf } from "./strip.js";
+import { choice, element, filmStrip, placeOf } from "./strip.js";
 
 const STATE = ["query", "span", "shift_div", "direction"];
 const SPANS = { space: "space: borrows from frames", time: "time: borrows from places", joint: "joint: from both" };
@@ -25,9 +25,9 @@ export function associationExplorer(host, { get, set }) {
   const place = element(seen, "p", { class: "lv-place lv-wraps" });
   let summary = "";
   const controls = {
-    span: choice("Attention over", Object.entries(SPANS)),
-    shift_div: choice("shift_div", divisors.map((each) => [each, `${each}`])),
-    direction: choice("Direction", Object.entries(DIRECTIONS)),
+    span: choice(bar, "Attention over", Object.entries(SPANS)),
+    shift_div: choice(bar, "shift_div", divisors.map((each) => [each, `${each}`])),
+    direction: choice(bar, "Direction", Object.entries(DIRECTIONS)),
   };
   const film = filmStrip(element(seen, "div", {}), {
     pixels: new Uint8Array(frames * rows * columns * 3).fill(40),
@@ -42,15 +42,6 @@ export function associationExplorer(host, { get, set }) {
   element(root, "p", { class: "lv-hint" }).textContent =
     "Click a token. Arrow keys move it, [ and ] change its frame, space plays. Brighter: more of the channels.";
 
-  function choice(label, options) {
-    const wrapped = element(bar, "label", {});
-    element(wrapped, "span", {}).textContent = label;
-    const select = element(wrapped, "select", {});
-    for (const [value, text] of options) {
-      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
-    }
-    return select;
-  }
   for (const [name, control] of Object.entries(controls)) {
     control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
   }

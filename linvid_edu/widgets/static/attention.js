@@ -10,7 +10,7 @@
 import { layersOf, unpack } from "./packing.js";
 import { copyPicture, pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
-import { colorScale, element, filmStrip, placeOf } from "./strip.js";
+import { choice, colorScale, element, filmStrip, placeOf } from "./strip.js";
 
 const STATE = ["query", "compared", "block", "span", "head", "direction", "scale"];
 const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
@@ -49,11 +49,11 @@ export function attentionExplorer(host, source) {
     const { blocks, heads, spans, joint } = meta.choices;
     const count = (many) => Array.from({ length: many }, (_, i) => i);
     controls = {
-      block: choice("Block", blocks.map((i) => [i, `${i}`])),
-      span: choice("Attention over", spans.map((each) => [each, SPANS[joint ? "joint" : each]])),
-      head: choice("Head", [[null, "mean over heads"], ...count(heads).map((i) => [i, `${i}`])]),
-      direction: choice("Direction", DIRECTIONS.map((each) => [each, each])),
-      scale: choice("Color scale", ["common", "separate"].map((each) => [each, each])),
+      block: choice(bar, "Block", blocks.map((i) => [i, `${i}`])),
+      span: choice(bar, "Attention over", spans.map((each) => [each, SPANS[joint ? "joint" : each]])),
+      head: choice(bar, "Head", [[null, "mean over heads"], ...count(heads).map((i) => [i, `${i}`])]),
+      direction: choice(bar, "Direction", DIRECTIONS.map((each) => [each, each])),
+      scale: choice(bar, "Color scale", ["common", "separate"].map((each) => [each, each])),
     };
     for (const [name, control] of Object.entries(controls)) {
       control.addEventListener("change", () => source.set({ [name]: JSON.parse(control.value) }));
@@ -71,16 +71,6 @@ export function attentionExplorer(host, source) {
     const told = async (words) => (status.textContent = await words);
     button("Copy PNG").addEventListener("click", () => told(copyPicture(pictureOf(seen))));
     button("Save PNG").addEventListener("click", () => told(savePicture(pictureOf(seen), "attention.png")));
-  }
-
-  function choice(label, options) {
-    const wrapped = element(bar, "label", {});
-    element(wrapped, "span", {}).textContent = label;
-    const select = element(wrapped, "select", {});
-    for (const [value, text] of options) {
-      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
-    }
-    return select;
   }
 
   function button(label, title = "") {

@@ -7,7 +7,7 @@
 import { layersOf, unpack } from "./packing.js";
 import { pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
-import { colorScale, element, filmStrip, placeOf, viridis } from "./strip.js";
+import { choice, colorScale, element, filmStrip, placeOf, viridis } from "./strip.js";
 
 const STATE = ["query", "layer", "side", "head", "channel", "position", "alone", "problem"];
 const HELP = "Click a token, or a cell of the tables. Arrow keys move the token, [ and ] change its frame, space plays.";
@@ -44,10 +44,10 @@ export function fixationExplorer(host, { get, set }) {
     const { heads, e } = layers[0];
     const numbers = (count, mean) => [[null, mean], ...Array.from({ length: count }, (_, i) => [i, `${i}`])];
     parts = {
-      layer: choice("Layer", layers.map(({ block, span }) => [[block, span], `block ${block}, ${span}`])),
-      side: choice("Ratios of", ["query", "key"].map((each) => [each, each])),
-      head: choice("Head", numbers(heads, "mean over heads")),
-      channel: choice("Channel", numbers(e, "mean over channels")),
+      layer: choice(bar, "Layer", layers.map(({ block, span }) => [[block, span], `block ${block}, ${span}`])),
+      side: choice(bar, "Ratios of", ["query", "key"].map((each) => [each, each])),
+      head: choice(bar, "Head", numbers(heads, "mean over heads")),
+      channel: choice(bar, "Channel", numbers(e, "mean over channels")),
     };
     for (const [name, control] of Object.entries(parts)) {
       control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
@@ -119,16 +119,6 @@ export function fixationExplorer(host, { get, set }) {
   }
 
   const say = () => (alert.textContent = [get("problem"), lost].filter(Boolean).join(" "));
-
-  function choice(label, options) {
-    const wrapped = element(bar, "label", {});
-    element(wrapped, "span", {}).textContent = label;
-    const select = element(wrapped, "select", {});
-    for (const [value, text] of options) {
-      element(select, "option", { value: JSON.stringify(value) }).textContent = text;
-    }
-    return select;
-  }
 
   function button(label) {
     const made = element(bar, "button", { type: "button" });

@@ -275,6 +275,17 @@ export function element(parent, tag, attributes) {
   return parent.appendChild(made);
 }
 
+/* Add a labeled choice to a bar: options are pairs of a value, kept as JSON, and a text. */
+export function choice(bar, label, options) {
+  const wrapped = element(bar, "label", {});
+  element(wrapped, "span", {}).textContent = label;
+  const select = element(wrapped, "select", {});
+  for (const [value, text] of options) {
+    element(select, "option", { value: JSON.stringify(value) }).textContent = text;
+  }
+  return select;
+}
+
 /* Call a function when the colors of the page change; return a function that ends it. */
 function onTheme(call) {
   const later = () => requestAnimationFrame(call);
