@@ -5,6 +5,7 @@
  */
 
 import { choice, element, filmStrip, placeOf } from "./strip.js";
+import { saved } from "./traits.js";
 
 const STATE = ["query", "span", "shift_div", "direction"];
 const SPANS = { space: "space: borrows from frames", time: "time: borrows from places", joint: "joint: from both" };
@@ -153,14 +154,7 @@ function inWords(offset) {
 function render({ model, el }) {
   const explorer = associationExplorer(el, {
     get: (name) => model.get(name),
-    set(changes) {
-      for (const [name, value] of Object.entries(changes)) model.set(name, value);
-      try {
-        model.save_changes();
-      } catch {
-        return; // the kernel is gone: the browser has all it needs
-      }
-    },
+    set: (changes) => saved(model, changes),
   });
   for (const name of STATE) model.on(`change:${name}`, explorer.update);
   explorer.update();

@@ -11,6 +11,7 @@ import { layersOf, unpack } from "./packing.js";
 import { copyPicture, pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
 import { choice, colorScale, element, filmStrip, placeOf } from "./strip.js";
+import { saved } from "./traits.js";
 
 const STATE = ["query", "compared", "block", "span", "head", "direction", "scale"];
 const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
@@ -212,14 +213,7 @@ async function render({ model, el }) {
   const say = () => explorer.say([model.get("problem"), lost].filter(Boolean).join(" "));
   const explorer = attentionExplorer(el, {
     get: (name) => model.get(name),
-    set(changes) {
-      for (const [name, value] of Object.entries(changes)) model.set(name, value);
-      try {
-        model.save_changes();
-      } catch {
-        return; // the kernel is gone: what the browser has still works, and what it lacks is told by ask
-      }
-    },
+    set: (changes) => saved(model, changes),
     ask: askKernel(model, (words) => {
       lost = words;
       say();

@@ -8,6 +8,7 @@ import { layersOf, unpack } from "./packing.js";
 import { pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
 import { choice, colorScale, element, filmStrip, placeOf, viridis } from "./strip.js";
+import { saved } from "./traits.js";
 
 const STATE = ["query", "layer", "side", "head", "channel", "position", "alone", "problem"];
 const HELP = "Click a token, or a cell of the tables. Arrow keys move the token, [ and ] change its frame, space plays.";
@@ -299,15 +300,7 @@ function inWords(position) {
 async function render({ model, el }) {
   const explorer = fixationExplorer(el, {
     get: (name) => model.get(name),
-    set(changes) {
-      for (const [name, value] of Object.entries(changes)) model.set(name, value);
-      try {
-        model.save_changes();
-      } catch {
-        return false;
-      }
-      return true;
-    },
+    set: (changes) => saved(model, changes),
   });
   async function load() {
     const name = model.get("packed");
