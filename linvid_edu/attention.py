@@ -16,6 +16,7 @@ from .shapes import Float
 
 FeatureMap = Callable[[Tensor], Tensor]
 Span = Literal["time", "space", "joint"]
+Similarity = Literal["softmax", "linear", "product"]
 EPS = 1e-6
 
 
@@ -95,9 +96,6 @@ def linear_attention(
 
     out_i = φ(q_i) · Σ_j φ(k_j) v_jᵀ / (φ(q_i) · Σ_j φ(k_j) + eps), O((n + m)·e·e2)
 
-    The product φ(q) φ(k)ᵀ v may be taken in either order. Where there are fewer tokens than channels, as between the
-    few frames of a clip, (φ(q) φ(k)ᵀ) v is the cheaper one and is taken.
-
     Args:
         q, k, v: any range that the feature map takes.
         feature_map: φ, applied to q and k; it must not be negative. Pass ``identity`` where q and k are features.
@@ -108,13 +106,56 @@ def linear_attention(
 
     Source: arXiv 2006.16236 for the reordering, arXiv 2210.08164 for the default φ and eps.
     """
-    phi_q, phi_k = feature_map(q), feature_map(k)
-    n, m, e, e2 = q.shape[-2], k.shape[-2], phi_q.shape[-1], v.shape[-1]
-    few_tokens = n * m * (e + e2) < (n + m) * e * e2
+    return feature_attention(feature_map(q), feature_map(k), v, eps=eps)
+
+
+def feature_attention(
+    phi_q: Float[Tensor, "*batch n f"],
+    phi_k: Float[Tensor, "*batch m f"],
+    v: Float[Tensor, "*batch m e2"],
+    *,
+    weigh_q: Float[Tensor, "*batch n f2"] | None = None,
+    weigh_k: Float[Tensor, "*batch m f2"] | None = None,
+    eps: float = EPS,
+    floor: float = 0.0,
+) -> Float[Tensor, "*batch n e2"]:
+    """Average the values by products of features that are already computed: what every kernel method shares.
+
+    out_i = φ_i · Σ_j φ_j v_jᵀ / z_i, z_i = max(ψ_i · Σ_j ψ_j + eps, floor), O((n + m)·f·e2)
+
+    The product φ_q φ_kᵀ v may be taken in either order. Where there are fewer tokens than channels, as between the few
+    frames of a clip, (φ_q φ_kᵀ) v is the cheaper one and is taken.
+
+    Args:
+        phi_q, phi_k: φ, features of queries and keys.
+        v: values.
+        weigh_q, weigh_k: ψ, the features in the normalizer; None means φ.
+        eps: added to the normalizer.
+        floor: the least normalizer.
+
+    Returns:
+        For each query a combination of the values, convex where ψ = φ ≥ 0 (up to eps and floor).
+
+    Source: arXiv 2006.16236 for the reordering.
+    """
+    n, m, f, e2 = phi_q.shape[-2], phi_k.shape[-2], phi_q.shape[-1], v.shape[-1]
+    few_tokens = n * m * (f + e2) < (n + m) * f * e2
     # (vᵀ φ(k))ᵀ, not φ(k)ᵀ v: the gradient of φ(k) then lies in memory as φ(k) does, and ReLU's backward is quick
     out = (phi_q @ phi_k.mT) @ v if few_tokens else phi_q @ (v.mT @ phi_k).mT
-    normalizer = (phi_q * phi_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True) + eps  # (… n 1)
-    return out * (1 / normalizer)
+    weigh_q, weigh_k = phi_q if weigh_q is None else weigh_q, phi_k if weigh_k is None else weigh_k
+    return out * (1 / normalizer(weigh_q, weigh_k, eps=eps, floor=floor))
+
+
+def normalizer(
+    weigh_q: Float[Tensor, "*batch n f"],
+    weigh_k: Float[Tensor, "*batch m f"],
+    *,
+    eps: float = EPS,
+    floor: float = 0.0,
+) -> Float[Tensor, "*batch n 1"]:
+    """Sum the weights of each query before they are normalized: z_i = max(ψ_i·Σ_j ψ_j + eps, floor), O((n + m)·f)."""
+    z = (weigh_q * weigh_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True) + eps
+    return z.clamp(min=floor) if floor else z
 
 
 def linear_attention_oracle(
@@ -177,6 +218,22 @@ def attention_map(
         return torch.softmax(q @ k.mT * q.shape[-1] ** -0.5, dim=-1)
     similarity = feature_map(q) @ feature_map(k).mT
     return similarity / (similarity.sum(dim=-1, keepdim=True) + eps)
+
+
+def weights_between(
+    q: Float[Tensor, "*batch n e"], k: Float[Tensor, "*batch m e"], similarity: Similarity
+) -> Float[Tensor, "*batch n m"]:
+    """Compute the explicit weights between what an attention function received, in O(n·m·e).
+
+    softmax: ``attention_map(q, k)``; linear: that of features; product: A = q kᵀ as it is, for the factors of a map
+
+    Args:
+        q, k: queries and keys, features, or factors.
+        similarity: which of them.
+    """
+    if similarity == "product":
+        return q @ k.mT
+    return attention_map(q, k, feature_map=identity if similarity == "linear" else None)
 
 
 def divided_row(

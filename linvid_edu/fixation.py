@@ -75,23 +75,23 @@ def separate_fixation(
 
 
 def cooperative_fixation(
-    phi_q: Float[Tensor, "*batch n e"],
-    phi_k: Float[Tensor, "*batch n e"],
+    phi_q: Float[Tensor, "*batch n f"],
+    phi_k: Float[Tensor, "*batch n f"],
     v: Float[Tensor, "*batch n e"],
-    weight_q: Float[Tensor, "e e3"],
-    bias_q: Float[Tensor, "e"],
-    weight_k: Float[Tensor, "e e3"],
-    bias_k: Float[Tensor, "e"],
+    weight_q: Float[Tensor, "f e3"],
+    bias_q: Float[Tensor, "f"],
+    weight_k: Float[Tensor, "f e3"],
+    bias_k: Float[Tensor, "f"],
 ) -> FixationRatios:
     """Learn both ratios from query, key and value of the token together.
 
     z = [φ(q); φ(k); v], r_q = σ(W_q z + b_q), r_k = σ(W_k z + b_k)
 
     Args:
-        phi_q, phi_k: features of queries and keys.
+        phi_q, phi_k: features of queries and keys, f channels; f = e in the paper.
         v: the raw values, after association where there is one.
-        weight_q, bias_q, weight_k, bias_k: one 3e → e layer for each, the same for every head; pass the same tensors
-            twice to share one layer, which is then computed once.
+        weight_q, bias_q, weight_k, bias_k: one 2f + e → f layer for each, the same for every head; pass the same
+            tensors twice to share one layer, which is then computed once.
 
     Returns:
         Ratios in 0 to 1, one for each token, head and channel.
@@ -114,26 +114,33 @@ class Fixation(nn.Module):
         head_width: e; one layer serves every head.
         kind: "separate", "cooperative", or "constant" for ratios that do not depend on the input.
         shared: one layer for query and key; cooperative only, since separate layers see different inputs.
+        features: f, channels of φ(q) and φ(k); None means e, as in the paper.
 
     Source: arXiv 2210.08164; the constant kind is an addition.
     """
 
     def __init__(
-        self, head_width: int, *, kind: Literal["separate", "cooperative", "constant"], shared: bool = False
+        self,
+        head_width: int,
+        *,
+        kind: Literal["separate", "cooperative", "constant"],
+        shared: bool = False,
+        features: int | None = None,
     ):
         super().__init__()
         self.kind = kind
+        features = head_width if features is None else features
         if kind == "constant":
-            self.query_bias, self.key_bias = (nn.Parameter(torch.zeros(head_width)) for _ in range(2))
+            self.query_bias, self.key_bias = (nn.Parameter(torch.zeros(features)) for _ in range(2))
             return
-        inputs = {"separate": 1, "cooperative": 3}[kind] * head_width
-        self.query = nn.Linear(inputs, head_width)
-        self.key = self.query if shared else nn.Linear(inputs, head_width)
+        inputs = {"separate": features, "cooperative": 2 * features + head_width}[kind]
+        self.query = nn.Linear(inputs, features)
+        self.key = self.query if shared else nn.Linear(inputs, features)
 
     def forward(
         self,
-        phi_q: Float[Tensor, "*batch n e"],
-        phi_k: Float[Tensor, "*batch n e"],
+        phi_q: Float[Tensor, "*batch n f"],
+        phi_k: Float[Tensor, "*batch n f"],
         v: Float[Tensor, "*batch n e"],
     ) -> FixationRatios:
         """Return the ratios for the features of queries and keys."""

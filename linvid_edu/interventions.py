@@ -7,17 +7,15 @@ the fixation ratios and nothing else.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from .attention import Span, attention_map, identity
+from .attention import Span, weights_between
 from .fixation import FixationRatios
-from .layers import LinearAttention, SoftmaxAttention, SpaceTimeAttention
+from .layers import Mechanism, SpaceTimeAttention
 from .model import VideoTransformer
 from .shapes import Bool
-
-Mechanism: TypeAlias = SoftmaxAttention | LinearAttention
+from .tokens import Extent
 
 
 @contextmanager
@@ -28,23 +26,22 @@ def changed_maps(model: VideoTransformer, change: Callable[[Tensor], Tensor]) ->
 
     Args:
         model: unchanged after the block, also after an exception.
-        change: takes the explicit maps of one layer, (batch heads tokens tokens), and returns others of at least 0.
+        change: takes the explicit maps of one layer, (batch heads tokens tokens), and returns others of at least 0;
+            what a rival adds beside its map, such as a convolution of v, is left out.
     """
 
-    def attend(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor], _: Tensor) -> Tensor:
-        q, k, v = inputs
-        features = mechanism.attention_inputs(q, k, v)
-        feature_map = identity if isinstance(mechanism, LinearAttention) else None
-        weights = change(attention_map(features.q, features.k, feature_map=feature_map))
+    def attend(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor, Extent], _: Tensor) -> Tensor:
+        features, v = mechanism.attention_inputs(*inputs), inputs[2]
+        weights = change(weights_between(features.q, features.k, features.similarity))
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)
-        if isinstance(mechanism, LinearAttention) and mechanism.gate is not None:
+        if mechanism.gate is not None:
             r_v, r_o = mechanism.gate(features.q, features.k, v)
             return r_o * (weights @ (r_v * v))
         return weights @ v
 
     with ExitStack() as stack:
         for module in model.modules():
-            if isinstance(module, (SoftmaxAttention, LinearAttention)):
+            if isinstance(module, Mechanism):
                 stack.callback(module.register_forward_hook(attend).remove)
         yield model
 
@@ -60,12 +57,16 @@ def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[V
             p is an inverse temperature.
 
     Raises:
-        ValueError: power is not above 0.
+        ValueError: power is not above 0, or a map has negative weights.
     """
     if not power > 0:
         raise ValueError(f"power={power} must be above 0: below 1 flattens, above 1 sharpens")
 
     def change(weights: Tensor) -> Tensor:
+        if (weights < 0).any():
+            raise ValueError(
+                f"a weight of {weights.min().item():.3g} has no power {power}: sharpen maps without negative weights"
+            )
         return (weights / weights.amax(dim=-1, keepdim=True).clamp(min=1e-30)) ** power  # so that no power underflows
 
     return changed_maps(model, change)
@@ -110,9 +111,7 @@ def changed_ratios(
         (index, attention.span): attention.mechanism.fixation
         for index, block in enumerate(model.blocks.children())
         for attention in block.modules()
-        if isinstance(attention, SpaceTimeAttention)
-        and isinstance(attention.mechanism, LinearAttention)
-        and attention.mechanism.fixation is not None
+        if isinstance(attention, SpaceTimeAttention) and attention.mechanism.fixation is not None
     }
     if not layers:
         raise ValueError(f"a {model.config.variant} model has no fixation ratios: take one with fixation")

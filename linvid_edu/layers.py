@@ -9,49 +9,83 @@ from torch.nn import functional as F
 
 from .attention import (
     FeatureMap,
+    Similarity,
     Span,
+    feature_attention,
     fold,
-    identity,
-    linear_attention,
     relu_offset,
     softmax_attention,
     unfold,
 )
 from .fixation import Fixation, FixationRatios, ValueGate, spatial_association, temporal_association
 from .shapes import Float
-from .tokens import Grid
+from .tokens import Extent, Grid
 
 
 class AttentionInputs(NamedTuple):
     """What an attention function receives.
 
-    q, k: queries and keys, or their reweighted features
+    q, k: queries and keys, or their reweighted features, or the two factors of an attention map
     ratios: the fixation ratios behind them, None without fixation
+    similarity: how they make weights: see ``weights_between``
     """
 
-    q: Float[Tensor, "batch heads tokens e"]
-    k: Float[Tensor, "batch heads tokens e"]
+    q: Float[Tensor, "batch heads tokens f"]
+    k: Float[Tensor, "batch heads tokens f"]
     ratios: FixationRatios | None = None
+    similarity: Similarity = "linear"
 
 
-class SoftmaxAttention(nn.Module):
-    """Call ``softmax_attention``; it owns no weights, and exists so that a recorder can see its inputs."""
+class Mechanism(nn.Module):
+    """An attention function as a model's layer sees it: queries, keys and values of all heads in, attended values out.
 
-    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor) -> AttentionInputs:
-        """Return queries and keys as they are."""
-        return AttentionInputs(q, k)
+    It owns what the function learns beside the projections.
+
+    Args:
+        fixation: the layers that learn r_q and r_k; None means r_q = r_k = 1.
+        gate: a gate on v and out; None means none.
+    """
+
+    def __init__(self, fixation: Fixation | None = None, *, gate: ValueGate | None = None):
+        super().__init__()
+        self.fixation, self.gate = fixation, gate
+
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
+        """Return what makes the map, for a recorder to see; the arguments are those of ``forward``."""
+        raise NotImplementedError
 
     def forward(
         self,
         q: Float[Tensor, "batch heads tokens e"],
         k: Float[Tensor, "batch heads tokens e"],
         v: Float[Tensor, "batch heads tokens e"],
+        extent: Extent | None = None,
     ) -> Float[Tensor, "batch heads tokens e"]:
+        """Return the attended values.
+
+        Args:
+            q, k, v: of the tokens that attend to each other.
+            extent: how these tokens lie in the clip; None where a mechanism does not ask.
+        """
+        raise NotImplementedError
+
+    def draw(self, generator: torch.Generator) -> None:
+        """Draw what is random but not learned; most mechanisms have nothing of the kind."""
+
+
+class SoftmaxAttention(Mechanism):
+    """Call ``softmax_attention``; it owns no weights, and exists so that a recorder can see its inputs."""
+
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
+        """Return queries and keys as they are."""
+        return AttentionInputs(q, k, similarity="softmax")
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
         """Return the attended values."""
         return softmax_attention(q, k, v)
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(Mechanism):
     """Apply the feature map, then fixation where there is one, then linear attention.
 
     out = linear_attention(r_q ∘ φ(q), r_k ∘ φ(k), v)
@@ -71,29 +105,33 @@ class LinearAttention(nn.Module):
         feature_map: FeatureMap = relu_offset,
         gate: ValueGate | None = None,
     ):
-        super().__init__()
-        self.fixation, self.feature_map, self.gate = fixation, feature_map, gate
+        super().__init__(fixation, gate=gate)
+        self.feature_map = feature_map
 
-    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor) -> AttentionInputs:
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return r_q ∘ φ(q), r_k ∘ φ(k) and the ratios."""
-        phi_q, phi_k = self.feature_map(q), self.feature_map(k)
-        if self.fixation is None:
-            return AttentionInputs(phi_q, phi_k)
-        ratios = self.fixation(phi_q, phi_k, v)
-        return AttentionInputs(ratios.q * phi_q, ratios.k * phi_k, ratios)
+        return fixate(self.fixation, self.feature_map(q), self.feature_map(k), v)
 
-    def forward(
-        self,
-        q: Float[Tensor, "batch heads tokens e"],
-        k: Float[Tensor, "batch heads tokens e"],
-        v: Float[Tensor, "batch heads tokens e"],
-    ) -> Float[Tensor, "batch heads tokens e"]:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
         """Return the attended values."""
         features = self.attention_inputs(q, k, v)
         if self.gate is None:
-            return linear_attention(features.q, features.k, v, feature_map=identity)
+            return feature_attention(features.q, features.k, v)
         r_v, r_o = self.gate(features.q, features.k, v)
-        return r_o * linear_attention(features.q, features.k, r_v * v, feature_map=identity)
+        return r_o * feature_attention(features.q, features.k, r_v * v)
+
+
+def fixate(
+    fixation: Fixation | None,
+    phi_q: Float[Tensor, "*batch n f"],
+    phi_k: Float[Tensor, "*batch n f"],
+    v: Float[Tensor, "*batch n e"],
+) -> AttentionInputs:
+    """Reweight features by the ratios learned from them: r_q ∘ φ(q), r_k ∘ φ(k); without fixation they stay."""
+    if fixation is None:
+        return AttentionInputs(phi_q, phi_k)
+    ratios = fixation(phi_q, phi_k, v)
+    return AttentionInputs(ratios.q * phi_q, ratios.k * phi_k, ratios)
 
 
 class TokenLinear(nn.Linear):
@@ -122,7 +160,7 @@ class SpaceTimeAttention(nn.Module):
         width: d.
         heads: attention heads; must divide d.
         span: which tokens attend to each other.
-        mechanism: SoftmaxAttention or LinearAttention.
+        mechanism: SoftmaxAttention, LinearAttention or another Mechanism.
         shift_div: None means no association. Otherwise k and v of spatial attention borrow from neighboring frames
             (this fraction of the channels each way), those of temporal attention from neighboring locations, and
             those of joint attention from frames, then locations.
@@ -137,7 +175,7 @@ class SpaceTimeAttention(nn.Module):
         heads: int,
         *,
         span: Span,
-        mechanism: SoftmaxAttention | LinearAttention,
+        mechanism: Mechanism,
         shift_div: int | None = None,
         qkv_bias: bool = True,
     ):
@@ -163,7 +201,8 @@ class SpaceTimeAttention(nn.Module):
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         k, v = self.associate(k, grid), self.associate(v, grid)
         q, k, v = (fold(part, self.span, self.heads) for part in (q, k, v))
-        return self.projection(unfold(self.mechanism(q, k, v), self.span, t=t, n=n))
+        attended = self.mechanism(q, k, v, Extent.over(self.span, t, grid))
+        return self.projection(unfold(attended, self.span, t=t, n=n))
 
 
 class ConvolutionalMLP(nn.Module):

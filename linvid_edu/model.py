@@ -1,6 +1,7 @@
 """The video transformer: its configuration, and the model that every variant of the ablation is a setting of."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from inspect import signature
 from typing import Any, Literal, get_args, get_type_hints
 
 import torch
@@ -9,11 +10,12 @@ from torch.nn import functional as F
 
 from .attention import FeatureMap, Span, elu_plus_one, relu_offset
 from .fixation import Fixation, ValueGate
-from .layers import Block, ConvolutionalMLP, LinearAttention, SoftmaxAttention, SpaceTimeAttention
+from .layers import Block, ConvolutionalMLP, LinearAttention, Mechanism, SoftmaxAttention, SpaceTimeAttention
+from .rivals import RIVALS, KernelRival, Setting
 from .shapes import Bool, Float
-from .tokens import Grid, PatchEmbedding, pair, patch_grid
+from .tokens import Extent, Grid, PatchEmbedding, pair, patch_grid
 
-Attention = Literal["softmax", "linear"]
+Attention = str  # "softmax", "linear" or one of RIVALS
 FixationKind = Literal["none", "separate", "cooperative", "constant"]
 FeatureMapName = Literal["relu + offset", "relu", "elu + 1"]
 Gate = Literal["none", "value", "output", "both"]
@@ -36,10 +38,11 @@ class ModelConfig:
         mlp_hidden: channels inside each block's MLP.
         head_hidden: channels inside the classification head.
         dropout: share of the head's hidden channels dropped in training, 0 to 1.
-        attention: "softmax" or "linear".
+        attention: "softmax", "linear", or a rival by the name of its function, such as "performer": see ``RIVALS``.
+        settings: constants of a rival, by keyword, such as {"num_landmarks": 16}; what is left out has its default.
         feature_map: φ of linear attention: "relu + offset" (the paper's), "relu" or "elu + 1".
         fixation: "none", "separate", "cooperative", or "constant" (a control: ratios that do not depend on the
-            input); linear attention only.
+            input); for linear attention and every rival with features φ(q), φ(k).
         gate: "value", "output" or "both": a control, which gates v and the output with layers like those of cooperative
             fixation; linear attention only.
         shared_fixation: one cooperative layer for query and key.
@@ -68,6 +71,7 @@ class ModelConfig:
     head_hidden: int
     dropout: float = 0.5
     attention: Attention = "linear"
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
     feature_map: FeatureMapName = "relu + offset"
     fixation: FixationKind = "none"
     gate: Gate = "none"
@@ -106,8 +110,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
-        for name in ("attention", "feature_map", "fixation", "gate", "space_time"):
-            value, allowed = getattr(self, name), get_args(hints[name])
+        choices = {name: get_args(hints[name]) for name in ("feature_map", "fixation", "gate", "space_time")}
+        for name, allowed in {"attention": ("softmax", "linear", *RIVALS), **choices}.items():
+            value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, allowed))}")
         sizes = "num_classes num_frames kernel stride width depth heads mlp_hidden head_hidden"
@@ -127,22 +132,32 @@ class ModelConfig:
             raise ValueError(f"width={self.width} is not divisible by heads={self.heads}: choose a multiple")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
-        if self.attention == "softmax" and self.fixation != "none":
+        if self.fixation != "none" and self.attention not in ("linear", *KERNELS):
             raise ValueError(
-                f'fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention="softmax" '
-                'does not have: use attention="linear" or fixation="none"'
+                f'fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention={self.attention!r} '
+                f'does not have: use "linear" or one of {", ".join(KERNELS)}, or fixation="none"'
             )
         for name, plain in (("feature_map", "relu + offset"), ("gate", "none")):
-            if self.attention == "softmax" and getattr(self, name) != plain:
+            if self.attention != "linear" and getattr(self, name) != plain:
                 raise ValueError(
-                    f'{name}={getattr(self, name)!r} needs the features of linear attention: use attention="linear", '
-                    f"or leave {name} out"
+                    f"{name}={getattr(self, name)!r} belongs to linear attention, not {self.attention!r}: use "
+                    f'attention="linear", or leave {name} out'
                 )
+        if self.settings and self.attention not in RIVALS:
+            raise ValueError(f"settings={self.settings} are a rival's, {self.attention!r} has none: leave them out")
         if self.shared_fixation and self.fixation != "cooperative":
             raise ValueError(f'shared_fixation needs fixation="cooperative", not {self.fixation!r}')
         if self.shift_div < 2:
             raise ValueError(f"shift_div={self.shift_div} would move more channels than there are: use 2 or more")
         _ = self.grid  # refuses frames smaller than a patch
+        with torch.device("meta"):  # a rival refuses what does not fit it, before anything is allocated
+            for span in self.spans:
+                _mechanism(self, span)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The attention layers of a block, in their order."""
+        return ("time", "space") if self.space_time == "divided" else ("joint",)
 
     @property
     def grid(self) -> Grid:
@@ -152,7 +167,9 @@ class ModelConfig:
     @property
     def variant(self) -> str:
         """The mechanism in words, such as "cooperative (shared) + association"."""
-        name: str = self.attention if self.fixation == "none" else self.fixation
+        fixation: list[str] = [] if self.fixation == "none" else [self.fixation]
+        mechanism = [] if self.attention == "linear" and fixation else [self.attention]
+        name = " + ".join(mechanism + fixation)
         name += " (shared)" * self.shared_fixation
         name += {"relu + offset": "", "relu": " without offset", "elu + 1": " with ELU + 1"}[self.feature_map]
         name += {"none": "", "both": " + gate on value and output"}.get(self.gate, f" + gate on {self.gate}")
@@ -211,7 +228,7 @@ class VideoTransformer(nn.Module):
         self.spatial_embedding = (
             nn.Parameter(0.02 * torch.randn(1, 1, tokens, width)) if config.spatial_embedding else None
         )
-        self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(_block(config, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Sequential(
             nn.LayerNorm(width, eps=1e-5),
@@ -264,18 +281,17 @@ class VideoTransformer(nn.Module):
         return self.head(torch.einsum("btn,btnd->bd", weights, x))
 
 
-def _block(config: ModelConfig) -> Block:
-    spans: tuple[Span, ...] = ("time", "space") if config.space_time == "divided" else ("joint",)
+def _block(config: ModelConfig, index: int) -> Block:
     attention: dict[str, SpaceTimeAttention] = {
         span: SpaceTimeAttention(
             config.width,
             config.heads,
             span=span,
-            mechanism=_mechanism(config),
+            mechanism=_mechanism(config, span, index),
             shift_div=config.shift_div if config.association else None,
             qkv_bias=config.qkv_bias,
         )
-        for span in spans
+        for span in config.spans
     }
     mlp = ConvolutionalMLP(config.width, config.mlp_hidden, convolution=config.mlp_convolution)
     return Block(attention, width=config.width, mlp=mlp)
@@ -284,13 +300,25 @@ def _block(config: ModelConfig) -> Block:
 _FEATURE_MAPS: dict[str, FeatureMap] = {"relu + offset": relu_offset, "relu": F.relu, "elu + 1": elu_plus_one}
 
 
-def _mechanism(config: ModelConfig) -> SoftmaxAttention | LinearAttention:
+KERNELS = tuple(name for name, rival in RIVALS.items() if issubclass(rival, KernelRival))
+
+
+def _mechanism(config: ModelConfig, span: Span, block: int = 0) -> Mechanism:
+    head_width = config.width // config.heads
+
+    def make_fixation(features: int) -> Fixation:
+        kind, shared = config.fixation, config.shared_fixation
+        assert kind != "none"
+        return Fixation(head_width, kind=kind, shared=shared, features=features)
+
     if config.attention == "softmax":
         return SoftmaxAttention()
-    head_width = config.width // config.heads
-    fixation = gate = None
-    if config.fixation != "none":
-        fixation = Fixation(head_width, kind=config.fixation, shared=config.shared_fixation)
-    if config.gate != "none":
-        gate = ValueGate(head_width, target=config.gate)
-    return LinearAttention(fixation, feature_map=_FEATURE_MAPS[config.feature_map], gate=gate)
+    maker = None if config.fixation == "none" else make_fixation
+    if config.attention == "linear":
+        gate = None if config.gate == "none" else ValueGate(head_width, target=config.gate)
+        return LinearAttention(maker and maker(head_width), feature_map=_FEATURE_MAPS[config.feature_map], gate=gate)
+    rival, extent = RIVALS[config.attention], Extent.over(span, config.num_frames, config.grid)
+    known = [name for name in signature(rival).parameters if name != "setting"]
+    if unknown := sorted(set(config.settings) - set(known)):
+        raise ValueError(f"{config.attention} has no setting {unknown[0]!r}: it has {', '.join(known) or 'none'}")
+    return rival(Setting(config.heads, head_width, span, extent, block, maker), **config.settings)

@@ -36,6 +36,33 @@ class Grid(NamedTuple):
         return row * self.columns + column
 
 
+class Extent(NamedTuple):
+    """Frames, rows and columns of the tokens that attend to each other, which lie in this order on one axis.
+
+    The whole clip for joint attention, (1, h, w) for attention over space, (t, 1, 1) for attention over time.
+    """
+
+    t: int
+    h: int
+    w: int
+
+    @property
+    def tokens(self) -> int:
+        """N = t · h · w."""
+        return self.t * self.h * self.w
+
+    @classmethod
+    def over(cls, span: str, t: int, grid: Grid) -> "Extent":
+        """Return what attends to each other in a clip of t frames, by span: "time", "space" or "joint"."""
+        return {"time": cls(t, 1, 1), "space": cls(1, *grid), "joint": cls(t, *grid)}[span]
+
+    def expect(self, tokens: int) -> None:
+        """Raise ValueError where there are not as many tokens as this extent holds."""
+        if tokens != self.tokens or min(self) < 1:
+            t, h, w = self
+            raise ValueError(f"t={t}, h={h}, w={w} make {self.tokens} tokens, q has {tokens}: pass their own grid")
+
+
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Return (height, width) from one number for both, or from the two numbers."""
     if isinstance(size, int):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import Span, attention_map, attention_row, divided_row, identity, unfold
+from .attention import Similarity, Span, divided_row, unfold, weights_between
 from .fixation import FixationRatios
-from .layers import LinearAttention, SoftmaxAttention, SpaceTimeAttention
+from .layers import Mechanism, SpaceTimeAttention
 from .model import VideoTransformer
 from .shapes import Float
-from .tokens import Grid
+from .tokens import Extent, Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,24 +23,24 @@ class LayerTrace:
         span: which tokens attend to each other.
         q, k, v: after association, before the feature map.
         input_q, input_k: what the attention itself receives: q and k for softmax attention, r_q ∘ φ(q) and
-            r_k ∘ φ(k) for linear attention.
+            r_k ∘ φ(k) for linear attention, and for a rival two factors whose product is its map, f channels wide.
         ratios: the fixation ratios r_q and r_k; None without fixation.
-        linear: whether the layer is linear attention.
+        similarity: which of the three, "softmax", "linear" or "product".
     """
 
     span: Span
     q: Float[Tensor, "b heads t n e"]
     k: Float[Tensor, "b heads t n e"]
     v: Float[Tensor, "b heads t n e"]
-    input_q: Float[Tensor, "b heads t n e"]
-    input_k: Float[Tensor, "b heads t n e"]
+    input_q: Float[Tensor, "b heads t n f"]
+    input_k: Float[Tensor, "b heads t n f"]
     ratios: FixationRatios | None
-    linear: bool
+    similarity: Similarity
 
     def map(self) -> Tensor:
         """Return the explicit map: space (b heads t n n), time (b heads n t t), joint (b heads t·n t·n)."""
         q, k = self._grouped(self.input_q), self._grouped(self.input_k)
-        return attention_map(q, k, feature_map=identity if self.linear else None)
+        return weights_between(q, k, self.similarity)
 
     def row(self, frame: int, token: int) -> Tensor:
         """Return the weights of one query: space (b heads n), time (b heads t), joint (b heads t n); O(tokens · e)."""
@@ -59,7 +59,7 @@ class LayerTrace:
         return self._row(self.input_q[:, :, frame], self._grouped(self.input_k))
 
     def _row(self, q: Tensor, k: Tensor) -> Tensor:
-        return attention_row(q, k, feature_map=identity if self.linear else None)
+        return weights_between(q.unsqueeze(-2), k, self.similarity).squeeze(-2)
 
     def _grouped(self, x: Tensor) -> Tensor:
         """Put the tokens that attend to each other on the last but one axis."""
@@ -135,15 +135,14 @@ def _keep_sizes(sizes: dict[str, int]) -> Callable:
 
 
 def _keep_layer(layers: dict[str, LayerTrace], span: Span, sizes: dict[str, int]) -> Callable:
-    def see(mechanism: SoftmaxAttention | LinearAttention, inputs: tuple[Tensor, Tensor, Tensor], _: Tensor) -> None:
+    def see(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor, Extent], _: Tensor) -> None:
         def place(x: Tensor) -> Tensor:
             return unfold(x.detach(), span, **sizes, merge_heads=False)
 
         with torch.no_grad():
             attended = mechanism.attention_inputs(*inputs)
-        q, k, v = map(place, inputs)
+        q, k, v = map(place, inputs[:3])
         ratios = attended.ratios and FixationRatios(*map(place, attended.ratios))
-        linear = isinstance(mechanism, LinearAttention)
-        layers[span] = LayerTrace(span, q, k, v, place(attended.q), place(attended.k), ratios, linear)
+        layers[span] = LayerTrace(span, q, k, v, place(attended.q), place(attended.k), ratios, attended.similarity)
 
     return see

@@ -15,6 +15,7 @@ from .devices import make_fabric as make_fabric  # the lessons take the two from
 from .devices import plain_fabric as plain_fabric
 from .fitting import fitted
 from .folders import open_clips
+from .layers import Mechanism
 from .model import ModelConfig, VideoTransformer
 from .tasks import Batch, Data, find_task, model_config
 
@@ -137,7 +138,7 @@ class Diverged(RuntimeError):
 def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> VideoTransformer:
     """Draw a model's weights anew, so that variants of one seed share the weights that they have in common.
 
-    W ~ N(0, gain² / fan_in), biases 0, embeddings ~ N(0, gain² / 4)
+    W ~ N(0, gain² / fan_in), biases and raw scales 0, embeddings ~ N(0, gain² / 4)
 
     Each weight has a random stream of its own, named after it. With biases of 0 the fixation ratios start around 1/2.
 
@@ -154,10 +155,13 @@ def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> Vide
             generator = torch.Generator().manual_seed(crc32(f"{seed} {name}".encode()))
             if name.endswith("embedding"):
                 weight.normal_(std=gain / 2, generator=generator)
+            elif name.endswith(("bias", "scale")):
+                weight.zero_()
             elif weight.ndim > 1:
                 weight.normal_(std=gain * weight[0].numel() ** -0.5, generator=generator)
-            elif name.endswith("bias"):
-                weight.zero_()
+        for name, module in model.named_modules():
+            if isinstance(module, Mechanism):
+                module.draw(torch.Generator().manual_seed(crc32(f"{seed} {name}".encode())))
     return model
 
 

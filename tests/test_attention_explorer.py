@@ -130,7 +130,7 @@ def in_javascript(recordings, asked, masks, kind):
         const layers = (block) => Object.fromEntries(Object.entries(block).map(([span, layer]) => {{
           const [heads, t, n, e] = layer.q.shape;
           const [q, k, z] = [layer.q, layer.k, layer.z].map((part) => unpack(bytes, part));
-          return [span, {{ span, linear: layer.linear, heads, t, n, e, q, k, z }}];
+          return [span, {{ span, similarity: layer.similarity, heads, t, n, e, q, k, z }}];
         }}));
         const asked = {json.dumps(places)};
         const result = meta.models.map((model) => asked.map(([block, span, head, inward, frame, place]) => {{
@@ -183,7 +183,7 @@ def test_normalizers_are_the_sums_of_their_rows(recordings):
             similarity = (layer.input_q[0, 1, 2, 3] * layer.input_k[0, 1]).sum(-1)
             group = {"space": similarity[2], "time": similarity[:, 3], "joint": similarity}[layer.span]
             z = normalizer(layer)[0, 1, 2, 3]
-            expected = group.sum() + 1e-6 if layer.linear else (group / 2).exp().sum().log()
+            expected = group.sum() + 1e-6 if layer.similarity == "linear" else (group / 2).exp().sum().log()
             torch.testing.assert_close(z, expected)
 
 

@@ -212,7 +212,7 @@ def test_variant_names_tell_mechanisms_apart():
     ("changes", "message"),
     [
         ({"attention": "cosine"}, "attention='cosine' is unknown: choose one of 'softmax', 'linear'"),
-        ({"attention": "softmax", "fixation": "cooperative"}, 'use attention="linear"'),
+        ({"attention": "softmax", "fixation": "cooperative"}, 'use "linear" or one of'),
         ({"fixation": "separate", "shared_fixation": True}, 'shared_fixation needs fixation="cooperative"'),
         ({"fixation": "constant", "shared_fixation": True}, 'shared_fixation needs fixation="cooperative", not \'con'),
         (
@@ -221,8 +221,8 @@ def test_variant_names_tell_mechanisms_apart():
         ),
         ({"feature_map": "gelu"}, "feature_map='gelu' is unknown: choose one of 'relu + offset', 'relu', 'elu + 1'"),
         ({"gate": "key"}, "gate='key' is unknown: choose one of 'none', 'value', 'output', 'both'"),
-        ({"attention": "softmax", "feature_map": "relu"}, "feature_map='relu' needs the features of linear attention"),
-        ({"attention": "softmax", "gate": "both"}, "gate='both' needs the features of linear attention"),
+        ({"attention": "softmax", "feature_map": "relu"}, "feature_map='relu' belongs to linear attention"),
+        ({"attention": "softmax", "gate": "both"}, "gate='both' belongs to linear attention"),
         ({"attention": "softmax", "fixation": "constant"}, "fixation='constant' reweights the features"),
         ({"width": 30}, "width=30 is not divisible by heads=4"),
         ({"depth": 0}, "depth=0 must be a whole number of at least 1"),

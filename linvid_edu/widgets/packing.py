@@ -87,7 +87,7 @@ def _layers(recordings: Sequence[Recording]) -> list[LayerTrace]:
 def _pack_layer(arrays: "_Arrays", layer: LayerTrace, kind: Kind) -> dict[str, Any]:
     q, k, z = (each[0].cpu().numpy() for each in (layer.input_q, layer.input_k, normalizer(layer)))
     add = arrays.add_scaled if kind == "scaled" else lambda values: arrays.add(values, kind)
-    return {"linear": layer.linear, "q": add(q), "k": add(k), "z": arrays.add(z, "float32")}
+    return {"similarity": layer.similarity, "q": add(q), "k": add(k), "z": arrays.add(z, "float32")}
 
 
 class _Arrays:

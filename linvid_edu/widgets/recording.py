@@ -140,7 +140,7 @@ def column(layer: LayerTrace, frame: int, token: int) -> Tensor:
     """Return what each query gives to one key: space (b heads n), time (b heads t), joint (b heads t n)."""
     group = (slice(None), slice(None), *_group(layer.span, frame, token))
     similarity = torch.einsum("bh...e,bhe->bh...", layer.input_q[group], layer.input_k[:, :, frame, token])
-    if layer.linear:
+    if layer.similarity != "softmax":
         return similarity / normalizer(layer)[group]
     return (similarity * layer.q.shape[-1] ** -0.5 - normalizer(layer)[group]).exp()
 
@@ -148,7 +148,8 @@ def column(layer: LayerTrace, frame: int, token: int) -> Tensor:
 def normalizer(layer: LayerTrace) -> Float[Tensor, "b heads t n"]:
     """Compute what each query's weights are divided by, once for a layer.
 
-    linear: z_i = Σ_j q_i·k_j + eps, O(tokens · e); softmax: z_i = ln Σ_j exp(q_i·k_j / √e), the logarithm of it
+    linear: z_i = Σ_j q_i·k_j + eps, O(tokens · e); softmax: z_i = ln Σ_j exp(q_i·k_j / √e), the logarithm of it;
+    product: z_i = 1
     """
     if layer not in _normalizers:
         _normalizers[layer] = _normalizer(layer)
@@ -160,7 +161,9 @@ _normalizers: WeakKeyDictionary[LayerTrace, Tensor] = WeakKeyDictionary()
 
 def _normalizer(layer: LayerTrace) -> Tensor:
     q, k = layer.input_q, layer.input_k
-    if layer.linear:
+    if layer.similarity == "product":
+        return q.new_ones(q.shape[:-1])
+    if layer.similarity == "linear":
         axes = {"space": (3,), "time": (2,), "joint": (2, 3)}[layer.span]
         return (q * k.sum(dim=axes, keepdim=True)).sum(dim=-1) + EPS
     scaled = q * q.shape[-1] ** -0.5

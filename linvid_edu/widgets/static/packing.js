@@ -29,9 +29,9 @@ export function unpack(bytes, { kind, at, shape, low, step }) {
 /* Read the layers of one block, as rows.js takes them. */
 export function layersOf(block, bytes) {
   return Object.fromEntries(
-    Object.entries(block).map(([span, { linear, q, k, z }]) => {
+    Object.entries(block).map(([span, { similarity, q, k, z }]) => {
       const [heads, t, n, e] = q.shape;
-      return [span, { span, linear, heads, t, n, e, q: unpack(bytes, q), k: unpack(bytes, k), z: unpack(bytes, z) }];
+      return [span, { span, similarity, heads, t, n, e, q: unpack(bytes, q), k: unpack(bytes, k), z: unpack(bytes, z) }];
     }),
   );
 }

@@ -1,8 +1,9 @@
 /* Attention weights of one token, computed where they are shown, in O(N·d): no N × N map anywhere.
  *
- * A layer is { span, linear, heads, t, n, e, q, k, z }: q and k are what its attention receives, (heads t n e); z is
- * each query's normalizer, (heads t n), read for key ← queries only: Σ_j q·k_j + eps for linear attention, the
- * logarithm of Σ_j exp(q·k_j / √e) for softmax attention. A token is [frame, location]. The equations are those of
+ * A layer is { span, similarity, heads, t, n, e, q, k, z }: q and k are what its attention receives, (heads t n e); z
+ * is each query's normalizer, (heads t n), read for key ← queries only: Σ_j q·k_j + eps for "linear" attention, the
+ * logarithm of Σ_j exp(q·k_j / √e) for "softmax" attention. For "product", the factors of a rival's map, q·k is the
+ * weight itself, which may be negative. A token is [frame, location]. The equations are those of
  * linvid_edu/attention.py and concentration.py, and a test holds both to the same numbers.
  */
 
@@ -63,7 +64,8 @@ function groupOf({ span, t, n }, [frame, location]) {
 
 /* Weights between one token and its group: its row, or with `inward` its column. */
 function groupWeights(layer, head, token, inward) {
-  const { t, n, e, linear, z } = layer;
+  const { t, n, e, similarity, z } = layer;
+  const softmax = similarity === "softmax";
   const { start, step, count } = groupOf(layer, token);
   const [one, others] = inward ? [layer.k, layer.q] : [layer.q, layer.k];
   const base = head * t * n;
@@ -72,18 +74,19 @@ function groupWeights(layer, head, token, inward) {
   for (let i = 0, at = (base + start) * e; i < count; i++, at += step * e) {
     let sum = 0;
     for (let c = 0; c < e; c++) sum += one[own + c] * others[at + c];
-    weights[i] = linear ? sum : sum / Math.sqrt(e);
+    weights[i] = softmax ? sum / Math.sqrt(e) : sum;
   }
+  if (similarity === "product") return weights;
   if (inward) {
     for (let i = 0; i < count; i++) {
       const normalizer = z[base + start + i * step];
-      weights[i] = linear ? weights[i] / normalizer : Math.exp(weights[i] - normalizer);
+      weights[i] = softmax ? Math.exp(weights[i] - normalizer) : weights[i] / normalizer;
     }
     return weights;
   }
-  let [highest, total] = [-Infinity, linear ? EPS : 0];
+  let [highest, total] = [-Infinity, softmax ? 0 : EPS];
   for (let i = 0; i < count; i++) highest = Math.max(highest, weights[i]);
-  for (let i = 0; i < count; i++) total += weights[i] = linear ? weights[i] : Math.exp(weights[i] - highest);
+  for (let i = 0; i < count; i++) total += weights[i] = softmax ? Math.exp(weights[i] - highest) : weights[i];
   for (let i = 0; i < count; i++) weights[i] /= total;
   return weights;
 }

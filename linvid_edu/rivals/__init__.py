@@ -1,0 +1,22 @@
+"""The family: published attention functions beside feature fixation, each a pure function with its map and an oracle.
+
+``ModelConfig(attention="performer")`` takes those that stand in for softmax attention by the name of their function. To
+add one, write its file and import its names here; a ``Rival`` among them is found by itself.
+"""
+
+from .base import Facts, KernelRival, Rival, Setting
+from .cosformer import Cosformer, cosformer, cosformer_map, cosformer_oracle
+from .elu_linear import EluLinear, elu_linear, elu_linear_map, elu_linear_oracle
+from .focused_linear import FocusedLinear, focused_linear, focused_linear_map, focused_linear_oracle
+from .performer import Performer, orthogonal_projection, performer, performer_map, performer_oracle
+from .sana_block_causal import SanaBlockCausal, sana_block_causal, sana_block_causal_map, sana_block_causal_oracle
+from .sana_relu_linear import SanaReluLinear, sana_relu_linear, sana_relu_linear_map, sana_relu_linear_oracle
+from .sana_video_attention import (
+    SanaVideoAttention,
+    sana_video_attention,
+    sana_video_attention_map,
+    sana_video_attention_oracle,
+)
+
+_here = [each for each in list(globals().values()) if isinstance(each, type) and issubclass(each, Rival)]
+RIVALS: dict[str, type[Rival]] = {each.function.__name__: each for each in _here if hasattr(each, "function")}

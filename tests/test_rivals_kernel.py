@@ -1,0 +1,217 @@
+"""The kernel rivals: equal to their oracles in outputs and gradients, and what is said about their maps is so."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from linvid_edu import linear_attention, rivals
+from linvid_edu.rivals.focused_linear import focused_features
+from linvid_edu.rivals.performer import performer_features
+from linvid_edu.rivals.sana_video_attention import rotary_angles, rotary_widths, rotate
+from linvid_edu.tokens import Extent
+
+SIZES = [(1, 1, 1, 2), (2, 3, 12, 8), (1, 2, 24, 14)]  # b, heads, n, d
+
+
+def constants(name, b, heads, n, d):
+    """Return the further arguments of a function, for n = t · h · w tokens."""
+    t = 3 if n % 3 == 0 else 1
+    h = 2 if n // t % 2 == 0 else 1
+    grid = {"t": t, "h": h, "w": n // (t * h)}
+    conv = {"conv_weight": torch.randn(d, 1, 3, 3), "conv_bias": torch.randn(d), "grid_height": h * t}
+    return {
+        "elu_linear": {"eps": 1e-3},
+        "sana_relu_linear": {"eps": 1e-3},
+        "performer": {"projection": rivals.orthogonal_projection(2 * d + 1, d), "eps": 1e-3},
+        "cosformer": {"eps": 1e-3},
+        "focused_linear": {"scale": torch.randn(heads, d), "focusing_factor": 2.5, **conv, "grid_width": grid["w"]},
+        "sana_video_attention": {**grid, "theta": 100.0, "eps": 1e-3},
+        "sana_block_causal": {**grid, "block_starts": [0, 1, 2][:t], "theta": 100.0, "eps": 1e-3},
+    }[name]
+
+
+NAMES = [
+    "elu_linear", "sana_relu_linear", "performer", "cosformer", "focused_linear", "sana_video_attention",
+    "sana_block_causal",
+]
+
+
+def arguments(name, size, dtype=torch.float64):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, *size, dtype=dtype)
+    more = {
+        key: value.to(dtype) if isinstance(value, torch.Tensor) else value
+        for key, value in constants(name, *size).items()
+    }
+    return {"q": q, "k": k, "v": v, **more}
+
+
+def run_with_gradients(function, given):
+    leaves = {key: value.clone().requires_grad_() for key, value in given.items() if isinstance(value, torch.Tensor)}
+    out = function(**{**given, **leaves})
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
+    return out, *torch.autograd.grad((out * weights).sum(), list(leaves.values()))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_function_equals_oracle_in_outputs_and_gradients(name, size):
+    given = arguments(name, size)
+    functions = getattr(rivals, name), getattr(rivals, f"{name}_oracle")
+    for actual, expected in zip(*(run_with_gradients(each, given) for each in functions), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+def explicit_map(name, given):
+    return getattr(rivals, f"{name}_map")(
+        **{key: value for key, value in given.items() if key != "v" and not key.startswith(("conv", "grid_"))}
+    )
+
+
+@pytest.mark.parametrize("name", ["elu_linear", "performer", "cosformer", "sana_relu_linear"])
+def test_rows_are_averages(name):
+    given = arguments(name, (2, 3, 12, 8))
+    weights = explicit_map(name, given | ({"eps": 1e-9} if "eps" in given else {}))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 12, dtype=torch.float64), rtol=1e-4, atol=1e-4)
+    assert weights.min() >= 0
+
+
+def test_rows_of_focused_attention_lose_what_a_small_query_loses_to_the_offset():
+    given = arguments("focused_linear", (2, 3, 12, 8))
+    sums = explicit_map("focused_linear", given).sum(-1)
+    assert 0.9 < sums.min() < 0.999
+    assert 0.9999 < sums.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["sana_video_attention", "sana_block_causal"])
+def test_rows_of_rotated_features_are_no_averages(name):
+    weights = explicit_map(name, arguments(name, (2, 3, 12, 8)))
+    assert weights.min() < 0
+    assert (weights.sum(-1) - 1).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["sana_relu_linear", "cosformer", "sana_video_attention"])
+def test_a_query_without_a_positive_channel_gets_zeros(name):
+    given = arguments(name, (2, 3, 12, 8), torch.float32)
+    given.pop("eps")  # the published one
+    given["q"][:, :, 4] = -1.0
+    out = getattr(rivals, name)(**given)
+    assert torch.equal(out[:, :, 4], torch.zeros(2, 3, 8))
+    assert out.isfinite().all()
+
+
+def test_a_rival_that_is_only_another_feature_map_is_only_that():
+    q, k, v = torch.randn(3, 1, 2, 9, 4)
+    assert torch.equal(rivals.elu_linear(q, k, v), linear_attention(q, k, v, feature_map=lambda x: F.elu(x) + 1))
+    assert torch.equal(rivals.sana_relu_linear(q, k, v), linear_attention(q, k, v, feature_map=F.relu, eps=1e-15))
+
+
+def test_performer_comes_near_softmax_attention_with_more_features():
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 1, 1, 20, 4, dtype=torch.float64)
+    exact = (q @ k.mT / 2).softmax(-1)
+    far = []
+    for features in (4, 64, 4096):
+        projection = rivals.orthogonal_projection(features, 4).double()
+        far.append((rivals.performer_map(q, k, projection, eps=1e-9) - exact).abs().mean().item())
+    assert far[0] > 2 * far[1] > 4 * far[2]
+
+
+def test_projection_is_orthogonal_within_blocks_and_long_as_gaussian_vectors():
+    projection = rivals.orthogonal_projection(4000, 5, torch.Generator().manual_seed(0))
+    block = projection[:5] / projection[:5].norm(dim=1, keepdim=True)
+    torch.testing.assert_close(block @ block.mT, torch.eye(5), rtol=0, atol=1e-5)
+    assert abs(projection.square().sum(1).mean().item() - 5) < 0.2
+    assert abs(projection.mean().item()) < 0.05
+
+
+def test_performer_eps_is_a_floor_relative_to_the_largest_key():
+    q, k = torch.randn(2, 1, 1, 6, 4)
+    projection = rivals.orthogonal_projection(8, 4)
+    least = performer_features(q, 3 * k, projection, eps=1e-2)[1].min()
+    assert least >= 8**-0.5 * 1e-2
+
+
+def test_cosformer_weighs_by_the_distance_on_the_line_and_by_its_length():
+    ones = torch.ones(1, 1, 8, 3)
+    weights = rivals.cosformer_map(ones, ones)[0, 0]
+    assert (weights[0].diff() < 0).all()  # nearer is more
+    expected = torch.tensor([math.cos(math.pi * j / 16) for j in range(8)])
+    torch.testing.assert_close(weights[0], expected / expected.sum())
+    assert rivals.cosformer_map(ones[:, :, :4], ones[:, :, :4])[0, 0, 0, 1] / rivals.cosformer_map(
+        ones[:, :, :4], ones[:, :, :4]
+    )[0, 0, 0, 0] != pytest.approx((weights[0, 1] / weights[0, 0]).item())
+
+
+def test_focusing_keeps_the_length_over_all_heads_and_turns_to_the_largest_channel():
+    x = torch.tensor([1.0, 2.0, 3.0, 0.5]).reshape(1, 2, 1, 2)
+    scale = torch.full((2, 2), math.log(math.e - 1))  # softplus of it is 1
+    once, more = (focused_features(x, x, scale, factor)[0].flatten() for factor in (1, 8))
+    torch.testing.assert_close(once, x.flatten() + 1e-6)
+    torch.testing.assert_close(more.norm(), once.norm())
+    assert more[2] / more.norm() > 0.99  # heads are coupled: the first one keeps almost nothing
+    assert more[:2].norm() < 0.05 * more.norm()
+
+
+def test_rotary_widths_are_the_published_ones():
+    assert rotary_widths(14) == (6, 4, 4)
+    assert rotary_widths(112) == (40, 36, 36)
+    assert rotary_widths(2) == (2, 0, 0)
+
+
+def test_rotation_keeps_lengths_and_makes_products_depend_on_the_distance_alone():
+    angles = rotary_angles(Extent(5, 1, 1), 8)
+    x, y = torch.randn(2, 1, 8, dtype=torch.float64)
+    turned_x, turned_y = (rotate(each.expand(5, 8), angles) for each in (x, y))
+    torch.testing.assert_close(turned_x.norm(dim=-1), x.norm().expand(5))
+    products = turned_x @ turned_y.mT
+    for apart in range(-3, 4):
+        diagonal = products.diagonal(apart)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal))
+
+
+def test_block_causal_is_the_whole_attention_of_each_prefix_and_sees_nothing_later():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 1, 2, 30, 8, dtype=torch.float64)
+    out = rivals.sana_block_causal(q, k, v, 5, 2, 3, [0, 2, 3])
+    for first, last in ((0, 2), (2, 3), (3, 5)):
+        prefix = [x[:, :, : 6 * last] for x in (q, k, v)]
+        whole = rivals.sana_video_attention(*prefix, last, 2, 3)
+        torch.testing.assert_close(out[:, :, 6 * first : 6 * last], whole[:, :, 6 * first :], rtol=1e-9, atol=1e-11)
+    later = v.clone()
+    later[:, :, 18:] = 0
+    assert torch.equal(rivals.sana_block_causal(q, k, later, 5, 2, 3, [0, 2, 3])[:, :, :18], out[:, :, :18])
+    one = rivals.sana_block_causal(q, k, v, 5, 2, 3, [0])
+    torch.testing.assert_close(one, rivals.sana_video_attention(q, k, v, 5, 2, 3), rtol=1e-9, atol=1e-11)
+
+
+QKV = torch.ones(3, 1, 2, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rivals.performer(*QKV, projection=torch.ones(8, 5)), r"heads of 5 .* q has 4 .*orthogonal_projection"),
+        (lambda: rivals.performer(*QKV, projection=torch.ones(0, 4)), "with 0 features"),
+        (lambda: rivals.orthogonal_projection(0, 4), "features=0"),
+        (lambda: rivals.cosformer(QKV[0], QKV[1, :, :, :5], QKV[2, :, :, :5]), "q has 6 tokens and k has 5"),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(4)), r"shape \(4,\).* 2 heads of 4"),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 0), "focusing_factor=0"),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 3, 3)), "grid_height"),
+        (
+            lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 3, 3), None, 2, 4),
+            "make 8 tokens, q has 6",
+        ),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 2, 2), None, 2, 3), "odd side"),
+        (lambda: rivals.sana_video_attention(*QKV, 2, 2, 2), "make 8 tokens, q has 6"),
+        (lambda: rivals.sana_video_attention(*torch.ones(3, 1, 2, 6, 5), 1, 2, 3), "5 channels .* 4 or 6"),
+        (lambda: rivals.sana_block_causal(*QKV, 3, 1, 2, [1, 2]), r"block_starts=\[1, 2\] of 3 frames"),
+        (lambda: rivals.sana_block_causal(*QKV, 3, 1, 2, [0, 3]), r"block_starts=\[0, 3\] of 3 frames"),
+        (lambda: rivals.sana_block_causal(*QKV, 3, 1, 2, []), r"block_starts=\[\] of 3 frames"),
+    ],
+)
+def test_bad_arguments_are_refused_in_words(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
