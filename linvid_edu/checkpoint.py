@@ -29,7 +29,7 @@ def save_model(model: VideoTransformer, path: str | Path) -> Path:
     Returns:
         The path.
     """
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={"config": json.dumps(model.config.to_dict())})
     return Path(path)
@@ -60,8 +60,13 @@ def load_model(path: str | Path) -> VideoTransformer:
     return model.eval()
 
 
+def _values(model: VideoTransformer) -> dict[str, Tensor]:
+    """Return what a model holds: its weights, and what is drawn but not learned, such as Performer's projection."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
 def _fill(model: VideoTransformer, weights: dict[str, Tensor], path: Path) -> None:
-    parameters = dict(model.named_parameters())
+    parameters = _values(model)
     wrong = sorted(
         name
         for name in set(parameters) | set(weights)

@@ -1,0 +1,214 @@
+"""Every rival as attention of a model: what holds for all of them, whoever adds another one."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from linvid_edu import ModelConfig, VideoTransformer, record, rivals
+from linvid_edu.attention import unfold
+from linvid_edu.checkpoint import load_model, save_model
+from linvid_edu.model import KERNELS
+from linvid_edu.rivals import RIVALS, KernelRival, Setting
+from linvid_edu.tokens import Extent
+from linvid_edu.train import initialize
+
+VIDEO = torch.linspace(-1, 1, 2 * 3 * 8 * 32 * 32).reshape(2, 3, 8, 32, 32).sin()
+JOINT = sorted(set(RIVALS) - {"dynamic_window_attention", "shuffle_window"})
+
+
+def model_of(name, **changes):
+    return initialize(VideoTransformer(ModelConfig.compact(attention=name, **changes)), seed=0).eval()
+
+
+def layers_of(model, video=VIDEO):
+    """Return each attention layer beside what was recorded of it."""
+    with torch.no_grad(), record(model) as trace:
+        model(video)
+    return [
+        (block.attention[span], layer)
+        for block, layers in zip(model.blocks, trace.blocks, strict=True)
+        for span, layer in layers.items()
+    ]
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_rival_is_a_function_with_a_map_and_an_oracle(name):
+    function = RIVALS[name].function
+    assert function is getattr(rivals, name)
+    assert f"arXiv {RIVALS[name].facts.arxiv}" in function.__doc__ or "arXiv" in function.__doc__
+    assert "Source:" in function.__doc__
+    assert callable(getattr(rivals, f"{name}_map"))
+    assert callable(getattr(rivals, f"{name}_oracle"))
+    assert re.fullmatch(r"\d{4}\.\d{5}", RIVALS[name].facts.arxiv)
+
+
+@pytest.mark.parametrize("fixation", ["none", "cooperative"])
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_recorded_map_times_the_values_is_what_the_layer_returns(name, fixation):
+    if fixation != "none" and name not in KERNELS:
+        with pytest.raises(ValueError, match=rf"which attention='{name}' does not have: use \"linear\" or one of"):
+            ModelConfig.compact(attention=name, fixation=fixation)
+        return
+    model = model_of(name, fixation=fixation, association=True)
+    outs = []
+    for block in model.blocks:
+        for layer in block.attention.values():
+            layer.mechanism.register_forward_hook(lambda _, inputs, out: outs.append(out))
+    seen = layers_of(model)
+    for (_, layer), out in zip(seen, outs, strict=True):
+        t, n = layer.v.shape[2:4]
+        expected = layer.map() @ layer._grouped(layer.v)
+        actual = unfold(out, layer.span, t=t, n=n, merge_heads=False)
+        if layer.span == "time":
+            actual = actual.transpose(2, 3)
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+        assert (layer.ratios is None) == (fixation == "none")
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rows_of_the_trace_are_rows_of_its_map(name):
+    for _, layer in layers_of(model_of(name)):
+        whole = layer.map()[:, :, 3, 5] if layer.span == "space" else layer.map()[:, :, 5, 3]
+        torch.testing.assert_close(layer.row(3, 5), whole)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_what_the_facts_say_of_rows_and_signs_is_so(name):
+    weights = torch.cat([layer.map().flatten() for _, layer in layers_of(model_of(name))])
+    if RIVALS[name].facts.signs == "never negative":
+        assert weights.min() >= 0
+    else:
+        assert RIVALS[name].facts.signs == "may be negative"
+        assert weights.min() < 0
+    if RIVALS[name].facts.rows == "1":
+        for _, layer in layers_of(model_of(name)):
+            sums = layer.map().sum(-1)
+            torch.testing.assert_close(sums, torch.ones_like(sums), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_joint_attention_takes_it_too(name):
+    model = model_of(name, space_time="joint")
+    ((_, layer), _) = layers_of(model)
+    assert layer.row(3, 5).shape == (2, 4, 8, 64)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_some_steps_of_training_lower_the_loss_and_every_weight_learns(name):
+    fixation = "cooperative" if name in KERNELS else "none"
+    model = model_of(name, fixation=fixation, association=True).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    labels, losses = torch.tensor([0, 1]), []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(VIDEO), labels)
+        loss.backward()
+        losses.append(loss.item())
+        optimizer.step()
+    assert losses[-1] < 0.7 * losses[0]
+    still = [n for n, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()]
+    assert still == []
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_gradients_of_a_model_are_those_of_its_maps(name):
+    """The same model with every attention computed through its explicit map: the oracle, in outputs and gradients."""
+    found = []
+    for through_map in (False, True):
+        model = model_of(name, fixation="cooperative" if name in KERNELS else "none").double()
+        if through_map:
+            for block in model.blocks:
+                for layer in block.attention.values():
+                    layer.mechanism.register_forward_hook(attend_through_the_map)
+        out = model(VIDEO.double())
+        gradients = torch.autograd.grad((out * torch.tensor([1.0, -2.0, 3.0, 0.5])).sum(), list(model.parameters()))
+        found.append((out, *gradients))
+    for actual, expected in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-9)
+
+
+def attend_through_the_map(mechanism, inputs, _):
+    left, right, *_ = mechanism.attention_inputs(*inputs)
+    return (left @ right.mT) @ inputs[2]
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_checkpoint_brings_back_the_same_numbers(name, tmp_path):
+    model = model_of(name)
+    save_model(model, tmp_path / "rival.safetensors")
+    torch.manual_seed(7)  # what is drawn anew while loading must not matter
+    again = load_model(tmp_path / "rival.safetensors")
+    assert again.config == model.config
+    with torch.no_grad():
+        assert torch.equal(again.eval()(VIDEO), model(VIDEO))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_seed_is_the_whole_random_state(name):
+    first, second, other = (
+        initialize(VideoTransformer(ModelConfig.compact(attention=name)), seed=seed).eval() for seed in (1, 1, 2)
+    )
+    ours, theirs = first.state_dict(), second.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    with torch.no_grad():
+        assert not torch.equal(first(VIDEO), other(VIDEO))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_configuration_draws_no_random_numbers_and_names_its_rival(name):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    config = ModelConfig.compact(attention=name)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert config.variant == name
+    assert ModelConfig.from_dict(config.to_dict()) == config
+
+
+def test_settings_are_the_rivals_own():
+    assert ModelConfig.compact(attention="performer", settings={"features": 5}).settings == {"features": 5}
+    model = model_of("performer", settings={"features": 5}, fixation="cooperative")
+    assert model.blocks[0].attention["time"].mechanism.fixation.query.weight.shape == (5, 2 * 5 + 16)
+    with pytest.raises(ValueError, match="performer has no setting 'landmarks': it has features, eps"):
+        ModelConfig.compact(attention="performer", settings={"landmarks": 5})
+    with pytest.raises(ValueError, match="'linear' has none: leave them out"):
+        ModelConfig.compact(settings={"features": 5})
+    with pytest.raises(ValueError, match="head of 15 channels cannot be rotated"):
+        ModelConfig.compact(attention="sana_video_attention", width=60)
+    with pytest.raises(ValueError, match="feature_map='relu' belongs to linear attention, not 'performer'"):
+        ModelConfig.compact(attention="performer", feature_map="relu")
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_open_ratios_are_no_fixation(name):
+    model = model_of(name, fixation="cooperative")
+    plain = VideoTransformer(replace(model.config, fixation="none")).eval()
+    shared = {key: value for key, value in model.state_dict().items() if "fixation" not in key}
+    plain.load_state_dict(shared)
+    for module in model.modules():
+        if isinstance(module, KernelRival):
+            for layer in (module.fixation.query, module.fixation.key):
+                torch.nn.init.zeros_(layer.weight)
+                torch.nn.init.constant_(layer.bias, 50.0)
+    with torch.no_grad():
+        torch.testing.assert_close(model(VIDEO), plain(VIDEO), rtol=1e-5, atol=1e-6)
+
+
+def expected(formula, **letters):
+    """Compute a formula of ``Facts``, such as 2·N·d²."""
+    return eval(formula.replace("·", "*").replace("²", "**2").replace("³", "**3"), {}, letters)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_number_of_multiplications_is_the_stated_one(name):
+    n, d = 4096, 16
+    setting = Setting(heads=1, head_width=d, span="joint", extent=Extent(16, 16, 16))
+    mechanism = RIVALS[name](setting)
+    m = getattr(mechanism, "projection", torch.empty(0)).shape[0]
+    q, k, v = torch.randn(3, 1, 1, n, d)
+    with FlopCounterMode(display=False) as flops:
+        mechanism(q, k, v, setting.extent)
+    counted = flops.get_total_flops() / 2  # a multiplication and an addition each
+    assert counted == pytest.approx(expected(RIVALS[name].facts.operations, N=n, d=d, m=m), rel=0.01)
