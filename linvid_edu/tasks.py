@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from .model import ModelConfig, VideoTransformer
+from .model import KERNELS, ModelConfig, VideoTransformer
+from .rivals import RIVALS
 from .scenes import CELL, CellScene, CueLookup, CueMatch, Family, Flash, Motion, SceneConfig, render, role_mask
 from .shapes import Bool, Float, Int
 from .tokens import pair
@@ -193,6 +194,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "cooperative-elu": {"feature_map": "elu + 1", "fixation": "cooperative"},
     }
 )
+# the family: each rival alone, and with cooperative fixation where it has features
+FAMILY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {name: {"attention": name} for name in RIVALS}
+    | {f"{name}-cooperative": {"attention": name, "fixation": "cooperative"} for name in KERNELS}
+)
 PRESETS = MappingProxyType({"probe": ModelConfig.probe, "compact": ModelConfig.compact, "gpu": ModelConfig.gpu})
 
 
@@ -206,7 +212,7 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
 
     Args:
         task: decides classes and, for scenes made of cells, frames, size and patches.
-        variant: one of ``VARIANTS``.
+        variant: one of ``VARIANTS`` or ``FAMILY``.
         preset: one of ``PRESETS``, which decides width, depth and, for other scenes, frames and size.
         changes: fields to change after that.
 
@@ -215,7 +221,7 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
     """
     fields = dict(task.model_fields)
     make = _find("preset", preset, PRESETS)
-    mechanism = dict(_find("variant", variant, VARIANTS))
+    mechanism = dict(_find("variant", variant, {**VARIANTS, **FAMILY}))
     wide = variant == "linear-wide"
     try:
         config = make(len(task.classes), **fields | mechanism | changes)

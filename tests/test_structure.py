@@ -33,7 +33,7 @@ ALLOWED = {
     "trace": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
     "interventions": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
     "concentration": ("shapes",),
-    "tasks": ("model", "scenes", "shapes", "tokens"),
+    "tasks": ("model", "rivals", "scenes", "shapes", "tokens"),
     "layouts": (),
     "decoding": ("layouts", "video"),
     "folders": ("clip", "decoding", "layouts", "model", "tasks", "tokens"),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..devices import PRECISIONS
-from ..tasks import PRESETS, TASKS, VARIANTS
+from ..tasks import FAMILY, PRESETS, TASKS, VARIANTS
 from ..train import CLIPS, Record, TrainConfig
 from .shared import app, number, plain_errors
 
@@ -41,7 +41,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    variant: Annotated[str, _name("The mechanism", VARIANTS)] = TrainConfig.variant,
+    variant: Annotated[str, _name("The mechanism", (*VARIANTS, *FAMILY))] = TrainConfig.variant,
     preset: Annotated[str, _name("The model's size", PRESETS)] = TrainConfig.preset,
     seed: Annotated[int, number("Seed of the weights and of the training clips.", min=None)] = TrainConfig.seed,
     steps: Annotated[int, number("Batches to train on.", min=None)] = TrainConfig.steps,

@@ -97,7 +97,7 @@ def convolve(
     d, side = v.shape[-1], weight.shape[-1]
     if weight.shape != (d, 1, side, side) or side % 2 == 0:
         raise ValueError(
-            f"conv_weight has shape {tuple(weight.shape)}, v has {d} channels: pass ({d}, 1, side, side) with an odd side"
+            f"conv_weight has shape {tuple(weight.shape)}, v has {d} channels: pass ({d}, 1, side, side) with odd side"
         )
     sizes = {"b": len(v), "heads": v.shape[1], "t": extent.t}
     pictures = rearrange(v, "b heads (t h w) d -> (b heads t) d h w", t=extent.t, h=extent.h)
