@@ -5,6 +5,7 @@ tables of the runs.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,27 +76,34 @@ def statements(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataF
         Spearman's ρ, and its interval decides.
     """
     table = by_run(runs, layers)
-    rows = [_compared(table, claim) for claim in CLAIMS]
+    rows = [compared(table, claim) for claim in CLAIMS]
     family = [row for row, claim in zip(rows, CLAIMS, strict=True) if claim.corrected]
     adjusted = holm([1.0 if np.isnan(row["p"]) else row["p"] for row in family])
     for row, p in zip(family, adjusted, strict=True):
         row["adjusted_p"] = p if row["seeds"] >= 2 else np.nan
     for row in rows:
         p = row["p"] if np.isnan(row["adjusted_p"]) else row["adjusted_p"]
-        row["verdict"] = _decide(row["seeds"], verdict(row["difference"], p))
+        row["verdict"] = decide(row["seeds"], verdict(row["difference"], p))
     place = next(index for index, row in enumerate(rows) if row["statement"].startswith("6"))
     rows.insert(place, _correlated(table))
     return pandas.DataFrame(rows)
 
 
-def _compared(table: pandas.DataFrame, claim: Claim) -> dict[str, Any]:
+def compared(table: pandas.DataFrame, claim: Claim, measures: Mapping[str, str] = MEASURES) -> dict[str, Any]:
+    """Return a claim's row, without its verdict.
+
+    Args:
+        table: of ``summary.by_run``, with the claim's measure as a column.
+        claim: what is compared.
+        measures: column to words.
+    """
     values = table.pivot(index="seed", columns="variant", values=claim.measure)
     pair = values.reindex(columns=[claim.first, claim.second]).dropna()
     row: dict[str, Any] = {
         "statement": claim.number,
         "first": claim.first,
         "second": claim.second,
-        "measure": MEASURES[claim.measure],
+        "measure": measures[claim.measure],
         "seeds": len(pair),
         **dict.fromkeys(("difference", "low", "high", "p", "adjusted_p", "wins"), np.nan),
     }
@@ -120,11 +128,12 @@ def _correlated(table: pandas.DataFrame) -> dict[str, Any]:
         found = rank_correlation(linear["mass_on_answer"], linear["accuracy"])
         apart = found.low > 0 or found.high < 0
         row |= {"difference": found.rho, "low": found.low, "high": found.high}
-        row["verdict"] = _decide(seeds, verdict(found.rho, 0.0 if apart else 1.0))
+        row["verdict"] = decide(seeds, verdict(found.rho, 0.0 if apart else 1.0))
     return row
 
 
-def _decide(seeds: int, found: str) -> str:
+def decide(seeds: int, found: str) -> str:
+    """Return the verdict of so many seeds: "owed" below 2, "not shown" below ``LEAST_SEEDS``, else what was found."""
     if seeds < 2:
         return "owed"
     return found if seeds >= LEAST_SEEDS else "not shown"

@@ -8,7 +8,7 @@ import pandas
 
 from .comparison import mean_interval, share_interval
 from .grid import Run
-from .tasks import VARIANTS
+from .tasks import FAMILY, VARIANTS
 
 SOLVED = 0.99  # of the ceiling, on the main test
 CLUTTER = {"lookup": (48, 61), "flash": (6, 12)}  # the most of training, and more than in training
@@ -47,7 +47,7 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
         table[name] = tests[f"clutter {clutter}"] - tests["clutter 0"] if known else np.nan
     first_layer = layers[layers["block"] == 0].set_index("run")
     table = table.join(first_layer[["query_entropy", "mass_on_answer"]]).join(tests)
-    order = {name: place for place, name in enumerate(VARIANTS)}
+    order = {name: place for place, name in enumerate([*VARIANTS, *FAMILY])}
     place = table["variant"].map(lambda name: order.get(name.split(",")[0], len(order)))
     return table.assign(place=place).sort_values(["place", "variant", "seed"]).drop(columns="place").reset_index()
 
