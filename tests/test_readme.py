@@ -11,9 +11,10 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_examples_run(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    widget, tour = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    widget, tour, swap = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
     exec(widget, {})
     assert len([line for line in tour.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
+    exec(swap, {})
     exec(tour, {})
     assert "Concentration(" in capsys.readouterr().out
 
