@@ -1,0 +1,208 @@
+"""Orthoformer: softmax attention in two steps, through landmarks that are queries as unlike each other as possible."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..layers import AttentionInputs
+from ..shapes import Float, Int
+from ..tokens import Extent
+from .base import Facts, Rival, Setting
+
+
+def orthoformer(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads n2 d"],
+    v: Float[Tensor, "b heads n2 d2"],
+    landmark_index: Int[Tensor, "b heads landmarks"],
+) -> Float[Tensor, "b heads n d2"]:
+    """Attend from queries to landmarks, and from landmarks to keys.
+
+    out = softmax(q Pᵀ / √d) (softmax(P kᵀ / √d) v), P = q[landmark_index]
+
+    2·N·L·(d + d2) multiplications, 2·N·L numbers at once; choosing the landmarks takes N·L·(d + L) more. Rows of the
+    map sum to 1 exactly; no weight is negative; rank L at most. There is no inverse, unlike in ``nystrom``, so with all
+    tokens as landmarks it is softmax attention applied twice.
+
+    Args:
+        q, k, v: any range.
+        landmark_index: for each head the numbers of the queries that are landmarks, see ``orthoformer_landmarks``;
+            their order does not matter. No gradient flows into the choice or the landmarks.
+
+    Raises:
+        ValueError: more landmarks than queries, none, or a number that no query has.
+
+    Source: Keeping Your Eye on the Ball: Trajectory Attention in Video Transformers, 2021, arXiv 2106.05392. Differs
+    from the paper as the published code does: candidates are queries alone, never keys. In Motionformer itself the
+    second softmax runs within each frame and a frame axis stays, see ``orthoformer_frames``.
+    """
+    to_landmarks, to_keys = orthoformer_factors(q, k, landmark_index)
+    return to_landmarks @ (to_keys @ v)
+
+
+def orthoformer_factors(
+    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads n2 d"], landmark_index: Int[Tensor, "b heads landmarks"]
+) -> tuple[Float[Tensor, "b heads n landmarks"], Float[Tensor, "b heads landmarks n2"]]:
+    """Compute the two maps whose product is that of ``orthoformer``."""
+    _check(landmark_index, q.shape[-2])
+    landmarks = q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2)
+    scale = q.shape[-1] ** -0.5
+    return (q @ landmarks.mT * scale).softmax(dim=-1), (landmarks @ k.mT * scale).softmax(dim=-1)
+
+
+def orthoformer_landmarks(
+    q: Float[Tensor, "b heads n d"], first_index: Int[Tensor, "b heads"], num_landmarks: int
+) -> Int[Tensor, "b heads landmarks"]:
+    """Choose landmarks greedily: each next one is the query whose largest |cosine| with those chosen is least.
+
+    Args:
+        q: queries; a query of zeros has the cosine 0 with all others.
+        first_index: the first landmark of each head, which the published code draws at random.
+        num_landmarks: L, 1 to n.
+
+    Returns:
+        Numbers of tokens, rising.
+
+    Raises:
+        ValueError: more landmarks than tokens, none, or a first one that does not exist.
+
+    Source: arXiv 2106.05392.
+    """
+    tokens = q.shape[-2]
+    if not 1 <= num_landmarks <= tokens:
+        raise ValueError(f"num_landmarks={num_landmarks} of {tokens} tokens: choose 1 to {tokens}")
+    _check(first_index.unsqueeze(-1), tokens)
+    unit = F.normalize(q.detach(), dim=-1)
+    newest = first_index.unsqueeze(-1)  # (b heads 1)
+    chosen = [newest]
+    worst = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with those chosen
+    for _ in range(num_landmarks - 1):
+        cosine = (unit @ unit.take_along_dim(newest.unsqueeze(-1), dim=-2).mT).squeeze(-1)
+        worst = torch.maximum(worst, cosine.abs()).scatter(-1, newest, torch.inf)  # what is chosen is out
+        newest = worst.argmin(dim=-1, keepdim=True)
+        chosen.append(newest)
+    return torch.cat(chosen, dim=-1).sort(dim=-1).values
+
+
+def _check(index: Tensor, tokens: int) -> None:
+    if not 1 <= index.shape[-1] <= tokens:
+        raise ValueError(f"{index.shape[-1]} landmarks of {tokens} tokens: choose 1 to {tokens}")
+    if index.numel() and not index.is_meta and (index.min() < 0 or index.max() >= tokens):
+        raise ValueError(
+            f"landmarks are tokens {index.min().item()} to {index.max().item()}: choose among 0 to {tokens - 1}"
+        )
+
+
+def orthoformer_map(
+    q: Tensor, k: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]
+) -> Float[Tensor, "b heads n n2"]:
+    """Return the explicit map of ``orthoformer``, summed over landmarks."""
+    weights: Tensor | None = None
+    scores = []
+    for index in landmark_index.unbind(-1):  # (b heads)
+        landmark = torch.stack([torch.stack([q[b, h, i] for h, i in enumerate(row)]) for b, row in enumerate(index)])
+        scores.append(landmark.detach().unsqueeze(-2) / q.shape[-1] ** 0.5)  # (b heads 1 d)
+    to_landmarks = torch.softmax(torch.cat([q @ each.mT for each in scores], dim=-1), dim=-1)
+    for number, each in enumerate(scores):
+        product = to_landmarks[..., number : number + 1] * torch.softmax(each @ k.mT, dim=-1)
+        weights = product if weights is None else weights + product
+    assert weights is not None
+    return weights
+
+
+def orthoformer_oracle(
+    q: Tensor, k: Tensor, v: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]
+) -> Tensor:
+    """Compute ``orthoformer`` the long way, through its explicit map."""
+    return orthoformer_map(q, k, landmark_index) @ v
+
+
+def orthoformer_frames(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads n d"],
+    v: Float[Tensor, "b heads n d2"],
+    landmark_index: Int[Tensor, "b heads *landmarks"],
+    num_frames: int,
+    shared_landmarks: bool = True,
+) -> Float[Tensor, "b heads n t d2"]:
+    """Read out each frame on its own, as Motionformer does: no drop-in, since a frame axis stays.
+
+    out[f-query i, frame g] = softmax(q_i P_gᵀ / √d) (softmax(P_f k_gᵀ / √d over the keys of g) v_g)
+
+    Args:
+        q, k, v: tokens frame by frame.
+        landmark_index: (b heads L), tokens of the clip, where landmarks are shared by all frames; else
+            (b heads t L), tokens counted within each frame.
+        num_frames: t; must divide the number of tokens.
+        shared_landmarks: whether P_f = P_g = P. If not, the released code pairs landmark l of the query's frame with
+            landmark l of the key's frame, which are different vectors: a quirk, kept.
+
+    Raises:
+        ValueError: frames that do not divide the tokens, or landmarks as in ``orthoformer``.
+
+    Source: arXiv 2106.05392.
+    """
+    tokens = q.shape[-2]
+    if num_frames < 1 or tokens % num_frames:
+        raise ValueError(f"{tokens} tokens are no {num_frames} frames of one size: num_frames must divide them")
+    scale = q.shape[-1] ** -0.5
+    frames_q, frames_k, frames_v = (x.unflatten(-2, (num_frames, -1)) for x in (q, k, v))  # (b heads t s d)
+    if shared_landmarks:
+        _check(landmark_index, tokens)
+        landmarks = q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2).unsqueeze(2)  # (b heads 1 l d)
+        landmarks = landmarks.expand(-1, -1, num_frames, -1, -1)
+    else:
+        _check(landmark_index, tokens // num_frames)
+        landmarks = frames_q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2)  # (b heads t l d)
+    to_landmarks = torch.einsum("bhfsd,bhgld->bhfsgl", frames_q, landmarks).mul(scale).softmax(dim=-1)
+    to_keys = torch.einsum("bhfld,bhgsd->bhfgls", landmarks, frames_k).mul(scale).softmax(dim=-1)
+    read = torch.einsum("bhfgls,bhgsd->bhfgld", to_keys, frames_v)
+    return torch.einsum("bhfsgl,bhfgld->bhfsgd", to_landmarks, read).flatten(2, 3)
+
+
+class Orthoformer(Rival):
+    """``orthoformer`` as a layer.
+
+    Args:
+        setting: where it stands.
+        num_landmarks: L; None means the root of the number of tokens, rounded.
+
+    Differs from the published code: the first landmark is token 0 and not random, so that a model's answer is one.
+    """
+
+    facts = Facts(
+        "Keeping Your Eye on the Ball: Trajectory Attention in Video Transformers",
+        2021,
+        "2106.05392",
+        rows="1",
+        signs="never negative",
+        rank="L",
+        operations="4·N·L·d + (L − 1)·N·d",
+        memory="2·N·L",
+        sees="content, through a few queries",
+    )
+    function: ClassVar[Any] = staticmethod(orthoformer)
+
+    def __init__(self, setting: Setting, *, num_landmarks: int | None = None):
+        super().__init__(setting)
+        tokens = setting.extent.tokens
+        if num_landmarks is not None and not 1 <= num_landmarks <= tokens:
+            raise ValueError(f"num_landmarks={num_landmarks} of {tokens} tokens: choose 1 to {tokens}")
+        self.num_landmarks = num_landmarks
+
+    def landmarks(self, q: Float[Tensor, "b heads n d"]) -> Int[Tensor, "b heads landmarks"]:
+        """Choose the landmarks among these queries."""
+        count = self.num_landmarks or max(1, round(q.shape[-2] ** 0.5))
+        first = torch.zeros(q.shape[:2], dtype=torch.long, device=q.device)
+        return orthoformer_landmarks(q, first, count)
+
+    def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
+        """Return the factors of the map."""
+        left, right = orthoformer_factors(q, k, self.landmarks(q))
+        return AttentionInputs(left, right.mT, similarity="product")
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
+        """Return the attended values."""
+        return orthoformer(q, k, v, self.landmarks(q))
