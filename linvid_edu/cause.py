@@ -125,7 +125,8 @@ def first_layer(model: VideoTransformer, task: Task, *, power: float = 1.0, clip
         clips: how many.
 
     Returns:
-        ``query_entropy``, normalized, and ``mass_on_answer``; a row without any weight counts as uniform.
+        ``query_entropy``, normalized, and ``mass_on_answer``; a row without any weight counts as uniform,
+        and shares |a_j| / Σ |a_j| stand for weights that may be negative.
 
     Raises:
         ValueError: attention is not joint.
@@ -150,7 +151,7 @@ def first_layer(model: VideoTransformer, task: Task, *, power: float = 1.0, clip
 
 def _rows(maps: Tensor, query: Bool[Tensor, "b n"], power: float) -> Tensor:
     """Return the queries' rows raised to a power, (heads queries tokens), uniform where there is no weight."""
-    rows = maps.transpose(0, 1)[:, query]
+    rows = maps.abs().transpose(0, 1)[:, query]
     rows = rows / rows.amax(dim=-1, keepdim=True).clamp(min=1e-30)  # so that no power underflows
     return torch.where(rows.sum(dim=-1, keepdim=True) > 0, rows, torch.ones_like(rows)) ** power
 

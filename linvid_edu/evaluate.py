@@ -61,7 +61,8 @@ def concentration_per_layer(
         ``mass_on_answer``, ``mass_on_query`` and the ``share_…`` that uniform attention would put there, where a layer
         of divided attention sees only its own frame or location; ``rank`` (numerical, relative tolerance 1e-3) of the
         maps of 16 groups; with fixation, for r = q and k, ``mean_r``, ``shut_r`` and ``open_r``, the share of ratios
-        below .05 and above .95.
+        below .05 and above .95; for a rival ``negative``, the share of |weight| that is below 0, and ``row_sum``. Where
+        weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
     """
     task = task.sized(model.config)
     scene = task.tests[test]
@@ -92,7 +93,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tensor, "b t n"]) -> dict[str, float]:
     """Measure one layer; every map is brought into the shape (groups, heads, tokens, tokens) of its span first."""
-    maps, query, answer = _groups(layer, query, answer)
+    signed, query, answer = _groups(layer, query, answer)
+    maps = signed.abs()
     rows = _whole(maps.transpose(0, 1)[:, query])  # (heads queries tokens)
     of_answer = answer.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
     of_query = query.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
@@ -103,7 +105,10 @@ def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tenso
     for name, mask in (("answer", of_answer), ("query", of_query)):
         found[f"mass_on_{name}"] = mass_on(rows, mask).mean().item()
         found[f"share_{name}"] = mask_share(mask).mean().item()
-    found["rank"] = numerical_rank(maps[:16], tolerance=1e-3).double().mean().item()
+    found["rank"] = numerical_rank(signed[:16], tolerance=1e-3).double().mean().item()
+    if layer.similarity == "product":
+        found["negative"] = ((maps - signed).sum() / (2 * maps.sum())).item()
+        found["row_sum"] = signed.sum(dim=-1).mean().item()
     if layer.ratios is not None:
         for name, ratio in zip("qk", layer.ratios, strict=True):
             found |= {

@@ -12,6 +12,7 @@ from linvid_edu.evaluate import accuracy, concentration_per_layer
 from linvid_edu.model import ModelConfig, VideoTransformer
 from linvid_edu.scenes import CueLookup, CueMatch, Flash, render, role_mask
 from linvid_edu.tasks import TEST, VALIDATION, Batch, Task
+from linvid_edu.trace import record
 
 CELLS = {"kernel": 4, "stride": 4, "padding": 0}
 MEASURES = {"entropy", "effective_tokens", "top_mass"}
@@ -264,3 +265,20 @@ def test_a_larger_grid_is_seen_by_the_same_model():
     larger = Task(training=task.training, tests={"test": CueLookup(grid=12)})
     rows = concentration_per_layer(build(task), larger, "test", clips=3)
     assert rows[0]["share_answer"] == pytest.approx(1 / 144)
+
+
+@pytest.mark.parametrize("name", ["sana_video_attention", "nystrom", "cosformer", "shuffle_window"])
+def test_a_rivals_maps_are_measured_by_the_shares_of_their_size(name):
+    task = Task(training=(CueLookup(clutter=8),), tests={"test": CueLookup(clutter=8)}, readout="cue", model=CELLS)
+    model = build(task, attention=name)
+    row = concentration_per_layer(model, task, "test", clips=4)[0]
+    scenes = render(CueLookup(clutter=8), count=4, seed=(TEST, 0))
+    with torch.no_grad(), record(model) as trace:
+        model(scenes.video)
+    weights = trace.blocks[0]["joint"].map()
+    assert row["row_sum"] == pytest.approx(weights.sum(-1).mean().item(), rel=1e-4)
+    assert row["negative"] == pytest.approx((-weights.clamp(max=0)).sum().item() / weights.abs().sum().item(), abs=1e-6)
+    assert (row["negative"] > 0.01) == (name in ("sana_video_attention", "nystrom"))
+    sizes = weights.abs().sum(dim=-1, keepdim=True)
+    shares = torch.where(sizes > 0, weights.abs() / sizes, 1 / 64)
+    assert row["entropy"] == pytest.approx(torch.special.entr(shares).sum(-1).mean().item() / math.log(64), rel=1e-4)
