@@ -1,5 +1,6 @@
 """The layers of a block: attention over time, space or both, and the MLP whose convolution carries position."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -122,7 +123,7 @@ class LinearAttention(Mechanism):
 
 
 def fixate(
-    fixation: Fixation | None,
+    fixation: Callable[..., FixationRatios] | None,
     phi_q: Float[Tensor, "*batch n f"],
     phi_k: Float[Tensor, "*batch n f"],
     v: Float[Tensor, "*batch n e"],

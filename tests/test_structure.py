@@ -31,6 +31,7 @@ ALLOWED = {
     "official": ("model", "tokens"),
     "checkpoint": ("files", "model"),
     "trace": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
+    "streaming": ("attention", "fixation", "layers", "model", "rivals", "shapes", "tokens"),
     "interventions": ("attention", "fixation", "layers", "model", "shapes", "tokens"),
     "concentration": ("shapes",),
     "tasks": ("model", "rivals", "scenes", "shapes", "tokens"),

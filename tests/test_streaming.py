@@ -1,0 +1,198 @@
+"""Streaming equals attention over the whole prefix, keeps no more the longer it runs, and says what it cannot do."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from linvid_edu import ModelConfig, VideoTransformer, linear_attention, relu_offset, temporal_association
+from linvid_edu.attention import elu_plus_one, fold, identity, unfold
+from linvid_edu.fixation import Fixation, spatial_association
+from linvid_edu.layers import fixate
+from linvid_edu.streaming import CausalAssociation, CausalAttention, ModelStream, frame_map, frame_rows
+from linvid_edu.tokens import Grid
+from linvid_edu.train import initialize
+
+MAPS = {"relu + offset": relu_offset, "elu + 1": elu_plus_one, "relu": F.relu}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    blocks=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    feature_map=st.sampled_from(sorted(MAPS)),
+    kind=st.sampled_from([None, "separate", "cooperative", "constant"]),
+    e2=st.sampled_from([4, 4, 3]),
+    seed=st.integers(0, 99),
+)
+def test_each_block_is_the_end_of_attention_over_the_whole_prefix(blocks, feature_map, kind, e2, seed):
+    torch.manual_seed(seed)
+    fixation = Fixation(4, kind=kind) if kind and (e2 == 4 or kind != "cooperative") else None
+    q, k = torch.randn(2, 2, 3, sum(blocks), 4)
+    v = torch.randn(2, 3, sum(blocks), e2)
+    stream = CausalAttention(MAPS[feature_map], fixation=fixation)
+    end = 0
+    for size in blocks:
+        start, end = end, end + size
+        out = stream.update(q[:, :, start:end], k[:, :, start:end], v[:, :, start:end])
+        prefix = [x[:, :, :end] for x in (q, k, v)]
+        features = fixate(fixation, MAPS[feature_map](prefix[0]), MAPS[feature_map](prefix[1]), prefix[2])
+        whole = linear_attention(features.q, features.k, prefix[2], feature_map=identity)
+        torch.testing.assert_close(out, whole[:, :, start:], rtol=1e-4, atol=1e-5)
+
+
+def test_the_state_does_not_grow():
+    stream, sizes = CausalAttention(), set()
+    for _ in range(5):
+        stream.update(*torch.randn(3, 2, 4, 7, 8))
+        sizes.add(sum(part.numel() for part in stream.state))
+    assert sizes == {2 * 4 * (8 * 8 + 8)}
+
+
+def test_a_long_stream_still_notices_what_is_new():
+    """After 10⁷ equal tokens, sums in float32 would stand still."""
+    stream = CausalAttention()
+    ones = torch.ones(1, 1, 1, 2)
+    stream.update(ones, ones, ones)
+    stream.state = type(stream.state)(*(1e8 * part for part in stream.state))
+    before = stream.state.total.clone()
+    stream.update(ones, ones, ones)
+    assert (stream.state.total > before).all()
+    assert ((1e8 * ones.float() + ones) == 1e8 * ones.float()).all()  # what float32 would have done
+
+
+def test_own_share_is_the_weight_on_the_own_block():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 1, 2, 12, 4)
+    stream = CausalAttention()
+    first = stream.observe(q[:, :, :5], k[:, :, :5], v[:, :, :5])
+    second = stream.observe(q[:, :, 5:], k[:, :, 5:], v[:, :, 5:])
+    torch.testing.assert_close(first.own, torch.ones(1, 2, 5), rtol=1e-4, atol=1e-5)
+    weights = relu_offset(q[:, :, 5:]) @ relu_offset(k).mT
+    expected = weights[..., 5:].sum(-1) / weights.sum(-1)
+    torch.testing.assert_close(second.own, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frame_map(second).sum(-1), torch.ones(1, 2, 7))
+    torch.testing.assert_close(frame_rows(second, 3), frame_map(second)[:, :, 3])
+
+
+def test_reset_begins_a_new_stream():
+    q, k, v = torch.randn(3, 1, 1, 4, 2)
+    stream = CausalAttention()
+    first = stream.update(q, k, v)
+    assert not torch.allclose(stream.update(q, 2 * k, v), first)
+    stream.reset()
+    assert torch.equal(stream.update(q, k, v), first)
+
+
+@pytest.mark.parametrize("shift_div", [2, 4, 8])
+def test_association_gives_each_frame_what_it_gives_the_last_one_of_a_clip(shift_div):
+    x = torch.randn(2, 5, 6, 16)
+    stream = CausalAssociation(shift_div)
+    for frame in range(5):
+        expected = temporal_association(x[:, : frame + 1], shift_div=shift_div)[:, -1:]
+        assert torch.equal(stream.update(x[:, frame : frame + 1]), expected)
+
+
+def causal_clip(model, video):
+    """Run a model over a whole clip at once, causal in every layer: what the stream must equal."""
+    x, grid = model.patch_embedding(video)
+    t, n = x.shape[1:3]
+    learned = model.temporal_embedding[:, [min(frame, model.config.num_frames - 1) for frame in range(t)]]
+    x = x + learned
+    for block in model.blocks:
+        for span, layer in block.attention.items():
+            q, k, v = layer.qkv(block.attention_norm[span](x)).chunk(3, dim=-1)
+            if layer.shift_div is not None:
+                k, v = (causal_association(part, layer, span, grid) for part in (k, v))
+            q, k, v = (fold(part, span, layer.heads) for part in (q, k, v))
+            features = layer.mechanism.attention_inputs(q, k, v)
+            left, right = features.q, features.k
+            weights = left @ right.mT
+            frame = torch.arange(q.shape[-2]) // (n if span == "joint" else 1)
+            if span != "space":
+                weights = weights * (frame[:, None] >= frame[None, :])
+            if features.similarity == "linear":
+                weights = weights / (weights.sum(-1, keepdim=True) + 1e-6)
+            else:  # factors are normalized over all tokens: normalize them anew
+                weights = weights / weights.sum(-1, keepdim=True)
+            x = x + layer.projection(unfold(weights @ v, span, t=t, n=n))
+        x = x + block.mlp(block.mlp_norm(x), grid)
+    return model.norm(x)
+
+
+def causal_association(x, layer, span, grid):
+    if span != "time":
+        c = x.shape[-1] // layer.shift_div
+        moved = temporal_association(x, shift_div=layer.shift_div)
+        x = torch.cat([torch.zeros_like(x[..., :c]), moved[..., c:]], dim=-1)
+    return x if span == "space" else spatial_association(x, grid=grid)
+
+
+@pytest.mark.parametrize("space_time", ["divided", "joint"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"fixation": "cooperative", "association": True},
+        {"fixation": "separate", "feature_map": "elu + 1", "spatial_embedding": True},
+        {"attention": "elu_linear", "fixation": "cooperative"},
+    ],
+    ids=str,
+)
+def test_a_model_stream_equals_the_causal_model_on_the_whole_clip(changes, space_time):
+    model = initialize(VideoTransformer(ModelConfig.compact(space_time=space_time, **changes)), seed=0).eval()
+    video = torch.randn(2, 3, 11, 32, 32)  # more frames than the model has embeddings for
+    if model.spatial_embedding is not None:
+        model.spatial_embedding = None  # its sum is the same in both
+    stream = ModelStream(model)
+    with torch.no_grad():
+        whole = causal_clip(model, video)
+    for frame in range(11):
+        step = stream.update(video[:, :, frame])
+        torch.testing.assert_close(step.tokens, whole[:, frame], rtol=1e-4, atol=1e-4)
+        mean = model.head(whole[:, : frame + 1].mean(2).mean(1))
+        torch.testing.assert_close(step.logits, mean, rtol=1e-4, atol=1e-4)
+    assert [set(layers) for layers in step.layers] == [set(model.config.spans)] * 2
+
+
+def test_one_frame_alone_is_what_the_model_says_of_it():
+    model = initialize(VideoTransformer(ModelConfig.compact(num_frames=1, fixation="cooperative")), seed=0).eval()
+    video = torch.randn(1, 3, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ModelStream(model).update(video[:, :, 0]).logits, model(video), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"attention": "softmax"}, {"attention": "performer"}, {"gate": "both"}], ids=str)
+def test_what_has_no_running_sums_is_refused(changes):
+    with pytest.raises(ValueError, match="does not stream here"):
+        ModelStream(VideoTransformer(ModelConfig.compact(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: CausalAttention().update(*torch.ones(3, 1, 1, 0, 2)), "a block of 0 tokens"),
+        (
+            lambda: CausalAttention().update(torch.ones(1, 1, 3, 2), torch.ones(1, 1, 3, 2), torch.ones(1, 1, 4, 2)),
+            r"q \(1, 1, 3, 2\).* do not belong to one block",
+        ),
+        (lambda: two_blocks((1, 2, 3, 4), (1, 1, 3, 4)), "does not fit those before"),
+        (lambda: CausalAssociation(1), "shift_div=1"),
+    ],
+)
+def test_bad_blocks_are_refused_in_words(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def two_blocks(first, second):
+    stream = CausalAttention()
+    for shape in (first, second):
+        stream.update(*torch.ones(3, *shape))
+
+
+def test_spatial_grids_other_than_the_models_are_taken_without_a_spatial_embedding():
+    model = VideoTransformer(ModelConfig.compact()).eval()
+    step = ModelStream(model).update(torch.randn(1, 3, 64, 48))
+    rows, columns = Grid(16, 12)
+    assert step.tokens.shape == (1, rows * columns, 64)
