@@ -66,7 +66,11 @@ class CausalAttention:
     """
 
     def __init__(
-        self, feature_map: FeatureMap = relu_offset, *, fixation: Callable[..., FixationRatios] | None = None, eps: float = EPS
+        self,
+        feature_map: FeatureMap = relu_offset,
+        *,
+        fixation: Callable[..., FixationRatios] | None = None,
+        eps: float = EPS,
     ) -> None:
         self.feature_map, self.fixation, self.eps = feature_map, fixation, eps
         self.state: State | None = None
@@ -181,6 +185,14 @@ class ModelStream:
         ]
         self._sum: Tensor | None = None
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers the stream keeps of what has passed."""
+        kept = [] if self._sum is None else [self._sum]
+        for layer in (each for layers in self.layers for each in layers.values()):
+            kept += layer.kept()
+        return sum(part.numel() for part in kept)
+
     @torch.no_grad()
     def update(self, frame: Float[Tensor, "b 3 h w"]) -> Step:
         """Take the next frame in.
@@ -231,6 +243,12 @@ class _StreamedLayer:
             self.attention.reset()  # attention over space sees its own frame alone
         passed = self.attention.observe(q, k, v)
         return self.layer.projection(unfold(passed.out, self.layer.span, t=1, n=x.shape[2])), passed
+
+    def kept(self) -> list[Tensor]:
+        """Return what this layer keeps for the next frame."""
+        state = () if self.layer.span == "space" else self.attention.state or ()
+        before = [each.before for each in self.associations if isinstance(each, CausalAssociation)]
+        return [*state, *(part for part in before if part is not None)]
 
     def _associate(self, x: Tensor, over_frames: CausalAssociation | nn.Module, grid: Grid) -> Tensor:
         if self.layer.shift_div is None:

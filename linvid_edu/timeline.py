@@ -85,7 +85,7 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
     entries = np.unique(np.array(keys).reshape(-1, 2), axis=0)
     pts_of = pts_of[np.searchsorted(pts_of, entries[0, 0]) :]  # what is shown before the first keyframe is lost
     times = (pts_of - pts_of[0]) * tick
-    return Timeline(times, pts_of, entries, times[-1] + (last * tick or 1 / _rate(stream)), breaks_off=False)
+    return Timeline(times, pts_of, entries, times[-1] + (last * tick or 1 / rate_of(stream)), breaks_off=False)
 
 
 def _falls_short(container: InputContainer, stream: VideoStream, length: float, step: float, reached: float) -> bool:
@@ -118,19 +118,19 @@ def timeline_of_frames(container: InputContainer, stream: VideoStream, breaks_of
     pts = array("q")
     timed, failure = True, None
     try:
-        for frame in _decoded(container, stream, drain=not breaks_off):
+        for frame in decoded(container, stream, drain=not breaks_off):
             timed = timed and frame.pts is not None and (not pts or frame.pts > pts[-1])
             pts.append(frame.pts or 0)
     except av.FFmpegError as error:
         failure = error
     if not pts:
         raise failure or Unreliable("no frame in it")
-    step = 1 / _rate(stream)
+    step = 1 / rate_of(stream)
     times = (np.array(pts) - pts[0]) * float(stream.time_base or 0) if timed else np.arange(len(pts)) * step
     return Timeline(times, None, np.zeros((0, 2)), times[-1] + step, breaks_off or failure is not None)
 
 
-def _rate(stream: VideoStream) -> float:
+def rate_of(stream: VideoStream) -> float:
     """Frames per second, as far as the file tells."""
     return float(stream.guessed_rate or stream.average_rate or USUAL_RATE)
 
@@ -140,7 +140,7 @@ def _is_last(packet: Packet) -> bool:
     return not packet.size and packet.pts is None and packet.dts is None
 
 
-def _decoded(
+def decoded(
     container: InputContainer, stream: VideoStream, key: int | None = None, drain: bool = True
 ) -> Iterator[VideoFrame]:
     """Decode frame by frame, in the order shown, from the next keyframe on, or from the one with pts ``key``.
@@ -167,15 +167,15 @@ def pick(container: InputContainer, stream: VideoStream, timeline: Timeline, wan
         Unreliable: one of them does not come.
     """
     if timeline.pts is None:
-        some = islice(_decoded(container, stream), wanted[-1] + 1)
+        some = islice(decoded(container, stream), wanted[-1] + 1)
         yield from (frame for number, frame in enumerate(some) if number in wanted)
         return
-    frames, number = _decoded(container, stream), -1
+    frames, number = decoded(container, stream), -1
     for one in wanted:
         key, target = timeline.keys[np.searchsorted(timeline.keys[:, 0], timeline.pts[one], side="right") - 1]
         if np.searchsorted(timeline.pts, key) > number + NEAR:
             container.seek(int(target), stream=stream)
-            frames = _decoded(container, stream, int(key))
+            frames = decoded(container, stream, int(key))
         frame = next((frame for frame in frames if frame.pts is None or frame.pts >= timeline.pts[one]), None)
         if frame is None or frame.pts != timeline.pts[one]:
             raise Unreliable(f"no frame at {timeline.times[one]} s")

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .clip import Clip, normalize
-from .timeline import CutShort, Timeline, Unreliable, pick, timeline_of_frames, timeline_of_packets
+from .timeline import CutShort, Timeline, Unreliable, decoded, pick, rate_of, timeline_of_frames, timeline_of_packets
 
 # Any, because the run-time check of the tests would refuse 2.5 frames before VideoError can say what to do
 Number = Any
@@ -69,6 +69,66 @@ def load_clip(
         with _opened(path) as opened:
             timeline = timeline_of_frames(*opened, cut_short)
         return _sample(path, timeline, num_frames, size, start, stop)
+
+
+class TimedFrame(NamedTuple):
+    """A frame of a video.
+
+    time: seconds since the first one
+    pixels: RGB, 0 to 255, (h w 3)
+    video: the same, −1 to 1, (3 h w)
+    """
+
+    time: float
+    pixels: torch.Tensor
+    video: torch.Tensor
+
+
+def stream_frames(path: File, *, rate: Number = 4.0, size: Number = 64) -> Iterator[TimedFrame]:
+    """Decode a video file frame by frame, one after another, with no more than one frame in memory.
+
+    Frame i is the first that is on screen at i / rate or later. It is turned, squared, resized and cut as in
+    ``load_clip``.
+
+    Args:
+        path: a local file.
+        rate: frames of each second, above 0; a video with fewer gives all that it has.
+        size: h = w in pixels, 1 or more.
+
+    Yields:
+        Frames, ascending in time.
+
+    Raises:
+        VideoError: as for ``load_clip``; where the stream breaks off, after the frames before that.
+    """
+    with _told_in_words(path):
+        _check(path, 1, size, None, None)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 < rate < math.inf:
+            raise VideoError(f"{path}: rate={rate!r} is not possible: choose frames a second, above 0")
+        with _opened(path) as (container, stream):
+            aspect, first, taken = float(stream.sample_aspect_ratio or 1), None, 0
+            for number, frame in enumerate(decoded(container, stream)):
+                time = number / rate_of(stream) if frame.pts is None else float(frame.pts * (stream.time_base or 0))
+                first = time if first is None else first
+                if time - first < taken / rate - INSTANT:
+                    continue
+                taken = math.floor((time - first + INSTANT) * rate) + 1
+                pixels = torch.from_numpy(_square(frame, aspect, int(size)))
+                yield TimedFrame(time - first, pixels, normalize(pixels[None])[:, 0])
+            if first is None:
+                raise Unreliable("no frame in it")
+
+
+def declared_seconds(path: File) -> float | None:
+    """Return how long a file says it is, without reading on; None where it does not say.
+
+    Raises:
+        VideoError: there is no such file, or it is no video.
+    """
+    with _told_in_words(path):
+        _check(path, 1, 1, None, None)
+        with _opened(path) as (container, _):
+            return container.duration / av.time_base if container.duration else None
 
 
 class VideoFacts(NamedTuple):

@@ -73,6 +73,7 @@ ALLOWED = {
     "plots": ("check",),
     "report": ("comparison", "plots", "scenes", "summary", "tasks"),
     "environment": (),
+    "stream": ("concentration", "files", "model", "plots", "streaming", "tokens", "video"),
     "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
     "widgets": (
         "attention",
@@ -120,8 +121,10 @@ ALLOWED = {
         "runs",
         "samples",
         "scenes",
+        "stream",
         "sweep",
         "tasks",
+        "tokens",
         "train",
         "video",
         "widgets",

@@ -471,7 +471,7 @@ def test_metadata_need_not_be_utf8(tmp_path):
 def decoded(monkeypatch):
     """Count the frames that are decoded, and the seeks."""
     counts = {"frames": 0, "starts": 0}
-    genuine = timeline._decoded
+    genuine = timeline.decoded
 
     def counting(*args, **kwargs):
         counts["starts"] += 1
@@ -479,7 +479,7 @@ def decoded(monkeypatch):
             counts["frames"] += 1
             yield frame
 
-    monkeypatch.setattr(timeline, "_decoded", counting)
+    monkeypatch.setattr(timeline, "decoded", counting)
     return counts
 
 
