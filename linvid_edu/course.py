@@ -9,7 +9,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from .materials import materials
+from .materials import STAND_IN, materials
 from .video import load_clip
 
 LESSONS = materials().notebooks
@@ -125,6 +125,8 @@ def without_widgets(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             for output in cell.outputs:
                 if output.get("data", {}).pop(WIDGET, None) is not None and set(output.data) <= {"text/plain"}:
+                    output.data.clear()
+                if STAND_IN in output.get("data", {}).get("text/html", ""):
                     output.data.clear()
             cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
     return notebook

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+STAND_IN = "data-linvid-picture"  # on the style sheet that stands in for a saved widget without its kernel
+
 
 class Materials(NamedTuple):
     """The folders of the course, side by side, so that a lesson's relative paths hold wherever they are copied.

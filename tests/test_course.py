@@ -9,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from linvid_edu.book import build_course
 from linvid_edu.course import CourseError, find_lessons, run_course, without_widgets
 from linvid_edu.video import VideoError
+from linvid_edu.widgets.frontend import stand_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
 
@@ -90,10 +91,14 @@ def test_a_folder_without_lessons_is_named(tmp_path):
         find_lessons(tmp_path)
 
 
+PNG = bytes(16) + (640).to_bytes(4, "big") + (480).to_bytes(4, "big")  # as far as the size
+
+
 def test_widget_views_are_left_out_and_their_pictures_and_other_outputs_stay():
     alone = new_output("display_data", {WIDGET: {"model_id": "1"}, "text/plain": "VBox"})
     pictured = new_output("display_data", {WIDGET: {"model_id": "2"}, "text/plain": "a map", "image/png": "iVBO"})
-    text = new_output("stream", text="kept")
-    left = without_widgets(new_notebook(cells=[new_code_cell("x", outputs=[alone, pictured, text])])).cells[0].outputs
+    text, sheet = new_output("stream", text="kept"), new_output("display_data", {"text/html": stand_in(PNG, "a map")})
+    cell = new_code_cell("x", outputs=[alone, pictured, sheet, text])
+    left = without_widgets(new_notebook(cells=[cell])).cells[0].outputs
     assert [dict(output.get("data", {})) for output in left] == [{"text/plain": "a map", "image/png": "iVBO"}, {}]
     assert left[1].text == "kept"

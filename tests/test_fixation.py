@@ -225,7 +225,8 @@ def test_a_gate_leaves_the_map_alone():
     q, k, v = torch.randn(3, 2, 1, 6, 4)
     gated, plain = LinearAttention(gate=ValueGate(4, target="both")), LinearAttention()
     with_gate, without = gated.attention_inputs(q, k, v), plain.attention_inputs(q, k, v)
-    assert torch.equal(with_gate.q, without.q) and torch.equal(with_gate.k, without.k)
+    assert torch.equal(with_gate.q, without.q)
+    assert torch.equal(with_gate.k, without.k)
 
 
 def test_a_gate_on_both_has_the_weights_of_cooperative_fixation():

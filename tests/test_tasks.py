@@ -190,7 +190,7 @@ def test_changes_come_last():
             "preset 'huge' is unknown: choose one of probe, compact",
         ),
         (lambda: model_config(TASKS["cue"], "linear", "probe", widht=3), "the changes {'widht': 3} do not fit"),
-        (lambda: model_config(TASKS["cue"], "softmax", "compact", gate="value"), "gate='value' belongs to linear attention"),
+        (lambda: model_config(TASKS["cue"], "softmax", "compact", gate="value"), "gate='value' belongs to linear"),
     ],
 )
 def test_what_is_unknown_is_named_with_what_there_is(call, words):

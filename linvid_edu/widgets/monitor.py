@@ -3,12 +3,12 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from uuid import uuid4
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 from IPython import get_ipython
-from IPython.display import display
 from plotly.subplots import make_subplots
 
 from ..plots import Picture, curves
@@ -109,12 +109,14 @@ class TrainingMonitor(Panel):
         """Show the monitor and watch its records."""
         if self.records is None:
             raise ValueError("this monitor has no records of its own: loop over monitor.watch(train(…))")
-        shown = display(self, display_id=True) if get_ipython() else None
+        name = f"training-{uuid4().hex}"
+        if get_ipython():
+            self.shown_as(name)
         try:
             yield from self.watch(self.records)
         finally:
-            if shown is not None:
-                shown.update(self)  # so that the picture beside it, for where no widget runs, is the last one
+            if get_ipython():
+                self.shown_as(name, update=True)  # so that the picture, for where no widget runs, is the last one
 
     def watch(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records on, and draw the curves a few times a second, and once more at the end.

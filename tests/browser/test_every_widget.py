@@ -12,8 +12,11 @@ WIDGETS = {
     "AssociationExplorer": "AssociationExplorer()",
     "FixationExplorer": f"FixationExplorer({CLIP})",
     "ClipPicker": "ClipPicker(num_frames=4, size=64)",
+    "CostLab": "CostLab(budget=0.5, sizes=(16, 64, 256))",
+    "TrainingMonitor": "TrainingMonitor(iter([Record(1, 1.4, 0.25, 1e-3, 2.0), Record(2, 1.2, 0.5, 1e-3, 1.0)]))",
 }
 IMPORTS = """from linvid_edu.video import load_clip
+from linvid_edu.train import Record
 from linvid_edu.widgets import *
 """
 
@@ -28,6 +31,21 @@ def reload_until_back(notebook, shown):
             return
         notebook.console.clear()
     pytest.fail("after three reloads JupyterLab still has not found the widgets")
+
+
+def check_pictures(notebook, widget):
+    """A saved notebook without the kernel of its widgets shows their pictures, not what JupyterLab says of them."""
+    lost = notebook.page.locator(".jupyter-widgets:has-text('model not found')")
+    lost.nth(1).wait_for()
+    for theme in ("dark", "light"):
+        notebook.switch_theme(theme)
+        notebook.screenshot(f"{widget}-saved", lost.nth(0))
+    box = lost.nth(0).bounding_box()
+    assert min(box["width"], box["height"]) > 100
+    assert len({tuple(color) for color in notebook.pixels(lost.nth(0))[::5, ::5].reshape(-1, 3)}) > 20
+    assert lost.nth(0).evaluate("(node) => getComputedStyle(node).fontSize") == "0px"
+    assert len(lost.nth(0).evaluate("(node) => getComputedStyle(node, '::before').content")) > 20
+    notebook.console.clear()  # JupyterLab tells that it has not found the models
 
 
 @pytest.mark.parametrize("widget", WIDGETS)
@@ -48,6 +66,9 @@ def test_a_widget_behaves(open_notebook, widget):
     notebook.save()
     reload_until_back(notebook, shown)
     assert shown.nth(0).inner_text() == words
+    notebook.restart_kernel()
+    notebook.reload()
+    check_pictures(notebook, widget)
     copy = open_notebook(copy_of=notebook)
     picture = copy.page.locator(".jp-RenderedImage img").first
     picture.wait_for()
