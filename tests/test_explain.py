@@ -15,7 +15,15 @@ from linvid_edu.model import ModelConfig, VideoTransformer
 
 pytest.importorskip("matplotlib")
 
-from linvid_edu.explain import MECHANISMS, choose_query, explain, page, pictures
+from linvid_edu.explain import (
+    MECHANISMS,
+    choose_query,
+    explain,
+    mechanism_name,
+    page,
+    parse_mechanism,
+    pictures,
+)
 from linvid_edu.plots import patch_grid
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
@@ -259,3 +267,60 @@ def test_one_frame_and_many_frames_are_drawn():
         figures = pictures(explain(moving(t)))
         assert list(figures) == ["film", "attention", "attention_own_scales"]
         assert all(figure.png().startswith(b"\x89PNG") for figure in figures.values())
+
+
+def test_any_four_of_the_family_answer_with_one_set_of_weights():
+    names = ["performer", "cosformer + fixation", "nystrom + association", "sana_video_attention"]
+    explanation = explain(small_clip(), mechanisms=names)
+    assert [answer.name for answer in explanation.answers] == names
+    for answer in explanation.answers:
+        assert answer.weights.abs().sum().item() == pytest.approx(1)
+        assert answer.status == "random weights"
+    assert explanation.answers[0].negative == 0
+    assert explanation.answers[3].negative > 0.001
+    text = page(explanation)
+    assert "of its row is negative" in text
+    assert "four mechanisms answer" in text
+
+
+def test_one_mechanism_may_answer_alone():
+    (answer,) = explain(small_clip(), mechanisms=["dynamic_window_attention"]).answers
+    assert answer.name == "dynamic_window_attention"
+    with pytest.raises(ValueError, match="window=4 does not divide the 3×3 grid: choose one of 1, 3"):
+        explain(small_clip(), mechanisms=["shuffle_window"])
+
+
+def test_what_a_checkpoint_has_not_is_told(tmp_path):
+    config = ModelConfig.compact(num_frames=4, image_size=32, fixation="cooperative")
+    model = VideoTransformer(config).eval()
+    names = ["linear", "cosformer + fixation", "performer"]
+    found = explain(small_clip(), checkpoints=[("one", model)], mechanisms=names)
+    origins = [answer.origin for answer in found.answers]
+    assert "its fixation layers are random" in origins[1]  # twice as many features
+    assert "what it alone has is as at the start" in origins[2]  # the projection
+    assert "random" not in origins[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["performre"], "'performre' is unknown: choose one of softmax, linear"),
+        (["linear + offset"], "'offset' is unknown: add"),
+        (["nystrom + fixation"], "nystrom has no features to reweight"),
+        (["softmax"] * 5, "5 mechanisms: ask for at most 4"),
+    ],
+)
+def test_mechanisms_that_do_not_exist_are_named(names, message):
+    with pytest.raises(ValueError, match=message):
+        explain(small_clip(), mechanisms=names)
+
+
+def test_names_are_read_as_they_are_written():
+    for words in ("softmax", "performer + association", "cosformer + fixation + association"):
+        config = parse_mechanism(words).switch(ModelConfig.compact())
+        assert mechanism_name(config) == words
+
+
+def small_clip():
+    frames = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Clip(normalize(frames), frames, torch.arange(4) / 4, "clip.mp4")

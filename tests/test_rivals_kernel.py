@@ -155,6 +155,14 @@ def test_focusing_keeps_the_length_over_all_heads_and_turns_to_the_largest_chann
     assert more[:2].norm() < 0.05 * more.norm()
 
 
+def test_a_query_that_meets_a_key_only_after_the_rotation_blows_up():
+    """The normalizer does not know of the rotation: it is eps, and the output as large as the inverse."""
+    q, k = (torch.tensor([[[a, b]]] * 2).reshape(1, 1, 2, 2).double() for a, b in ((1.0, 0.0), (0.0, 1.0)))
+    out = rivals.sana_video_attention(q, k, torch.ones_like(q), 2, 1, 1)
+    assert out.abs().max() > 1e10
+    assert rivals.sana_relu_linear(q, k, torch.ones_like(q)).abs().max() == 0
+
+
 def test_rotary_widths_are_the_published_ones():
     assert rotary_widths(14) == (6, 4, 4)
     assert rotary_widths(112) == (40, 36, 36)

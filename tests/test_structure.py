@@ -74,7 +74,7 @@ ALLOWED = {
     "report": ("comparison", "plots", "scenes", "summary", "tasks"),
     "environment": (),
     "stream": ("concentration", "files", "model", "plots", "streaming", "tokens", "video"),
-    "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "tokens", "trace"),
+    "explain": ("checkpoint", "clip", "concentration", "files", "model", "plots", "rivals", "tokens", "trace"),
     "widgets": (
         "attention",
         "checkpoint",

@@ -21,6 +21,14 @@ def explain(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A model file of `linvid convert`; repeatable.  [default: random weights]"),
     ] = None,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help='Who answers, such as performer or "cosformer + fixation"; repeatable, four at most.  '
+            "[default: softmax, linear, linear + fixation, linear + fixation + association]",
+        ),
+    ] = None,
     frames: Annotated[int | None, number("Frames to sample.  [default: the checkpoint's, else 8]", min=1)] = None,
     size: Annotated[
         int | None, number("Side of a frame, pixels.  [default: the checkpoint's, else 112]", min=1)
@@ -37,10 +45,12 @@ def explain(
     """Show where one token of a video looks under four mechanisms, as one HTML page.
 
     The mechanisms are softmax attention, linear attention, linear attention with feature fixation, and that with
-    neighborhood association. All share one set of weights: random, or from checkpoints.
+    neighborhood association, or those that you name, published rivals among them. All share one set of weights: random,
+    or from checkpoints.
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
     Example: linvid explain clip.mp4 --interactive --output clip.html
+    Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism "cosformer + fixation"
     """
     with plain_errors():
         if output.suffix.lower() not in (".html", ".htm"):
@@ -58,8 +68,10 @@ def explain(
             step("video")
             clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
             given = {"--frames": frames, "--size": size, "--start": start, "--stop": stop}
-            command = _command(video, files, given | query | {"--block": block, "--head": head, "--seed": seed})
+            options = given | query | {"--block": block, "--head": head, "--seed": seed}
+            command = _command(video, files, mechanism or [], options)
             asked: dict[str, Any] = {"query": (frame, row, column), "block": block, "head": head, "seed": seed}
+            asked["mechanisms"] = mechanism or ()
             if interactive:
                 from ..widgets.page import explorer_of, save_page
 
@@ -168,8 +180,9 @@ def book(
         typer.echo(build_book(find_lessons(), output, root=LESSONS.parent, note=note))
 
 
-def _command(video: Path, files: list[Path], options: dict[str, Any]) -> str:
+def _command(video: Path, files: list[Path], mechanisms: list[str], options: dict[str, Any]) -> str:
     """Write the line that makes the same page again, next to the files."""
     words = [word for path in files for word in ("--checkpoint", path.name)]
+    words += [word for each in mechanisms for word in ("--mechanism", each)]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     return shlex.join(["linvid", "explain", *words, "--", video.name])

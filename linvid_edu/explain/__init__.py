@@ -11,6 +11,7 @@ from .mechanisms import (
     clip_size,
     explain,
     mechanism_name,
+    parse_mechanism,
 )
 from .page import page, pictures, save
 from .query import Query, choose_query, index_of
@@ -30,6 +31,7 @@ __all__ = [
     "index_of",
     "mechanism_name",
     "page",
+    "parse_mechanism",
     "pictures",
     "save",
 ]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..clip import Clip
 from ..concentration import Concentration, concentration, numerical_rank
-from ..model import Attention, FixationKind, ModelConfig, VideoTransformer
+from ..model import KERNELS, Attention, FixationKind, ModelConfig, VideoTransformer
+from ..rivals import RIVALS
 from ..tokens import Grid, pair, patch_grid
 from ..trace import record
 from .query import Place, Query, choose_query, index_of
@@ -18,11 +19,12 @@ Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the f
 
 FRAMES, SIZE = 8, 112  # of a clip for the random model
 # fields of a configuration in which checkpoints may differ
-SWITCHED = {"attention", "fixation", "shared_fixation", "association", "shift_div", "dropout"}
+SWITCHED = {"attention", "settings", "fixation", "shared_fixation", "association", "shift_div", "dropout"}
+MOST = 4  # mechanisms that are asked for
 
 
 class Mechanism(NamedTuple):
-    """What one answer switches on."""
+    """What one answer switches on: attention, a rival's name among them, and what is added to it."""
 
     attention: Attention
     fixation: bool = False
@@ -36,18 +38,38 @@ class Mechanism(NamedTuple):
     def switch(self, config: ModelConfig) -> ModelConfig:
         """Switch a configuration to this mechanism; its kind of fixation stays, or becomes cooperative.
 
-        Softmax attention has no features, so it has neither the configuration's feature map nor its gate.
+        The configuration's feature map and gate belong to linear attention alone, and a rival's settings to itself.
         """
         kind: FixationKind = "cooperative" if config.fixation == "none" else config.fixation
-        if self.attention == "softmax":
-            config = replace(config, fixation="none", shared_fixation=False, feature_map="relu + offset", gate="none")
+        shared = config.shared_fixation
+        settings = config.settings if self.attention == config.attention else {}
+        config = replace(config, fixation="none", shared_fixation=False, attention="linear", settings={})
+        if self.attention != "linear":
+            config = replace(config, feature_map="relu + offset", gate="none")
         return replace(
             config,
+            settings=settings,
             attention=self.attention,
             fixation=kind if self.fixation else "none",
-            shared_fixation=self.fixation and config.shared_fixation,
+            shared_fixation=self.fixation and shared,
             association=self.association,
         )
+
+
+def parse_mechanism(words: str) -> Mechanism:
+    """Read a mechanism as ``mechanism_name`` writes it, such as "cosformer + fixation + association".
+
+    Raises:
+        ValueError: a part that is unknown, or fixation where there are no features.
+    """
+    attention, *added = (part.strip() for part in words.split("+"))
+    if attention not in (known := ("softmax", "linear", *RIVALS)):
+        raise ValueError(f"mechanism {words!r}: {attention!r} is unknown: choose one of {', '.join(known)}")
+    if unknown := [part for part in added if part not in ("fixation", "association")]:
+        raise ValueError(f'mechanism {words!r}: {unknown[0]!r} is unknown: add "fixation", "association" or both')
+    if "fixation" in added and attention not in ("linear", *KERNELS):
+        raise ValueError(f"mechanism {words!r}: {attention} has no features to reweight: leave fixation out")
+    return Mechanism(attention, "fixation" in added, "association" in added)
 
 
 FULL = Mechanism("linear", fixation=True, association=True)
@@ -71,8 +93,10 @@ class Answer(NamedTuple):
     """Where the query looks under one mechanism.
 
     name, status, origin: of the model that answers
-    weights: p, the attention to all tokens, Σ p = 1, (t rows columns)
-    concentration: the measures of p
+    weights: p, the attention to all tokens, Σ |p| = 1, (t rows columns)
+    concentration: the measures of p, of the shares |p_j| / Σ |p_j| where weights are negative
+    negative: the share of Σ |p_j| that is below 0
+    total: what the row summed to before it was normalized
     rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
     """
 
@@ -82,6 +106,8 @@ class Answer(NamedTuple):
     weights: Tensor
     concentration: Concentration
     rank: float | None
+    negative: float = 0.0
+    total: float = 1.0
 
 
 class Explanation(NamedTuple):
@@ -112,6 +138,7 @@ def explain(
     block: int = -1,
     head: int | None = None,
     seed: int = 0,
+    mechanisms: Sequence[str] = (),
     progress: Callable[[str], object] = lambda name: None,
 ) -> Explanation:
     """Ask one token where it looks, with one set of weights under four mechanisms.
@@ -126,6 +153,7 @@ def explain(
         block: index of the block; −1 is the last.
         head: index of the head; None is the mean over heads.
         seed: of the weights that are random, 0 or more.
+        mechanisms: one to four that answer, such as "performer" or "cosformer + fixation"; none means the usual four.
         progress: called with the name of each mechanism before it answers.
 
     Raises:
@@ -139,30 +167,36 @@ def explain(
     block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
     head = None if head is None else index_of("head", head, config.heads)
     answers = []
-    for each in answering_models(clip, checkpoints=checkpoints, seed=seed):
+    for each in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
         progress(each.name)
-        weights, rank = _look(each.model, clip, chosen, grid, block, head)
-        answers.append(Answer(each.name, each.status, each.origin, weights, concentration(weights.flatten()), rank))
+        weights, rank, total = _look(each.model, clip, chosen, grid, block, head)
+        measures, negative = concentration(weights.abs().flatten()), -weights.clamp(max=0).sum().item()
+        answers.append(Answer(each.name, each.status, each.origin, weights, measures, rank, negative, total))
     return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
 
 
-def answering_models(clip: Clip, *, checkpoints: Sequence[Checkpoint] = (), seed: int = 0) -> Iterator[Answering]:
+def answering_models(
+    clip: Clip, *, checkpoints: Sequence[Checkpoint] = (), seed: int = 0, mechanisms: Sequence[str] = ()
+) -> Iterator[Answering]:
     """Make the models that answer in ``explain``, one for each mechanism, one after another.
 
     Args:
-        clip, checkpoints, seed: as for ``explain``.
+        clip, checkpoints, seed, mechanisms: as for ``explain``.
 
     Raises:
-        ValueError: checkpoints disagree in size or agree in mechanism.
+        ValueError: checkpoints disagree in size or agree in mechanism, or a mechanism is unknown or does not fit.
     """
     _check(checkpoints)
-    donors = checkpoints or [("", _build(_small(clip), seed))]
+    if len(mechanisms) > MOST:
+        raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MOST}, which stand side by side")
+    asked = [parse_mechanism(words) for words in mechanisms]
+    donors = checkpoints or [("", _build(_small(clip), seed)[0])]
     own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
-    for mechanism in dict.fromkeys((*MECHANISMS, *own)):
+    for mechanism in dict.fromkeys(asked or (*MECHANISMS, *own)):
         fixing = [each for each in donors if mechanism.fixation and each[1].config.fixation != "none"]
         name, donor = own.get(mechanism) or (fixing or donors)[0]
-        model = donor if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
-        origin = _origin(name, seed, trained=mechanism in own, added=mechanism.fixation and not fixing)
+        model, fresh = (donor, []) if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
+        origin = _origin(name, seed, trained=mechanism in own, fresh=fresh)
         yield Answering(mechanism_name(model.config), *origin, model)
 
 
@@ -206,44 +240,51 @@ def _small(clip: Clip) -> ModelConfig:
     return FULL.switch(ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8))
 
 
-def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None) -> VideoTransformer:
-    """Make a model whose weights are the donor's where it has them, else random."""
+def _build(
+    config: ModelConfig, seed: int, donor: VideoTransformer | None = None
+) -> tuple[VideoTransformer, list[str]]:
+    """Make a model whose weights are the donor's where it has them in this shape, and name those that are random."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VideoTransformer(config).eval()
-    shared = {} if donor is None else donor.state_dict()
-    model.load_state_dict({name: shared.get(name, weight) for name, weight in model.state_dict().items()})
-    return model
+    shared, own = {} if donor is None else donor.state_dict(), model.state_dict()
+    fitting = {name: shared[name] for name in own if name in shared and shared[name].shape == own[name].shape}
+    model.load_state_dict({**own, **fitting})
+    return model, [name for name in own if name not in fitting]
 
 
 def _look(
     model: VideoTransformer, clip: Clip, query: Query, grid: Grid, block: int, head: int | None
-) -> tuple[Tensor, float | None]:
+) -> tuple[Tensor, float | None, float]:
     heads = slice(None) if head is None else slice(head, head + 1)
     with torch.no_grad(), record(model) as trace:
         model(clip.video.unsqueeze(0))
         weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
         space = trace.blocks[block].get("space")
         maps = None if space is None else space.map()[0, heads, query.frame]
-    if weights.sum() == 0:  # possible without the offset: no feature of the query meets one of a key
+    if not weights.any():  # possible without the offset: no feature of the query meets one of a key
         place = f"frame {query.frame}, row {query.row}, column {query.column}"
         raise ValueError(
             f"{mechanism_name(model.config)} gives no weight to any token at {place}: choose another query"
         )
-    if abs(weights.sum().item() - 1) > 1e-5:  # where features are small, eps in the denominator takes a share
-        weights = weights / weights.sum()
+    total = weights.sum().item()
+    if abs(weights.abs().sum().item() - 1) > 1e-5:  # eps takes a share of small features; rivals need not sum to 1
+        weights = weights / weights.abs().sum()
     rank = None if maps is None else numerical_rank(maps).double().mean().item()
-    return weights.unflatten(-1, tuple(grid)), rank
+    return weights.unflatten(-1, tuple(grid)), rank, total
 
 
-def _origin(name: str, seed: int, *, trained: bool, added: bool) -> tuple[str, str]:
+def _origin(name: str, seed: int, *, trained: bool, fresh: Sequence[str]) -> tuple[str, str]:
     if trained:
         return "trained", f"trained: the weights of {name}"
     if not name:
         return "random weights", f"random weights, seed {seed}"
-    if added:
+    if any("fixation" in each for each in fresh):
         words = f"the weights of {name} with the mechanism switched; its fixation layers are random, seed {seed}"
         return "not trained so, random fixation", f"{words}; not trained so"
+    if fresh:
+        words = f"the weights of {name} with the mechanism switched; what it alone has is as at the start, seed {seed}"
+        return "not trained so", f"{words}; not trained so"
     return "not trained so", f"the weights of {name} with the mechanism switched; not trained so"
 
 

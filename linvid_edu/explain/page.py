@@ -15,9 +15,10 @@ from .. import __version__
 from ..concentration import Concentration, concentration
 from ..files import atomic_path
 from ..plots import Picture, attention_strips, film_strip
-from .mechanisms import Explanation
+from .mechanisms import Answer, Explanation
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")
+COUNTS = ("one mechanism", "two mechanisms", "three mechanisms", "four mechanisms", "five mechanisms", "six mechanisms")
 FAINT = 4  # where the largest weights differ by this factor, one color scale leaves a row without contrast
 RANDOM = "Weights are random: this shows the mechanisms, not what a trained model looks at."
 SWITCHED = (
@@ -44,8 +45,10 @@ def pictures(explanation: Explanation) -> dict[str, Picture]:
     weights = {f"{answer.name}: {answer.status}": answer.weights for answer in explanation.answers}
     return {
         "film": film_strip(clip.frames, grid=explanation.grid, times=clip.times, query=query, columns=columns),
-        "attention": attention_strips(clip.frames, weights, query=query, times=clip.times),
-        "attention_own_scales": attention_strips(clip.frames, weights, query=query, times=clip.times, scale="separate"),
+        "attention": attention_strips(clip.frames, weights, query=query, times=clip.times, signed=True),
+        "attention_own_scales": attention_strips(
+            clip.frames, weights, query=query, times=clip.times, scale="separate", signed=True
+        ),
     }
 
 
@@ -85,7 +88,7 @@ def page(explanation: Explanation, *, command: str = "", figures: Mapping[str, P
     images = {name: _image(picture) for name, picture in (figures or pictures(explanation)).items()}
     count = explanation.answers[0].weights.numel()
     uniform = concentration(torch.ones(count, dtype=torch.float64))
-    rows = [_table_row(answer.name, answer.origin, answer.concentration, answer.rank) for answer in explanation.answers]
+    rows = [_table_row(each.name, _about(each), each.concentration, each.rank) for each in explanation.answers]
     rows.append(_table_row("uniform attention", "the reference", uniform, 1.0))
     words = _clip_words(explanation) | _model_words(explanation)
     words |= {
@@ -93,8 +96,8 @@ def page(explanation: Explanation, *, command: str = "", figures: Mapping[str, P
         "command": command or "made by a program that called linvid_edu.explain",
     }
     words |= {"count": f"{count:,}", "top": str(-int(-0.05 * count // 1)), "versions": _versions()}
-    words |= {"mechanisms": {4: "four", 5: "five", 6: "six"}[len(explanation.answers)]}
-    tops = [answer.weights.max().item() for answer in explanation.answers]
+    words |= {"mechanisms": COUNTS[len(explanation.answers) - 1]}
+    tops = [answer.weights.abs().max().item() for answer in explanation.answers]
     opened = " open" if max(tops) > FAINT * min(tops) else ""
     composed = DIVIDED if explanation.config.space_time == "divided" else JOINT
     template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
@@ -137,6 +140,13 @@ def _model_words(explanation: Explanation) -> dict[str, str]:
         "width": str(width),
         "seed": str(explanation.seed),
     }
+
+
+def _about(answer: Answer) -> str:
+    """Say where an answer's weights come from and, where its row is no average, what it is."""
+    signs = f"; {100 * answer.negative:.1f} % of its row is negative" if answer.negative >= 1e-4 else ""
+    total = f"; its row sums to {answer.total:.3f}" if abs(answer.total - 1) > 1e-3 else ""
+    return answer.origin + signs + total
 
 
 def _table_row(name: str, origin: str, measures: Concentration, rank: float | None) -> str:

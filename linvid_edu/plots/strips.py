@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -18,6 +18,7 @@ from .sheet import Token, as_frames, captions_of, check_query, legend, name_of, 
 Scale = Literal["common", "separate"]
 
 COLORS = matplotlib.colormaps["viridis"]
+NEGATIVE = LinearSegmentedColormap.from_list("negative", ["#440154", "#ff69b4"])  # pink: viridis has none
 DIM = 0.75  # of the gray frames below the colors
 
 
@@ -87,6 +88,7 @@ def attention_strips(
     scale: Scale = "common",
     show: Sequence[int] | None = None,
     title: str | None = None,
+    signed: bool = False,
 ) -> Picture:
     """Compare the attention of one query under several mechanisms, one row of tinted frames each.
 
@@ -98,6 +100,7 @@ def attention_strips(
         scale: "common", one color scale for all rows; "separate", one for each row.
         show: indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
         title: a line above.
+        signed: weights may be negative, and their sizes sum to 1; the negative ones are drawn in pink.
 
     Returns:
         the picture, without an interactive twin.
@@ -107,17 +110,20 @@ def attention_strips(
     """
     pixels = as_frames(frames)
     t, h, w, _ = pixels.shape
-    shares = {name: _distribution(values, t, query, f"weights of {name!r}") for name, values in mechanisms.items()}
+    shares = {
+        name: _distribution(values, t, query, f"weights of {name!r}", signed=signed)
+        for name, values in mechanisms.items()
+    }
     if not shares:
         raise ValueError("mechanisms has 0 entries: pass at least one as {name: weights}")
     shown = _shown(show, t, query)
     captions = captions_of(times, t)
     separate = _is_separate(scale)
     figure, axes = sheet(len(shares), len(shown), h / w, title=title, bar=True, heading=1, caption=0, foot=2)
-    highest = max(float(values.max() * values.size) for values in shares.values())
+    highest = max(float(np.abs(values).max() * values.size) for values in shares.values())
     for line, (row, (name, values)) in enumerate(zip(axes, shares.items(), strict=True)):
         multiples = values * values.size
-        top = float(multiples.max()) if separate else highest
+        top = float(np.abs(multiples).max()) if separate else highest
         row[0].annotate(name, (0, 1), (0, 5), textcoords="offset points", xycoords="axes fraction")
         for index, ax in zip(shown, row, strict=True):
             caption = captions[index] if line == len(shares) - 1 else ""  # the same times for every row
@@ -126,7 +132,9 @@ def attention_strips(
             _color_bar(figure, row[-1], row[-1], top)
     if not separate:
         _color_bar(figure, axes[0, -1], axes[-1, -1], highest)
-    legend(figure, query=query is not None, note=_unit("× uniform", *{values.size for values in shares.values()}))
+    note = _unit("× uniform", *{values.size for values in shares.values()})
+    below = any((values < 0).any() for values in shares.values())
+    legend(figure, query=query is not None, note=note + "; pink: negative" * below)
     alt = sentence(
         title,
         _asker(query),
@@ -137,16 +145,19 @@ def attention_strips(
     return Picture(figure, alt)
 
 
-def _distribution(weights: ArrayLike, count: int, query: Token | None, what: str) -> np.ndarray:
+def _distribution(
+    weights: ArrayLike, count: int, query: Token | None, what: str, *, signed: bool = False
+) -> np.ndarray:
     shares = to_numpy(weights).astype(float)
     if shares.ndim != 3 or 0 in shares.shape:
         raise ValueError(f"{what} have shape {shares.shape}, expected (t, rows, columns)")
     if len(shares) != count:
         raise ValueError(f"{what} have {len(shares)} frames, frames has {count}: pass one map for each frame")
-    if not np.isfinite(shares).all() or shares.min() < 0:
+    if not np.isfinite(shares).all() or (shares.min() < 0 and not signed):
         raise ValueError(f"{what} must be finite and at least 0, the smallest is {number(float(shares.min()))}")
-    if abs(shares.sum() - 1) > 0.01:
-        raise ValueError(f"{what} sum to {number(float(shares.sum()))}, not 1: divide them by their sum")
+    total = float(np.abs(shares).sum())
+    if abs(total - 1) > 0.01:
+        raise ValueError(f"{what} sum to {number(total)}, not 1: divide them by their sum")
     check_query(query, shares.shape)
     return shares
 
@@ -174,8 +185,9 @@ def _tinted(
 
 
 def _overlay(level: np.ndarray, gray: np.ndarray) -> np.ndarray:
-    opacity = (0.45 + 0.5 * level)[..., None]  # a frame stays recognizable where the attention is low
-    return opacity * COLORS(level)[..., :3] + (1 - opacity) * gray[..., None]
+    opacity = (0.45 + 0.5 * np.abs(level))[..., None]  # a frame stays recognizable where the attention is low
+    colors = np.where(level[..., None] < 0, NEGATIVE(-level)[..., :3], COLORS(level)[..., :3])
+    return opacity * colors + (1 - opacity) * gray[..., None]
 
 
 def _color_bar(figure: Figure, first: Axes, last: Axes, top: float | None) -> None:
@@ -216,10 +228,14 @@ def _asker(query: Token | None) -> str:
 
 
 def _describe(shares: np.ndarray) -> str:
+    signed, shares = shares, np.abs(shares)
     t, row, column = (int(i) for i in np.unravel_index(int(shares.argmax()), shares.shape))
     top, total = float(shares.max()), shares.size
     half = int(np.searchsorted(np.cumsum(np.sort(shares, axis=None)[::-1]), 0.5 * shares.sum())) + 1
+    below = float(-signed[signed < 0].sum())
+    negative = f"; {number(100 * below)} % of the weight is negative" if below else ""
     return (
         f"the largest weight is {number(100 * top)} % in {name_of((t, row, column))}, {number(top * total)} times the"
         f" uniform 1/{total:,}; half of all weight lies on {half:,} of {total:,} tokens"
+        f"{negative}"
     )

@@ -67,7 +67,9 @@ def sana_video_attention(
     out_i = Σ_j (R_i a_i · R_j b_j) v_j / (a_i · Σ_j b_j + eps), a = ReLU(q), b = ReLU(k), R the rotary rotation
 
     2·N·d·d2 multiplications, state d·d2 + d. Rows of the map do not sum to 1 and weights may be negative, so this is no
-    average of the values; leaving the rotation out of the normalizer keeps that at least 0.
+    average of the values; leaving the rotation out of the normalizer keeps that at least 0. It can be 0 where the
+    rotated numerator is not: a query that shares no channel with any key before the rotation may share one after it,
+    and its output is then as large as 1/eps. Few keys and narrow heads make that likely.
 
     Args:
         q, k, v: any range; tokens lie frame by frame, row by row. d must be even.

@@ -111,7 +111,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         if not self._recordings:
             return None
         found = self.rows()[:, 0].double().nan_to_num(0)
-        shares = found / found.sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        shares = found / found.abs().sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         head = "mean over heads" if self.head is None else f"head {self.head}"
         span = "time and space" if self.span == "clip" else self.span
         title = f"Attention over {span}, block {self.block}, {head}, {self.direction}"
@@ -122,7 +122,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         if not weights:  # possible without the offset: no feature of the query meets one of a key
             title += ": no weight on any token"
             return film_strip(self._clip.frames, grid=self._recordings[0].grid, **shown, title=title)
-        return attention_strips(self._clip.frames, weights, **shown, scale=scale, title=title)
+        return attention_strips(self._clip.frames, weights, **shown, scale=scale, title=title, signed=True)
 
     def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
         """Pack what the front end needs, as the function of that name does."""

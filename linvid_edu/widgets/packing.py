@@ -86,6 +86,9 @@ def _layers(recordings: Sequence[Recording]) -> list[LayerTrace]:
 
 def _pack_layer(arrays: "_Arrays", layer: LayerTrace, kind: Kind) -> dict[str, Any]:
     q, k, z = (each[0].cpu().numpy() for each in (layer.input_q, layer.input_k, normalizer(layer)))
+    if layer.similarity == "product":  # the rows of a factor may differ by any power of ten: z keeps their size
+        z = np.abs(q).max(axis=-1).clip(np.finfo(np.float32).tiny)
+        q = q / z[..., None]
     add = arrays.add_scaled if kind == "scaled" else lambda values: arrays.add(values, kind)
     return {"similarity": layer.similarity, "q": add(q), "k": add(k), "z": arrays.add(z, "float32")}
 

@@ -33,18 +33,19 @@ def explorer_of(
     block: int = -1,
     head: int | None = None,
     seed: int = 0,
+    mechanisms: Sequence[str] = (),
 ) -> AttentionExplorer:
     """Make an explorer of the models that answer in ``explain``: four mechanisms, with one set of weights.
 
     Where checkpoints add mechanisms to the four, those that no checkpoint was trained for stand back.
 
     Args:
-        clip, checkpoints, query, block, head, seed: as for ``explain``.
+        clip, checkpoints, query, block, head, seed, mechanisms: as for ``explain``.
 
     Raises:
         ValueError: checkpoints disagree, the clip does not fit them, or there is no such token, block or head.
     """
-    answering = list(answering_models(clip, checkpoints=checkpoints, seed=seed))
+    answering = list(answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms))
     first = sorted(answering, key=lambda each: each.status != "trained")[:MOST_MODELS]
     shown = [each for each in answering if any(each is one for one in first)]
     models, statuses = {each.name: each.model for each in shown}, {each.name: each.status for each in shown}

@@ -151,13 +151,15 @@ export function attentionExplorer(host, source) {
   function fillTable(panel, inward) {
     const of = panel.found.map((weights) => measures(weights, objects));
     const percent = (share) => `${(100 * share).toFixed(1)} %`;
-    const line = (name, text) => [name, ...of.map((each) => (each.sum > 0 ? text(each) : "no weight"))];
+    const line = (name, text) => [name, ...of.map((each) => (each.size > 0 ? text(each) : "no weight"))];
     const lines = [
       line("normalized entropy", (each) => each.entropy.toFixed(4)),
       line(`effective tokens of ${of[0].tokens}`, (each) => each.effective.toFixed(1)),
       line("top 5 % mass", (each) => percent(each.top)),
     ];
-    if (inward) lines.push(line("sum (uniform: 1)", (each) => each.sum.toFixed(3)));
+    const average = of.every((each) => Math.abs(each.sum - 1) < 1e-3 && each.negative < 1e-4);
+    if (inward || !average) lines.push(line("sum (uniform: 1)", (each) => each.sum.toFixed(3)));
+    if (of.some((each) => each.negative >= 1e-4)) lines.push(line("negative (pink)", (each) => percent(each.negative)));
     for (const name of Object.keys(objects)) {
       lines.push(line(`on ${name} (uniform: ${percent(of[0].on[name].share)})`, ({ on }) => percent(on[name].mass)));
     }
@@ -175,7 +177,7 @@ export function attentionExplorer(host, source) {
     const weights = panel.found[which];
     if (!weights) return "";
     let best = -1;
-    weights.forEach((weight, i) => (best = weight > (weights[best] ?? -1) ? i : best));
+    weights.forEach((weight, i) => (best = Math.abs(weight) > Math.abs(weights[best] ?? 0) ? i : best));
     if (best < 0) return "";
     const [n, columns] = [meta.grid[0] * meta.grid[1], meta.grid[1]];
     const token = [Math.floor(best / n), Math.floor((best % n) / columns), best % columns];
@@ -203,7 +205,7 @@ function reached(weights) {
 
 function multiple(weights) {
   let highest = 0;
-  for (let i = 0; i < weights.length; i++) if (weights[i] > highest) highest = weights[i];
+  for (let i = 0; i < weights.length; i++) if (Math.abs(weights[i]) > highest) highest = Math.abs(weights[i]);
   return highest * reached(weights);
 }
 

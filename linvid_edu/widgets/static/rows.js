@@ -1,9 +1,9 @@
 /* Attention weights of one token, computed where they are shown, in O(N·d): no N × N map anywhere.
  *
  * A layer is { span, similarity, heads, t, n, e, q, k, z }: q and k are what its attention receives, (heads t n e); z
- * is each query's normalizer, (heads t n), read for key ← queries only: Σ_j q·k_j + eps for "linear" attention, the
- * logarithm of Σ_j exp(q·k_j / √e) for "softmax" attention. For "product", the factors of a rival's map, q·k is the
- * weight itself, which may be negative. A token is [frame, location]. The equations are those of
+ * is each query's normalizer, (heads t n): Σ_j q·k_j + eps for "linear" attention, the logarithm of Σ_j exp(q·k_j / √e)
+ * for "softmax" attention, both read for key ← queries only. For "product", the factors of a rival's map, z·(q·k)
+ * is the weight itself, which may be negative. A token is [frame, location]. The equations are those of
  * linvid_edu/attention.py and concentration.py, and a test holds both to the same numbers.
  */
 
@@ -76,7 +76,10 @@ function groupWeights(layer, head, token, inward) {
     for (let c = 0; c < e; c++) sum += one[own + c] * others[at + c];
     weights[i] = softmax ? sum / Math.sqrt(e) : sum;
   }
-  if (similarity === "product") return weights;
+  if (similarity === "product") {
+    for (let i = 0; i < count; i++) weights[i] *= inward ? z[base + start + i * step] : z[own / e];
+    return weights;
+  }
   if (inward) {
     for (let i = 0; i < count; i++) {
       const normalizer = z[base + start + i * step];
@@ -91,27 +94,31 @@ function groupWeights(layer, head, token, inward) {
   return weights;
 }
 
-/* How concentrated weights are, NaN left out: H / ln m, e^H, the mass of the largest 5 %, and of each mask.
+/* How concentrated weights are, NaN left out: H / ln m, e^H, the mass of the largest 5 %, and of each mask. Where weights
+ * may be negative, all of these are of the shares |a_j| / Σ |a_j|.
  *
  * masks   name → Uint8Array (t n), 1 on the object
- * Returns { tokens, sum, entropy, effective, top, on: name → { mass, share } }; share is what uniform weights give.
+ * Returns { tokens, sum, size, negative, entropy, effective, top, on: name → { mass, share } }: size is Σ |a_j|, negative
+ * the share of it below 0, and on…share what uniform weights give.
  */
 export function measures(weights, masks = {}) {
-  const p = Float64Array.from(weights.filter((weight) => !Number.isNaN(weight))).sort();
-  const sum = p.reduce((a, b) => a + b, 0);
+  const known = weights.filter((weight) => !Number.isNaN(weight));
+  const p = Float64Array.from(known, Math.abs).sort();
+  const sum = known.reduce((a, b) => a + b, 0);
+  const size = p.reduce((a, b) => a + b, 0);
   let entropy = 0;
   let top = 0;
-  for (const weight of p) if (weight > 0) entropy -= (weight / sum) * Math.log(weight / sum);
-  for (const weight of p.subarray(p.length - Math.ceil(0.05 * p.length - 1e-9))) top += weight / sum;
+  for (const weight of p) if (weight > 0) entropy -= (weight / size) * Math.log(weight / size);
+  for (const weight of p.subarray(p.length - Math.ceil(0.05 * p.length - 1e-9))) top += weight / size;
   const on = {};
   for (const [name, mask] of Object.entries(masks)) {
     on[name] = { mass: 0, share: 0 };
     for (let i = 0; i < weights.length; i++) {
       if (!mask[i] || Number.isNaN(weights[i])) continue;
-      on[name].mass += weights[i] / sum;
+      on[name].mass += Math.abs(weights[i]) / size;
       on[name].share += 1 / p.length;
     }
   }
-  const normalized = entropy / Math.log(Math.max(p.length, 2));
-  return { tokens: p.length, sum, entropy: normalized, effective: Math.exp(entropy), top, on };
+  const [normalized, negative] = [entropy / Math.log(Math.max(p.length, 2)), size > 0 ? (size - sum) / (2 * size) : 0];
+  return { tokens: p.length, sum, size, negative, entropy: normalized, effective: Math.exp(entropy), top, on };
 }

@@ -44,6 +44,12 @@ export function viridis(level) {
 const TINTS = new Uint8ClampedArray(
   Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.35 + (0.6 * i) / 255)]).flat(),
 );
+/* The same for negative weights: toward pink, which viridis does not have. */
+const PINK = [255, 105, 180];
+const NEGATIVE = TINTS.map((value, at) => {
+  const [i, color] = [Math.floor(at / 4), at % 4];
+  return color === 3 ? value : viridis(0)[color] + (i / 255) * (PINK[color] - viridis(0)[color]);
+});
 
 /* Say how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
 export function arrange(width, frames) {
@@ -327,8 +333,8 @@ function tinted(weights, top, lines, columns) {
   const image = new ImageData(columns, lines);
   for (let i = 0; i < weights.length; i++) {
     if (Number.isNaN(weights[i])) continue;
-    const level = Math.round(255 * Math.min(1, Math.max(0, weights[i] / (top || 1))));
-    image.data.set(TINTS.subarray(4 * level, 4 * level + 4), 4 * i);
+    const level = Math.round(255 * Math.min(1, Math.abs(weights[i]) / (top || 1)));
+    image.data.set((weights[i] < 0 ? NEGATIVE : TINTS).subarray(4 * level, 4 * level + 4), 4 * i);
   }
   tint.getContext("2d").putImageData(image, 0, 0);
   return tint;
