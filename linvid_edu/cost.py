@@ -172,7 +172,7 @@ def measure(
             f"sizes={sizes}, heads={heads}, e={e} must be at least 1, and budget={budget} s above 0: choose larger ones"
         )
     for attend in mechanisms.values():  # what PyTorch prepares once in a process is nobody's cost
-        peak_bytes(partial(attend, *torch.ones(3, 1, 1, 1, 1)))
+        peak_bytes(partial(attend, *torch.ones(3, 1, heads, min(sizes, default=1), e)))
     limit = (memory_limit(device) if memory is None else memory) / 1e6
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -159,3 +159,27 @@ def test_what_goes_wrong_is_said_in_words():
     assert 'role="alert"' in lab.trouble
     assert "Nothing more was measured" in lab.trouble
     assert "nothing was measured" in lab.snapshot().alt
+
+
+def test_rivals_are_measured_beside_the_usual_ones():
+    lab = CostLab(budget=0.5, sizes=(16, 64, 256), rivals=["performer", "shuffle_window"])
+    found = {cost.mechanism for cost in lab.results.costs}
+    assert {"performer", "shuffle_window", "softmax", "linear"} <= found
+    assert {"performer", "shuffle_window"} <= lab.results.laws.keys()
+    assert "performer" in lab.snapshot().alt
+    lab.also.value = "nystrom"
+    lab.measure()
+    assert "nystrom" in {cost.mechanism for cost in lab.results.costs}
+    assert {trace.name for trace in lab._figure().data} >= {"nystrom", "linear"}
+
+
+def test_what_does_not_fit_a_rival_is_told_in_the_widget():
+    lab = CostLab(budget=0.3, sizes=(7, 14, 28), rivals=["shuffle_window"])
+    assert "window=4 does not divide the 1×7 grid" in lab.trouble
+
+
+def test_rivals_that_there_are_not_or_too_many_are_refused():
+    with pytest.raises(ValueError, match="rival 'performre' is unknown: choose one of"):
+        CostLab(rivals=["performre"])
+    with pytest.raises(ValueError, match="cannot be told apart in one chart: choose at most 4"):
+        CostLab(rivals=["performer"] * 5)

@@ -87,6 +87,7 @@ ALLOWED = {
         "materials",
         "model",
         "plots",
+        "rivals",
         "samples",
         "scenes",
         "shapes",

@@ -1,24 +1,28 @@
 """CostLab: what softmax and linear attention cost on this machine, where the curves cross, and where linear loses."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
+from torch import Tensor
 
-from ..cost import MECHANISMS, Cost, Law, crossover, fit, measure
+from ..cost import MECHANISMS, Attention, Cost, Law, crossover, fit, measure
 from ..plots import Picture, curves
 from ..plots.charts import LOOKS, label_above
 from ..plots.interactive import curve_twin, escape, rounded
 from ..plots.picture import SOFT_INK, Words, number
+from ..rivals import RIVALS, Rival, Setting
+from ..tokens import Extent
 from .chart import Chart
 from .panel import Panel, row, sentences
 
 SIZES = tuple(2**power for power in range(4, 15))  # 16 to 16,384
 CHOICES = tuple(2**power for power in range(4, 17))  # to 65,536, by the fitted curves
 UNITS = {"ms": "time, ms", "peak_mb": "memory beside q, k and v, MB"}
-COLORS = {name: color for name, (color, *_) in zip(MECHANISMS, LOOKS, strict=False)}
+MOST_RIVALS = len(LOOKS) - len(MECHANISMS)  # lines that can be told apart
 HEIGHT = 380  # pixels of a chart
 
 
@@ -43,7 +47,7 @@ def evaluate(costs: Sequence[Cost]) -> Results:
     """
     costs = list(costs)
     laws = {}
-    for name in MECHANISMS:
+    for name in dict.fromkeys(cost.mechanism for cost in costs):
         known = [cost for cost in costs if cost.mechanism == name and not cost.missing]
         if len(known) >= 3:
             laws[name] = fit([cost.tokens for cost in known], [cost.ms for cost in known])
@@ -112,7 +116,7 @@ def _table(costs: Sequence[Cost], what: str) -> tuple[np.ndarray, dict[str, np.n
     found = {(cost.mechanism, cost.tokens): getattr(cost, what) for cost in costs}
     return np.array(sizes, dtype=float), {
         name: np.array([found.get((name, size), np.nan) for size in sizes])
-        for name in MECHANISMS
+        for name in dict.fromkeys(cost.mechanism for cost in costs)
         if any(np.isfinite(found.get((name, size), np.nan)) for size in sizes)
     }
 
@@ -142,9 +146,9 @@ def cost_chart(results: Results, what: str, tokens: int) -> go.Figure:
     )
     if what == "ms":
         figure.update_traces(mode="markers")
-        places = np.geomspace(sizes[0], CHOICES[-1], 60)
-        for name, law in results.laws.items():
-            y, line = rounded(law.at(places)), {"color": COLORS[name], "width": 1.5}
+        places, colors = np.geomspace(sizes[0], CHOICES[-1], 60), _colors(measured)
+        for name, law in ((name, law) for name, law in results.laws.items() if name in colors):
+            y, line = rounded(law.at(places)), {"color": colors[name], "width": 1.5}
             figure.add_scatter(x=rounded(places), y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
         if results.crossing is not None:
             figure.add_scatter(
@@ -163,6 +167,34 @@ def cost_chart(results: Results, what: str, tokens: int) -> go.Figure:
     return figure
 
 
+def _colors(measured: Mapping[str, Any]) -> dict[str, str]:
+    return {name: color for name, (color, *_) in zip(measured, LOOKS, strict=False)}
+
+
+def rival(name: str) -> Attention:
+    """Return a rival as a function of q, k, v: one frame of tokens, as square as their number allows.
+
+    Args:
+        name: one of ``RIVALS``.
+
+    Raises:
+        ValueError: there is no such rival; and, when called, a number of tokens or a width that does not fit it.
+    """
+    if name not in RIVALS:
+        raise ValueError(f"rival {name!r} is unknown: choose one of {', '.join(RIVALS)}")
+    layers: dict[tuple[int, ...], Rival] = {}
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        _, heads, tokens, e = q.shape
+        h = next(side for side in range(math.isqrt(tokens), 0, -1) if tokens % side == 0)
+        extent = Extent(1, h, tokens // h)
+        if (heads, tokens, e) not in layers:
+            layers[heads, tokens, e] = RIVALS[name](Setting(heads, e, "space", extent)).to(q.device)
+        return layers[heads, tokens, e](q, k, v, extent)
+
+    return attend
+
+
 class CostLab(Panel):
     """Measure what attention costs on this machine, and compare it for a number of tokens that the learner moves.
 
@@ -172,9 +204,20 @@ class CostLab(Panel):
         budget: seconds for a measurement, about; larger sizes are left out where it does not suffice.
         device: "cpu" or "cuda"; a CPU works on one core.
         sizes: numbers of tokens to measure, at least 1 each.
+        rivals: names in ``RIVALS`` to measure beside softmax and linear attention.
     """
 
-    def __init__(self, *, budget: int | float = 5.0, device: str = "cpu", sizes: Sequence[int] = SIZES) -> None:
+    def __init__(
+        self,
+        *,
+        budget: int | float = 5.0,
+        device: str = "cpu",
+        sizes: Sequence[int] = SIZES,
+        rivals: Sequence[str] = (),
+    ) -> None:
+        if len(rivals) > MOST_RIVALS:
+            raise ValueError(f"{len(rivals)} rivals cannot be told apart in one chart: choose at most {MOST_RIVALS}")
+        self.rivals = {name: rival(name) for name in rivals}
         self.budget, self.device, self.sizes = budget, device, tuple(sizes)
         wide = {"style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="26em")}
         self.tokens = ipywidgets.SelectionSlider(
@@ -182,6 +225,7 @@ class CostLab(Panel):
         )
         self.heads = ipywidgets.Dropdown(options=[1, 2, 4, 8], value=4, description="heads", **wide)
         self.width = ipywidgets.Dropdown(options=[16, 32, 64, 128], value=32, description="head width e", **wide)
+        self.also = ipywidgets.Dropdown(options=["nothing", *RIVALS], description="measure also", **wide)
         self.what = ipywidgets.ToggleButtons(
             options=[("time", "ms"), ("memory", "peak_mb")], tooltips=list(UNITS.values())
         )
@@ -192,7 +236,7 @@ class CostLab(Panel):
         super().__init__(
             [
                 row(self.tokens),
-                row(self.heads, self.width, self.button),
+                row(self.heads, self.width, self.also, self.button),
                 self._state,
                 self._words,
                 self.what,
@@ -202,7 +246,7 @@ class CostLab(Panel):
         self.tell(trouble)
         self._say_findings()
         self.button.on_click(lambda _: self.measure())
-        for control in (self.heads, self.width):
+        for control in (self.heads, self.width, self.also):
             control.observe(lambda _: self._say(f"{self.measured} Press Measure for the new setting."), names="value")
         for control in (self.tokens, self.what):
             control.observe(lambda _: self._draw(), names="value")
@@ -224,13 +268,18 @@ class CostLab(Panel):
         costs: list[Cost] = []
         trouble = ""
         try:
-            for cost in measure(self.sizes, budget=self.budget, **setting):
+            for cost in measure(self.sizes, budget=self.budget, mechanisms=self._mechanisms(), **setting):
                 costs.append(cost)
                 self._say(f"Measuring for about {self.budget:g} s: {cost.mechanism}, {cost.tokens:,} tokens.")
         except (ValueError, RuntimeError) as error:
             trouble = f"Nothing more was measured: {error}"
         self._say(self.measured)
         return evaluate(costs), trouble
+
+    def _mechanisms(self) -> dict[str, Attention]:
+        """Return what is measured: the usual ones, the rivals, and the one that the learner added."""
+        also = {} if self.also.value == "nothing" else {self.also.value: rival(self.also.value)}
+        return {**MECHANISMS, **dict(list({**self.rivals, **also}.items())[-MOST_RIVALS:])}
 
     def snapshot(self) -> Picture:
         """Draw the measured times, or memory, as a static picture, the crossover marked."""
@@ -241,8 +290,9 @@ class CostLab(Panel):
         title = words[0] if words else None
         picture = curves(sizes, measured, xlabel="tokens N", ylabel=UNITS[what], log_x=True, log_y=True, title=title)
         (axes,) = picture.figure.axes
+        colors = _colors(measured)
         for name, law in self.results.laws.items() if what == "ms" else ():
-            axes.plot(sizes, law.at(sizes), color=COLORS[name], linewidth=1)
+            axes.plot(sizes, law.at(sizes), color=colors[name], linewidth=1)
         if what == "ms" and self.results.crossing is not None:
             axes.axvline(self.results.crossing, color=SOFT_INK, linewidth=1, linestyle=":")
             label_above(axes, "as quick", self.results.crossing)
