@@ -15,6 +15,7 @@ from linvid_edu import attention, concentration
 from linvid_edu.course import find_lessons, without_widgets
 from linvid_edu.fixation import cooperative_fixation, spatial_association, temporal_association
 from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.streaming import CausalAttention
 from linvid_edu.tokens import Grid, from_patches, to_patches
 from linvid_edu.trace import record
 from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
@@ -125,7 +126,7 @@ def test_lessons_state_goals_time_and_parameters():
 @pytest.fixture(scope="module")
 def scratch():
     """Every definition in cells tagged "scratch", by name."""
-    names = {"math": math, "torch": torch, "rearrange": rearrange}
+    names = {"math": math, "torch": torch, "rearrange": rearrange, "linear_attention": attention.linear_attention}
     for path in NOTEBOOKS:
         for cell in code_cells(path)[1]:
             if "scratch" in tags(cell):
@@ -343,3 +344,12 @@ def test_scratch_train(scratch):
     assert list(scratch["train_scratch"](*fresh(), batches, config)) == pytest.approx(expected, rel=1e-4)
     other = replace(config, clip_norm=1e-3)
     assert list(scratch["train_scratch"](*fresh(), batches, other)) != pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("t", "n", "e"), [(1, 3, 2), (4, 1, 5), (3, 7, 4)])
+def test_scratch_prefix_attention(scratch, t, n, e):
+    q, k, v = torch.randn(3, t * n, e)
+    stream = CausalAttention()
+    blocks = zip(q.split(n), k.split(n), v.split(n), strict=True)
+    expected = torch.cat([stream.update(*block) for block in blocks])
+    torch.testing.assert_close(scratch["prefix_attention"](q, k, v, n), expected, rtol=1e-4, atol=1e-5)
