@@ -163,6 +163,13 @@ def test_a_query_that_meets_a_key_only_after_the_rotation_blows_up():
     assert rivals.sana_relu_linear(q, k, torch.ones_like(q)).abs().max() == 0
 
 
+def test_focusing_survives_tokens_without_a_positive_channel():
+    x = -torch.ones(1, 2, 3, 4)
+    for factor in (3, 6, 12):
+        (features, _) = focused_features(x, x, torch.zeros(2, 4), factor)
+        torch.testing.assert_close(features, torch.full_like(x, 1e-6 / math.log(2)))
+
+
 def test_rotary_widths_are_the_published_ones():
     assert rotary_widths(14) == (6, 4, 4)
     assert rotary_widths(112) == (40, 36, 36)

@@ -75,7 +75,8 @@ def focused_features(
     features = []
     for x in (q, k):
         x = (F.relu(x) + EPS) / F.softplus(scale).unsqueeze(1)
-        powered = x**focusing_factor
+        # φ does not notice the scale of what is raised: the largest is 1, so that no power underflows
+        powered = (x / x.detach().amax(dim=(1, 3), keepdim=True)) ** focusing_factor
         lengths = (part.square().sum(dim=(1, 3), keepdim=True).sqrt() for part in (x, powered))  # over heads as well
         length, powered_length = lengths
         features.append(powered * (length / powered_length))
