@@ -90,7 +90,7 @@ def linear_attention(
     v: Float[Tensor, "*batch m e2"],
     *,
     feature_map: FeatureMap = relu_offset,
-    eps: float = EPS,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "*batch n e2"]:
     """Average the values by products of features, without ever building the n × m map.
 
@@ -116,8 +116,8 @@ def feature_attention(
     *,
     weigh_q: Float[Tensor, "*batch n f2"] | None = None,
     weigh_k: Float[Tensor, "*batch m f2"] | None = None,
-    eps: float = EPS,
-    floor: float = 0.0,
+    eps: int | float = EPS,
+    floor: int | float = 0.0,
 ) -> Float[Tensor, "*batch n e2"]:
     """Average the values by products of features that are already computed: what every kernel method shares.
 
@@ -150,8 +150,8 @@ def normalizer(
     weigh_q: Float[Tensor, "*batch n f"],
     weigh_k: Float[Tensor, "*batch m f"],
     *,
-    eps: float = EPS,
-    floor: float = 0.0,
+    eps: int | float = EPS,
+    floor: int | float = 0.0,
 ) -> Float[Tensor, "*batch n 1"]:
     """Sum the weights of each query before they are normalized: z_i = max(ψ_i·Σ_j ψ_j + eps, floor), O((n + m)·f)."""
     z = (weigh_q * weigh_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True) + eps
@@ -164,7 +164,7 @@ def linear_attention_oracle(
     v: Float[Tensor, "*batch m e2"],
     *,
     feature_map: FeatureMap = relu_offset,
-    eps: float = EPS,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "*batch n e2"]:
     """Compute ``linear_attention`` the long way, through its explicit map."""
     return attention_map(q, k, feature_map=feature_map, eps=eps) @ v
@@ -175,7 +175,7 @@ def attention_row(
     k: Float[Tensor, "*batch m e"],
     *,
     feature_map: FeatureMap | None = None,
-    eps: float = EPS,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "*batch m"]:
     """Compute the weights that one query gives to every key, in O(m·e).
 
@@ -199,7 +199,7 @@ def attention_map(
     k: Float[Tensor, "*batch m e"],
     *,
     feature_map: FeatureMap | None = None,
-    eps: float = EPS,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "*batch n m"]:
     """Compute the explicit weights of every query on every key, in O(n·m·e).
 

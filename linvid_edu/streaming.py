@@ -70,7 +70,7 @@ class CausalAttention:
         feature_map: FeatureMap = relu_offset,
         *,
         fixation: Callable[..., FixationRatios] | None = None,
-        eps: float = EPS,
+        eps: int | float = EPS,
     ) -> None:
         self.feature_map, self.fixation, self.eps = feature_map, fixation, eps
         self.state: State | None = None

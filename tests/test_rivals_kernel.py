@@ -33,7 +33,12 @@ def constants(name, b, heads, n, d):
 
 
 NAMES = [
-    "elu_linear", "sana_relu_linear", "performer", "cosformer", "focused_linear", "sana_video_attention",
+    "elu_linear",
+    "sana_relu_linear",
+    "performer",
+    "cosformer",
+    "focused_linear",
+    "sana_video_attention",
     "sana_block_causal",
 ]
 

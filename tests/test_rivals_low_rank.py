@@ -30,9 +30,7 @@ def with_gradients(function, leaves, *constants, **named):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_nystrom_equals_its_oracle(size, iterations, init):
     *qkv, _ = draw(*size)
-    both = (
-        with_gradients(each, qkv, size[-1], iterations, init) for each in (rivals.nystrom, rivals.nystrom_oracle)
-    )
+    both = (with_gradients(each, qkv, size[-1], iterations, init) for each in (rivals.nystrom, rivals.nystrom_oracle))
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9)
 
@@ -40,9 +38,7 @@ def test_nystrom_equals_its_oracle(size, iterations, init):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_orthoformer_equals_its_oracle(size):
     *qkv, index = draw(*size)
-    both = (
-        with_gradients(each, qkv, landmark_index=index) for each in (rivals.orthoformer, rivals.orthoformer_oracle)
-    )
+    both = (with_gradients(each, qkv, landmark_index=index) for each in (rivals.orthoformer, rivals.orthoformer_oracle))
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 

@@ -86,8 +86,8 @@ class Products(NamedTuple):
     phi_k: Tensor
     weigh_q: Tensor | None = None
     weigh_k: Tensor | None = None
-    eps: float = EPS
-    floor: float = 0.0
+    eps: int | float = EPS
+    floor: int | float = 0.0
 
     def attend(self, v: Float[Tensor, "*batch m e2"]) -> Float[Tensor, "*batch n e2"]:
         """Return the attended values without building a map."""
@@ -153,7 +153,7 @@ class FeatureMapRival(KernelRival):
     feature_map: ClassVar[Any]  # a FeatureMap, as a static method
     published_eps: ClassVar[float]
 
-    def __init__(self, setting: Setting, *, eps: float | None = None):
+    def __init__(self, setting: Setting, *, eps: int | float | None = None):
         super().__init__(setting, features=setting.head_width)
         self.eps = self.published_eps if eps is None else eps
 

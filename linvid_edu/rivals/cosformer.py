@@ -15,7 +15,7 @@ def cosformer(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads n2 d"],
     v: Float[Tensor, "b heads n2 d2"],
-    eps: float = 1e-6,
+    eps: int | float = 1e-6,
 ) -> Float[Tensor, "b heads n d2"]:
     """Average the values by products of ReLU features, weighed by how near query and key are.
 
@@ -55,7 +55,7 @@ def cosformer_features(
     return phi_q, phi_k
 
 
-def cosformer_map(q: Tensor, k: Tensor, eps: float = 1e-6) -> Float[Tensor, "b heads n n"]:
+def cosformer_map(q: Tensor, k: Tensor, eps: int | float = 1e-6) -> Float[Tensor, "b heads n n"]:
     """Return the explicit map of ``cosformer``, written with the cosine of the distance."""
     place = torch.arange(q.shape[-2], dtype=q.dtype, device=q.device)
     nearness = torch.cos(math.pi * (place[:, None] - place[None, :]) / (2 * len(place)))
@@ -63,7 +63,7 @@ def cosformer_map(q: Tensor, k: Tensor, eps: float = 1e-6) -> Float[Tensor, "b h
     return similarity / similarity.sum(dim=-1, keepdim=True).clamp(min=eps)
 
 
-def cosformer_oracle(q: Tensor, k: Tensor, v: Tensor, eps: float = 1e-6) -> Tensor:
+def cosformer_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = 1e-6) -> Tensor:
     """Compute ``cosformer`` the long way, through its explicit map."""
     return cosformer_map(q, k, eps) @ v
 
@@ -84,7 +84,7 @@ class Cosformer(KernelRival):
     )
     function = staticmethod(cosformer)
 
-    def __init__(self, setting: Setting, *, eps: float = 1e-6):
+    def __init__(self, setting: Setting, *, eps: int | float = 1e-6):
         super().__init__(setting, features=2 * setting.head_width)
         self.eps = eps
 

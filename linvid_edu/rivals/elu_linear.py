@@ -11,7 +11,7 @@ def elu_linear(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
     v: Float[Tensor, "b heads m d2"],
-    eps: float = 1e-6,
+    eps: int | float = 1e-6,
 ) -> Float[Tensor, "b heads n d2"]:
     """Average the values by products of features ELU + 1: ``linear_attention`` with another φ.
 
@@ -32,13 +32,13 @@ def elu_linear(
     return linear_attention(q, k, v, feature_map=elu_plus_one, eps=eps)
 
 
-def elu_linear_map(q: Tensor, k: Tensor, eps: float = 1e-6) -> Float[Tensor, "b heads n m"]:
+def elu_linear_map(q: Tensor, k: Tensor, eps: int | float = 1e-6) -> Float[Tensor, "b heads n m"]:
     """Return the explicit map of ``elu_linear``."""
     similarity = elu_plus_one(q) @ elu_plus_one(k).mT
     return similarity / (similarity.sum(dim=-1, keepdim=True) + eps)
 
 
-def elu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: float = 1e-6) -> Tensor:
+def elu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = 1e-6) -> Tensor:
     """Compute ``elu_linear`` the long way, through its explicit map."""
     return linear_attention_oracle(q, k, v, feature_map=elu_plus_one, eps=eps)
 

@@ -143,9 +143,7 @@ class Nystrom(Rival):
     )
     function: ClassVar[Any] = staticmethod(nystrom)
 
-    def __init__(
-        self, setting: Setting, *, num_landmarks: int | None = None, iterations: int = 6, init: str = "exact"
-    ):
+    def __init__(self, setting: Setting, *, num_landmarks: int | None = None, iterations: int = 6, init: str = "exact"):
         super().__init__(setting)
         self.num_landmarks, self.iterations, self.init = num_landmarks, iterations, init
         tokens = setting.extent.tokens

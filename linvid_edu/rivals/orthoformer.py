@@ -112,9 +112,7 @@ def orthoformer_map(
     return weights
 
 
-def orthoformer_oracle(
-    q: Tensor, k: Tensor, v: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]
-) -> Tensor:
+def orthoformer_oracle(q: Tensor, k: Tensor, v: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]) -> Tensor:
     """Compute ``orthoformer`` the long way, through its explicit map."""
     return orthoformer_map(q, k, landmark_index) @ v
 

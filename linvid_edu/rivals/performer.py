@@ -15,7 +15,7 @@ def performer(
     k: Float[Tensor, "b heads n2 d"],
     v: Float[Tensor, "b heads n2 d2"],
     projection: Float[Tensor, "m width"],
-    eps: float = 1e-4,
+    eps: int | float = 1e-4,
 ) -> Float[Tensor, "b heads n d2"]:
     """Average the values by products of m positive random features.
 
@@ -49,7 +49,7 @@ def performer_features(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads n2 d"],
     projection: Float[Tensor, "m width"],
-    eps: float = 1e-4,
+    eps: int | float = 1e-4,
 ) -> tuple[Float[Tensor, "b heads n m"], Float[Tensor, "b heads n2 m"]]:
     """Compute φ(q) and φ(k); the arguments are those of ``performer``."""
     m, d = projection.shape
@@ -67,7 +67,7 @@ def performer_features(
     return features[0], features[1]
 
 
-def performer_map(q: Tensor, k: Tensor, projection: Tensor, eps: float = 1e-4) -> Float[Tensor, "b heads n n2"]:
+def performer_map(q: Tensor, k: Tensor, projection: Tensor, eps: int | float = 1e-4) -> Float[Tensor, "b heads n n2"]:
     """Return the explicit map of ``performer``, one query against all keys at a time."""
     d = q.shape[-1]
     u_q, u_k = (torch.einsum("bhnd,md->bhnm", x / d**0.25, projection) for x in (q, k))
@@ -79,7 +79,7 @@ def performer_map(q: Tensor, k: Tensor, projection: Tensor, eps: float = 1e-4) -
     return similarity / similarity.sum(dim=-1, keepdim=True)
 
 
-def performer_oracle(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, eps: float = 1e-4) -> Tensor:
+def performer_oracle(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, eps: int | float = 1e-4) -> Tensor:
     """Compute ``performer`` the long way, through its explicit map."""
     return performer_map(q, k, projection, eps) @ v
 
@@ -135,7 +135,7 @@ class Performer(KernelRival):
     function = staticmethod(performer)
     projection: Tensor
 
-    def __init__(self, setting: Setting, *, features: int | None = None, eps: float = 1e-4):
+    def __init__(self, setting: Setting, *, features: int | None = None, eps: int | float = 1e-4):
         d = setting.head_width
         m = max(1, int(d * math.log(d))) if features is None else features
         super().__init__(setting, features=m)

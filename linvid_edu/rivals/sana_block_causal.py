@@ -23,8 +23,8 @@ def sana_block_causal(
     h: int,
     w: int,
     block_starts: Sequence[int],
-    theta: float = THETA,
-    eps: float = EPS,
+    theta: int | float = THETA,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "b heads n d2"]:
     """Attend as ``sana_video_attention`` does, but only to the own block of frames and those before it.
 
@@ -48,7 +48,14 @@ def sana_block_causal(
 
 
 def sana_block_causal_map(
-    q: Tensor, k: Tensor, t: int, h: int, w: int, block_starts: Sequence[int], theta: float = THETA, eps: float = EPS
+    q: Tensor,
+    k: Tensor,
+    t: int,
+    h: int,
+    w: int,
+    block_starts: Sequence[int],
+    theta: int | float = THETA,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "b heads n n"]:
     """Return the explicit map of ``sana_block_causal``: each block's rows of the map up to its end."""
     rows = []
@@ -66,8 +73,8 @@ def sana_block_causal_oracle(
     h: int,
     w: int,
     block_starts: Sequence[int],
-    theta: float = THETA,
-    eps: float = EPS,
+    theta: int | float = THETA,
+    eps: int | float = EPS,
 ) -> Tensor:
     """Compute ``sana_block_causal`` the long way, through its explicit map."""
     return sana_block_causal_map(q, k, t, h, w, block_starts, theta, eps) @ v
@@ -116,7 +123,7 @@ class SanaBlockCausal(SanaVideoAttention):
     )
     function: ClassVar[Any] = staticmethod(sana_block_causal)
 
-    def __init__(self, setting: Setting, *, block_frames: int = 1, theta: float = THETA, eps: float = EPS):
+    def __init__(self, setting: Setting, *, block_frames: int = 1, theta: int | float = THETA, eps: int | float = EPS):
         super().__init__(setting, theta=theta, eps=eps)
         if block_frames < 1:
             raise ValueError(f"block_frames={block_frames} must be at least 1")

@@ -12,7 +12,7 @@ def sana_relu_linear(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
     v: Float[Tensor, "b heads m d2"],
-    eps: float = 1e-15,
+    eps: int | float = 1e-15,
 ) -> Float[Tensor, "b heads n d2"]:
     """Average the values by products of features ReLU: ``linear_attention`` with another φ.
 
@@ -34,13 +34,13 @@ def sana_relu_linear(
     return linear_attention(q, k, v, feature_map=F.relu, eps=eps)
 
 
-def sana_relu_linear_map(q: Tensor, k: Tensor, eps: float = 1e-15) -> Float[Tensor, "b heads n m"]:
+def sana_relu_linear_map(q: Tensor, k: Tensor, eps: int | float = 1e-15) -> Float[Tensor, "b heads n m"]:
     """Return the explicit map of ``sana_relu_linear``."""
     similarity = F.relu(q) @ F.relu(k).mT
     return similarity / (similarity.sum(dim=-1, keepdim=True) + eps)
 
 
-def sana_relu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: float = 1e-15) -> Tensor:
+def sana_relu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = 1e-15) -> Tensor:
     """Compute ``sana_relu_linear`` the long way, through its explicit map."""
     return linear_attention_oracle(q, k, v, feature_map=F.relu, eps=eps)
 

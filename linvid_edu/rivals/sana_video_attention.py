@@ -25,7 +25,7 @@ def rotary_widths(head_width: int) -> tuple[int, int, int]:
     return head_width - 2 * side, side, side
 
 
-def rotary_angles(extent: Extent, head_width: int, theta: float = THETA) -> Float[Tensor, "n half"]:
+def rotary_angles(extent: Extent, head_width: int, theta: int | float = THETA) -> Float[Tensor, "n half"]:
     """Compute the angle of every token and pair of channels: position · theta^(−2i/m), i = 0 … m/2 − 1.
 
     Args:
@@ -59,8 +59,8 @@ def sana_video_attention(
     t: int,
     h: int,
     w: int,
-    theta: float = THETA,
-    eps: float = EPS,
+    theta: int | float = THETA,
+    eps: int | float = EPS,
 ) -> Float[Tensor, "b heads n d2"]:
     """Weigh the values by products of rotated ReLU features, over products of the features before rotation.
 
@@ -87,7 +87,7 @@ def sana_video_attention(
 
 
 def sana_video_attention_map(
-    q: Tensor, k: Tensor, t: int, h: int, w: int, theta: float = THETA, eps: float = EPS
+    q: Tensor, k: Tensor, t: int, h: int, w: int, theta: int | float = THETA, eps: int | float = EPS
 ) -> Float[Tensor, "b heads n n"]:
     """Return the explicit map of ``sana_video_attention``, written with the cosine and sine of angle differences."""
     a, b = q.relu(), k.relu()
@@ -104,13 +104,13 @@ def sana_video_attention_map(
 
 
 def sana_video_attention_oracle(
-    q: Tensor, k: Tensor, v: Tensor, t: int, h: int, w: int, theta: float = THETA, eps: float = EPS
+    q: Tensor, k: Tensor, v: Tensor, t: int, h: int, w: int, theta: int | float = THETA, eps: int | float = EPS
 ) -> Tensor:
     """Compute ``sana_video_attention`` the long way, through its explicit map."""
     return sana_video_attention_map(q, k, t, h, w, theta, eps) @ v
 
 
-def rotated_products(a: Tensor, b: Tensor, extent: Extent, theta: float, eps: float) -> Products:
+def rotated_products(a: Tensor, b: Tensor, extent: Extent, theta: int | float, eps: int | float) -> Products:
     """Return ReLU features a, b with their rotation in the numerator and without it in the normalizer."""
     extent.expect(a.shape[-2])
     angles = rotary_angles(extent, a.shape[-1], theta)
@@ -134,7 +134,7 @@ class SanaVideoAttention(KernelRival):
 
     function: ClassVar[Any] = staticmethod(sana_video_attention)
 
-    def __init__(self, setting: Setting, *, theta: float = THETA, eps: float = EPS):
+    def __init__(self, setting: Setting, *, theta: int | float = THETA, eps: int | float = EPS):
         rotary_widths(setting.head_width)
         super().__init__(setting, features=setting.head_width)
         self.theta, self.eps = theta, eps
