@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from linvid_edu import rivals
 from linvid_edu.attention import attention_map
@@ -41,6 +43,59 @@ def test_orthoformer_equals_its_oracle(size):
     both = (with_gradients(each, qkv, landmark_index=index) for each in (rivals.orthoformer, rivals.orthoformer_oracle))
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+def draw_frames(b, heads, t, s, d, d2, landmarks, shared):
+    q, k, v, _ = draw(b, heads, t * s, d, d2, 1)
+    many = b * heads if shared else b * heads * t
+    index = torch.stack([torch.randperm(t * s if shared else s)[:landmarks] for _ in range(many)])
+    return q, k, v, index.reshape(b, heads, *([] if shared else [t]), landmarks)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("size", [(1, 1, 1, 1, 2, 3, 1), (2, 3, 4, 5, 6, 4, 3), (1, 2, 3, 4, 5, 5, 4)], ids=str)
+def test_reading_out_frames_equals_its_oracle_and_its_rows_sum_to_one(size, shared):
+    *qkv, index = draw_frames(*size, shared)
+    constants = {"landmark_index": index, "num_frames": size[2], "shared_landmarks": shared}
+    both = (
+        with_gradients(each, qkv, **constants) for each in (rivals.orthoformer_frames, rivals.orthoformer_frames_oracle)
+    )
+    for actual, expected in zip(*both, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+    weights = rivals.orthoformer_frames_map(*qkv[:2], **constants)
+    assert weights.min() >= 0
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 20), d=st.integers(2, 6), data=st.data())
+def test_landmarks_are_those_of_the_loop_over_candidates(seed, n, d, data):
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.randn(2, 2, n, d, generator=generator, dtype=torch.float64)
+    first = torch.randint(n, (2, 2), generator=generator)
+    count = data.draw(st.integers(1, n))
+    chosen = rivals.orthoformer_landmarks(q, first, count)
+    assert torch.equal(chosen, rivals.orthoformer_landmarks_oracle(q, first, count))
+    assert (chosen == first.unsqueeze(-1)).any(-1).all()
+    assert (chosen.diff(dim=-1) > 0).all()
+
+
+def test_the_order_of_landmarks_of_each_frame_matters():
+    q, k, v, index = draw_frames(1, 2, 3, 4, 5, 5, 3, shared=False)
+    turned = index.clone()
+    turned[:, :, 0] = turned[:, :, 0].flip(-1)
+    own, other = (rivals.orthoformer_frames(q, k, v, each, 3, shared_landmarks=False) for each in (index, turned))
+    assert not torch.allclose(own, other)
+    torch.testing.assert_close(own[:, :, :4, 0], other[:, :, :4, 0])  # within a frame both sides turn together
+
+
+def test_numbers_of_landmarks_may_be_of_any_integer_type():
+    q, k, v, index = draw(1, 2, 12, 4, 4, 3)
+    short = index.to(torch.int32)
+    assert torch.equal(rivals.orthoformer(q, k, v, short), rivals.orthoformer(q, k, v, index))
+    for count in (1, 3):
+        chosen, expected = (rivals.orthoformer_landmarks(q, each[..., 0], count) for each in (short, index))
+        torch.testing.assert_close(chosen, expected)  # the type, too
 
 
 def test_nystrom_with_a_landmark_for_each_token_turns_to_softmax_attention():
@@ -121,6 +176,12 @@ INDEX = torch.zeros(1, 2, 3, dtype=torch.long)
         (lambda: rivals.orthoformer_landmarks(QKV[0], INDEX[..., 0], 13), "num_landmarks=13 of 12 tokens"),
         (lambda: rivals.orthoformer_landmarks(QKV[0], INDEX[..., 0] - 1, 2), "choose among 0 to 11"),
         (lambda: rivals.orthoformer_frames(*QKV, INDEX, 5), "12 tokens are no 5 frames"),
+        (lambda: rivals.orthoformer_frames(*QKV, INDEX, 3, False), "has 3 axes, 4 are expected"),
+        (lambda: rivals.orthoformer_frames(*QKV, INDEX.unsqueeze(2), 3), "has 4 axes, 3 are expected"),
+        (
+            lambda: rivals.orthoformer_frames(*QKV, INDEX.unsqueeze(2).expand(-1, -1, 2, -1), 3, False),
+            "landmarks of 2 frames, num_frames=3",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_in_words(call, words):

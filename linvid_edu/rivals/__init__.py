@@ -29,11 +29,12 @@ from .nystrom import Nystrom, nystrom, nystrom_map, nystrom_oracle
 from .orthoformer import (
     Orthoformer,
     orthoformer,
-    orthoformer_frames,
     orthoformer_landmarks,
+    orthoformer_landmarks_oracle,
     orthoformer_map,
     orthoformer_oracle,
 )
+from .orthoformer_frames import orthoformer_frames, orthoformer_frames_map, orthoformer_frames_oracle
 from .performer import Performer, orthogonal_projection, performer, performer_map, performer_oracle
 from .sana_block_causal import SanaBlockCausal, sana_block_causal, sana_block_causal_map, sana_block_causal_oracle
 from .sana_relu_linear import SanaReluLinear, sana_relu_linear, sana_relu_linear_map, sana_relu_linear_oracle

@@ -46,8 +46,8 @@ def orthoformer_factors(
     q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads n2 d"], landmark_index: Int[Tensor, "b heads landmarks"]
 ) -> tuple[Float[Tensor, "b heads n landmarks"], Float[Tensor, "b heads landmarks n2"]]:
     """Compute the two maps whose product is that of ``orthoformer``."""
-    _check(landmark_index, q.shape[-2])
-    landmarks = q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2)
+    check_landmarks(landmark_index, q.shape[-2], axes=3)
+    landmarks = take_landmarks(q, landmark_index)
     scale = q.shape[-1] ** -0.5
     return (q @ landmarks.mT * scale).softmax(dim=-1), (landmarks @ k.mT * scale).softmax(dim=-1)
 
@@ -56,6 +56,10 @@ def orthoformer_landmarks(
     q: Float[Tensor, "b heads n d"], first_index: Int[Tensor, "b heads"], num_landmarks: int
 ) -> Int[Tensor, "b heads landmarks"]:
     """Choose landmarks greedily: each next one is the query whose largest |cosine| with those chosen is least.
+
+    next = argmin_i max_{c chosen} |q_i·q_c| / (|q_i| |q_c|), among those not chosen
+
+    (L − 1)·N·d multiplications, 2·N numbers at once beside the queries of length 1.
 
     Args:
         q: queries; a query of zeros has the cosine 0 with all others.
@@ -73,20 +77,40 @@ def orthoformer_landmarks(
     tokens = q.shape[-2]
     if not 1 <= num_landmarks <= tokens:
         raise ValueError(f"num_landmarks={num_landmarks} of {tokens} tokens: choose 1 to {tokens}")
-    _check(first_index.unsqueeze(-1), tokens)
+    check_landmarks(first_index.unsqueeze(-1), tokens, axes=3)
     unit = F.normalize(q.detach(), dim=-1)
-    newest = first_index.unsqueeze(-1)  # (b heads 1)
+    newest = first_index.long().unsqueeze(-1)  # (b heads 1)
     chosen = [newest]
     worst = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with those chosen
     for _ in range(num_landmarks - 1):
-        cosine = (unit @ unit.take_along_dim(newest.unsqueeze(-1), dim=-2).mT).squeeze(-1)
+        cosine = (unit @ take_landmarks(unit, newest).mT).squeeze(-1)
         worst = torch.maximum(worst, cosine.abs()).scatter(-1, newest, torch.inf)  # what is chosen is out
         newest = worst.argmin(dim=-1, keepdim=True)
         chosen.append(newest)
     return torch.cat(chosen, dim=-1).sort(dim=-1).values
 
 
-def _check(index: Tensor, tokens: int) -> None:
+def orthoformer_landmarks_oracle(
+    q: Tensor, first_index: Int[Tensor, "b heads"], num_landmarks: int
+) -> Int[Tensor, "b heads landmarks"]:
+    """Compute ``orthoformer_landmarks`` the long way, candidate by candidate."""
+    picked = torch.empty(*q.shape[:2], num_landmarks, dtype=torch.long)
+    for b, heads in enumerate(q.detach()):
+        for h, tokens in enumerate(heads):
+            unit = [token / token.norm().clamp(min=1e-12) for token in tokens]
+            chosen = [int(first_index[b, h])]
+            while len(chosen) < num_landmarks:
+                rest = [i for i in range(len(unit)) if i not in chosen]
+                chosen.append(min(rest, key=lambda i: max(abs(float(unit[i] @ unit[j])) for j in chosen)))
+            picked[b, h] = torch.tensor(sorted(chosen))
+    return picked.to(q.device)
+
+
+def check_landmarks(index: Tensor, tokens: int, axes: int) -> None:
+    """Raise ValueError where landmarks lack an axis, are more than there are tokens, or are no tokens at all."""
+    if index.ndim != axes:
+        names = "(b, heads, frames, landmarks)" if axes == 4 else "(b, heads, landmarks)"
+        raise ValueError(f"landmark_index has {index.ndim} axes, {axes} are expected: pass {names}")
     if not 1 <= index.shape[-1] <= tokens:
         raise ValueError(f"{index.shape[-1]} landmarks of {tokens} tokens: choose 1 to {tokens}")
     if index.numel() and not index.is_meta and (index.min() < 0 or index.max() >= tokens):
@@ -95,69 +119,25 @@ def _check(index: Tensor, tokens: int) -> None:
         )
 
 
+def take_landmarks(q: Float[Tensor, "*batch n d"], index: Int[Tensor, "*batch landmarks"]) -> Tensor:
+    """Return the queries of these numbers as constants, (…, landmarks, d)."""
+    return q.detach().take_along_dim(index.long().unsqueeze(-1), dim=-2)
+
+
 def orthoformer_map(
     q: Tensor, k: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]
 ) -> Float[Tensor, "b heads n n2"]:
-    """Return the explicit map of ``orthoformer``, summed over landmarks."""
-    weights: Tensor | None = None
-    scores = []
-    for index in landmark_index.unbind(-1):  # (b heads)
-        landmark = torch.stack([torch.stack([q[b, h, i] for h, i in enumerate(row)]) for b, row in enumerate(index)])
-        scores.append(landmark.detach().unsqueeze(-2) / q.shape[-1] ** 0.5)  # (b heads 1 d)
-    to_landmarks = torch.softmax(torch.cat([q @ each.mT for each in scores], dim=-1), dim=-1)
-    for number, each in enumerate(scores):
-        product = to_landmarks[..., number : number + 1] * torch.softmax(each @ k.mT, dim=-1)
-        weights = product if weights is None else weights + product
-    assert weights is not None
-    return weights
+    """Return the explicit map of ``orthoformer``, with landmarks picked by zeros and ones and summed over."""
+    pick = (landmark_index.unsqueeze(-1) == torch.arange(q.shape[-2], device=q.device)).to(q)  # (b heads landmarks n)
+    landmarks, scale = pick @ q.detach(), q.shape[-1] ** 0.5
+    to_landmarks = torch.softmax(torch.einsum("bhid,bhld->bhil", q, landmarks) / scale, dim=-1)
+    to_keys = torch.softmax(torch.einsum("bhld,bhjd->bhlj", landmarks, k) / scale, dim=-1)
+    return torch.einsum("bhil,bhlj->bhij", to_landmarks, to_keys)
 
 
 def orthoformer_oracle(q: Tensor, k: Tensor, v: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]) -> Tensor:
     """Compute ``orthoformer`` the long way, through its explicit map."""
     return orthoformer_map(q, k, landmark_index) @ v
-
-
-def orthoformer_frames(
-    q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n d"],
-    v: Float[Tensor, "b heads n d2"],
-    landmark_index: Int[Tensor, "b heads *landmarks"],
-    num_frames: int,
-    shared_landmarks: bool = True,
-) -> Float[Tensor, "b heads n t d2"]:
-    """Read out each frame on its own, as Motionformer does: no drop-in, since a frame axis stays.
-
-    out[f-query i, frame g] = softmax(q_i P_gᵀ / √d) (softmax(P_f k_gᵀ / √d over the keys of g) v_g)
-
-    Args:
-        q, k, v: tokens frame by frame.
-        landmark_index: (b heads L), tokens of the clip, where landmarks are shared by all frames; else
-            (b heads t L), tokens counted within each frame.
-        num_frames: t; must divide the number of tokens.
-        shared_landmarks: whether P_f = P_g = P. If not, the released code pairs landmark l of the query's frame with
-            landmark l of the key's frame, which are different vectors: a quirk, kept.
-
-    Raises:
-        ValueError: frames that do not divide the tokens, or landmarks as in ``orthoformer``.
-
-    Source: arXiv 2106.05392.
-    """
-    tokens = q.shape[-2]
-    if num_frames < 1 or tokens % num_frames:
-        raise ValueError(f"{tokens} tokens are no {num_frames} frames of one size: num_frames must divide them")
-    scale = q.shape[-1] ** -0.5
-    frames_q, frames_k, frames_v = (x.unflatten(-2, (num_frames, -1)) for x in (q, k, v))  # (b heads t s d)
-    if shared_landmarks:
-        _check(landmark_index, tokens)
-        landmarks = q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2).unsqueeze(2)  # (b heads 1 l d)
-        landmarks = landmarks.expand(-1, -1, num_frames, -1, -1)
-    else:
-        _check(landmark_index, tokens // num_frames)
-        landmarks = frames_q.detach().take_along_dim(landmark_index.unsqueeze(-1), dim=-2)  # (b heads t l d)
-    to_landmarks = torch.einsum("bhfsd,bhgld->bhfsgl", frames_q, landmarks).mul(scale).softmax(dim=-1)
-    to_keys = torch.einsum("bhfld,bhgsd->bhfgls", landmarks, frames_k).mul(scale).softmax(dim=-1)
-    read = torch.einsum("bhfgls,bhgsd->bhfgld", to_keys, frames_v)
-    return torch.einsum("bhfsgl,bhfgld->bhfsgd", to_landmarks, read).flatten(2, 3)
 
 
 class Orthoformer(Rival):
