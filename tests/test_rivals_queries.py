@@ -114,6 +114,15 @@ def calls():
     aggregate = rivals.faq_query_aggregation
     yield lambda: aggregate(*leaves_a, heads=2, top_k=21), "top_k=21 of 5 queries × 4 classes: choose 1 to 20"
     yield lambda: aggregate(*leaves_a, heads=3, top_k=1), "heads=3 do not divide 8 channels"
+    (queries, current, frames, alpha, beta), _ = vanilla()
+    average = rivals.faq_vanilla_queries
+    yield lambda: average(queries, current, frames[:, :1], alpha, beta), "queries of 4 frames, features of 1"
+    yield lambda: average(queries, current, frames, alpha, beta[:1]), "alpha_weight makes 7 channels, beta_weight 1"
+    leaves_m, _ = dynamic()
+    yield (
+        lambda: rivals.faq_dynamic_queries(*leaves_m[:4], leaves_m[4][:4], leaves_m[5][:4], ratio=2),
+        "makes 4 weights",
+    )
 
 
 @pytest.mark.parametrize(("call", "words"), list(calls()))

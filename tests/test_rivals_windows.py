@@ -27,6 +27,13 @@ def with_gradients(function, leaves, *constants):
     return out, *torch.autograd.grad((out * weights).sum(), leaves)
 
 
+def test_the_bias_knows_where_the_key_lies_seen_from_the_query():
+    index = bias_index(2)  # places 0 1 / 2 3, steps −1 … 1
+    assert index[0].tolist() == [4, 3, 1, 0]
+    assert index[3].tolist() == [8, 7, 5, 4]
+    assert bias_index(3).unique().tolist() == list(range(25))
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("case", [(1, 1, 2, 2, 3, 1), (2, 3, 4, 6, 5, 2), (1, 2, 9, 3, 4, 3), (1, 1, 4, 4, 2, 4)])
 def test_shuffled_windows_equal_their_oracle(case, shuffle):
@@ -92,6 +99,27 @@ def test_a_shift_keeps_apart_what_only_the_wrap_brings_together():
     assert weights[1, 1, 2, 2] > 1e-6
 
 
+def test_a_padded_key_scores_the_bias_alone_and_carries_nothing():
+    q, k, v, table = draw(1, 1, 1, 1, 4, windows=[2])
+    scores = table[:, 0][[4, 3, 1, 0]] + torch.tensor([(q @ k.mT / 2).item(), 0, 0, 0])
+    out = rivals.dynamic_window_attention(q, k, v, table, 1, 1, [2], [0])
+    torch.testing.assert_close(out, scores.softmax(0)[0] * v)
+
+
+def test_the_gate_is_one_for_the_frame_and_weighs_branches_not_their_mix():
+    torch.manual_seed(0)
+    c, n = 4, 6
+    x, weight, table = torch.randn(1, n, c), torch.randn(3 * c, c), torch.randn(2, 1)  # windows of one token: out = v
+    nothing = [torch.zeros(c, c), torch.zeros(c), torch.zeros(1, c), torch.zeros(1)]
+    gate = [torch.zeros(c, 1), torch.tensor([50.0, -50.0, -50.0, 50.0])]  # branch 0 in channel 0, branch 1 in channel 1
+    out = rivals.dynamic_window(
+        x, weight, torch.zeros(3 * c), table, *nothing, *gate, torch.eye(c, 2), torch.zeros(c), 2, 3, [1, 1], [0, 0], 2
+    )
+    values = x @ weight[2 * c :].mT
+    torch.testing.assert_close(out[..., :2], values[..., [0, 3]])
+    assert out[..., 2:].abs().max() == 0
+
+
 def test_plain_windows_hold_neighbors_and_shuffled_ones_a_dilated_grid():
     q, k, _, table = draw(1, 1, 4, 6, 3, window=2)
     plain, shuffled = (
@@ -135,6 +163,12 @@ def test_a_window_that_does_not_divide_the_models_grid_is_refused_with_those_tha
 QKV = torch.ones(3, 1, 4, 24, 4)
 
 
+def layer(heads=2, excited=4):
+    weights = [torch.ones(*shape) for shape in ((12, 4), (12,), (2, 1), (4, 4), (4,), (1, 4), (1,))]
+    weights += [torch.ones(*shape) for shape in ((excited, 1), (excited,), (4, 2), (4,))]
+    return rivals.dynamic_window(torch.ones(1, 6, 4), *weights, 2, 3, [1, 1], [0, 0], heads)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -147,6 +181,9 @@ QKV = torch.ones(3, 1, 4, 24, 4)
         (lambda: rivals.dynamic_window_attention(*QKV, torch.ones(9, 4), 4, 6, [2], [0, 0]), r"shifts=\[0, 0\]"),
         (lambda: rivals.dynamic_window_attention(*QKV, torch.ones(9, 4), 4, 6, [3], [0]), r"need \(25, 4\)"),
         (lambda: rivals.dynamic_window_attention(*QKV, torch.ones(9, 4), 4, 6, [], []), "into 0 equal groups"),
+        (lambda: rivals.dynamic_window_attention(*QKV, torch.ones(1, 4), 4, 6, [0], [0]), r"windows=\[0\]: each side"),
+        (lambda: layer(heads=3), "heads=3 do not divide 4 channels"),
+        (lambda: layer(excited=2), "excite_weight makes 2 weights for 4 channels"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(call, words):

@@ -70,6 +70,8 @@ def _groups(
     heads, count = q.shape[1], len(windows)
     if not count or heads % count:
         raise ValueError(f"{heads} heads cannot be cut into {count} equal groups: pass as many windows as divide them")
+    if min(windows) < 1:
+        raise ValueError(f"windows={list(windows)}: each side must be at least 1")
     if len(shifts) != count or any(not 0 <= shift < side for shift, side in zip(shifts, windows, strict=False)):
         raise ValueError(
             f"shifts={list(shifts)} of windows={list(windows)}: pass one for each window, from 0 to its side − 1"
@@ -156,8 +158,8 @@ def dynamic_window(
     mix_bias: Float[Tensor, "c"],
     squeeze_weight: Float[Tensor, "s c"],
     squeeze_bias: Float[Tensor, "s"],
-    excite_weight: Float[Tensor, "c s"],
-    excite_bias: Float[Tensor, "c"],
+    excite_weight: Float[Tensor, "excited s"],
+    excite_bias: Float[Tensor, "excited"],
     head_weight: Float[Tensor, "c branch"],
     head_bias: Float[Tensor, "c"],
     h: int,
@@ -172,7 +174,8 @@ def dynamic_window(
     z = GELU(squeeze(mean over tokens of GELU(m))); gate = softmax over g of excite(z); out = m + head(Σ_g gate_g ∘ y_g)
 
     One gate serves all tokens of a frame: the gate is dynamic, the windows are not. It is no drop-in for q, k, v, and
-    as the gate reads the output, there is no map.
+    as the gate reads the output, there is no map. N·c·(4·c + c/G + 2·s²) multiplications for G windows of side s, and
+    about N·(5·c + heads·s²) numbers at once.
 
     Args:
         x: one frame's tokens, row by row, c channels.
@@ -190,6 +193,10 @@ def dynamic_window(
     """
     if heads < 1 or x.shape[-1] % heads:
         raise ValueError(f"heads={heads} do not divide {x.shape[-1]} channels: choose a divisor")
+    if len(excite_weight) != x.shape[-1]:
+        raise ValueError(
+            f"excite_weight makes {len(excite_weight)} weights for {x.shape[-1]} channels: make one for each"
+        )
     qkv = F.linear(x, qkv_weight, qkv_bias)
     q, k, v = rearrange(qkv, "b n (three heads d) -> three b heads n d", three=3, heads=heads)
     y = dynamic_window_attention(q, k, v, relative_bias, h, w, windows, shifts)

@@ -14,15 +14,16 @@ def faq_dynamic_queries(
     base_queries: Float[Tensor, "base d"],
     hidden_weight: Float[Tensor, "hidden c"],
     hidden_bias: Float[Tensor, "hidden"],
-    mix_weight: Float[Tensor, "base hidden"],
-    mix_bias: Float[Tensor, "base"],
+    mix_weight: Float[Tensor, "mixed hidden"],
+    mix_bias: Float[Tensor, "mixed"],
     ratio: int,
 ) -> Float[Tensor, "frames queries d"]:
     """Mix each frame's queries from shared base queries, by weights that the frame decides.
 
     W = MLP(max over tokens of the features), ReLU in between; out_i = Σ_r W_ir base_(i·ratio + r)
 
-    frames·(tokens·c + hidden·(c + base) + base·d) multiplications.
+    frames·(hidden·(c + base) + base·d) multiplications, frames·(c + hidden + base) numbers at once: the maximum over
+    tokens is all that depends on N. The weights of a query sum to anything and may be negative.
 
     Args:
         features: of each frame.
@@ -97,7 +98,8 @@ def faq_query_aggregation(
     picks = queries of the top_k (query, class) pairs by score; x = LN(x + self attention(x)),
     x = LN(x + attention(x, picks)), x = LN(x + W₂ ReLU(W₁ x))
 
-    queries·(queries + top_k)·2c multiplications in the two attentions.
+    2·c·queries·(queries + top_k) multiplications in the two attentions, heads·queries·(queries + top_k) numbers at
+    once, beside the projections: nothing depends on N. Rows of both attentions sum to 1; no weight is negative.
 
     Args:
         query: of the current frame.
@@ -187,15 +189,16 @@ def _norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def faq_vanilla_queries(
     queries: Float[Tensor, "b frames queries d"],
     current_feature: Float[Tensor, "b c"],
-    frame_features: Float[Tensor, "b frames c"],
+    frame_features: Float[Tensor, "b frames2 c"],
     alpha_weight: Float[Tensor, "e c"],
-    beta_weight: Float[Tensor, "e c"],
+    beta_weight: Float[Tensor, "e2 c"],
 ) -> Float[Tensor, "b queries d"]:
     """Add up all frames' queries by how alike each frame is to the current one.
 
     out = Σ_f w_f Q_f, w_f = cos(α F, β F_f)
 
-    frames·(2·e·c + queries·d) multiplications. The weights are cosines, −1 to 1, and are not normalized.
+    (frames + 1)·e·c + frames·(e + queries·d) multiplications, (frames + 1)·e numbers at once. The weights are cosines,
+    −1 to 1, do not sum to 1, and may be negative.
 
     Args:
         queries: Q of each frame.
@@ -203,10 +206,21 @@ def faq_vanilla_queries(
         frame_features: F_f, pooled over each frame.
         alpha_weight, beta_weight: α and β, linear without bias.
 
+    Raises:
+        ValueError: features of another number of frames than queries, or α and β of different widths.
+
     Source: the paper's equation, arXiv 2303.08319; it is not in the released code. That α and β have no bias, that
     features are pooled, and that weights are not normalized over frames was chosen here: the description at hand leaves
     it open.
     """
+    if queries.shape[1] != frame_features.shape[1]:
+        raise ValueError(
+            f"queries of {queries.shape[1]} frames, features of {frame_features.shape[1]}: pass both of every frame"
+        )
+    if len(alpha_weight) != len(beta_weight):
+        raise ValueError(
+            f"alpha_weight makes {len(alpha_weight)} channels, beta_weight {len(beta_weight)}: make them equal"
+        )
     own, others = F.linear(current_feature, alpha_weight), F.linear(frame_features, beta_weight)
     weights = F.cosine_similarity(own.unsqueeze(1), others, dim=-1)
     return torch.einsum("bf,bfqd->bqd", weights, queries)

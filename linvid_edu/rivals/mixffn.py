@@ -26,7 +26,8 @@ def sana_video_mixffn(
     u = DWConv(SiLU(x Eᵀ + e)) + bias in each frame, zeros outside; y = (u₁ ∘ SiLU(u₂)) Pᵀ with u₁, u₂ its halves;
     out_f = y_f + Σ_i T_i y_{f + i − ⌊taps/2⌋}, zeros outside the clip
 
-    N·(2m·c + 2m·k² + m·c + taps·c²) multiplications. It reads later frames too, so it does not stream.
+    N·(2m·c + 2m·k² + m·c + taps·c²) multiplications, about N·(4·m + 3·c) numbers at once: both linear in N. It reads
+    later frames too, so it does not stream.
 
     Args:
         x: tokens frame by frame, row by row; the residual around the whole is the caller's.

@@ -25,9 +25,9 @@ def nystrom(
     out = F Z (B v), F = softmax(q k̃ᵀ), B = softmax(q̃ kᵀ), A = softmax(q̃ k̃ᵀ), Z ≈ A⁺, with q, k ← q, k / d^(1/4)
     Z₀ = Aᵀ / c, then Z ← ¼ Z (13 I − AZ (15 I − AZ (7 I − AZ)))
 
-    Landmarks q̃, k̃ are means of n/L tokens that follow each other. 2·N·L·(d + d2) multiplications, beside 4·L³ for
-    each iteration; L·N numbers at once. Rows of the map sum to 1 only as Z converges, and weights may be negative; rank
-    L at most. With as many landmarks as tokens it turns to softmax attention.
+    Landmarks q̃, k̃ are means of N/L tokens that follow each other. 2·N·L·(d + d2) + N·L² + L²·d multiplications, and
+    4·L³ for each iteration; 3·N·L + 4·L² numbers at once. Rows of the map sum to 1 only as Z converges, and weights may
+    be negative; rank L at most. With as many landmarks as tokens it turns to softmax attention.
 
     Args:
         q, k, v: any range.
