@@ -25,8 +25,8 @@ def nystrom(
     out = F Z (B v), F = softmax(q k̃ᵀ), B = softmax(q̃ kᵀ), A = softmax(q̃ k̃ᵀ), Z ≈ A⁺, with q, k ← q, k / d^(1/4)
     Z₀ = Aᵀ / c, then Z ← ¼ Z (13 I − AZ (15 I − AZ (7 I − AZ)))
 
-    Landmarks q̃, k̃ are means of N/L tokens that follow each other. 2·N·L·(d + d2) + N·L² + L²·d multiplications, and
-    4·L³ for each iteration; 3·N·L + 4·L² numbers at once. Rows of the map sum to 1 only as Z converges, and weights may
+    Landmarks q̃, k̃ are means of N/L tokens that follow each other. 2·N·L·(d + d2) + L²·(d + d2) multiplications, and
+    4·L³ for each iteration; 2·N·L + 4·L² numbers at once. Rows of the map sum to 1 only as Z converges, and weights may
     be negative; rank L at most. With as many landmarks as tokens it turns to softmax attention.
 
     Args:
@@ -44,8 +44,8 @@ def nystrom(
     code reads another configuration key than it looks for, so that "exact" cannot be chosen by its name there; here it
     can. The optional convolution of v is left out.
     """
-    left, right = nystrom_factors(q, k, num_landmarks, iterations, init)
-    return left @ (right @ v)
+    forward, inverse, back = nystrom_factors(q, k, num_landmarks, iterations, init)
+    return forward @ (inverse @ (back @ v))
 
 
 def nystrom_factors(
@@ -54,14 +54,14 @@ def nystrom_factors(
     num_landmarks: int,
     iterations: int = 6,
     init: str = "original",
-) -> tuple[Float[Tensor, "b heads n landmarks"], Float[Tensor, "b heads landmarks n2"]]:
-    """Compute F Z and B, whose product is the map; the arguments are those of ``nystrom``."""
+) -> tuple[Float[Tensor, "b heads n l"], Float[Tensor, "b heads l l"], Float[Tensor, "b heads l n2"]]:
+    """Compute F, Z and B, whose product is the map; the arguments are those of ``nystrom``."""
     for x in (q, k):
         _check(x.shape[-2], num_landmarks, iterations, init)
     q, k = q * q.shape[-1] ** -0.25, k * k.shape[-1] ** -0.25
     q_mean, k_mean = (reduce(x, "b heads (l s) d -> b heads l d", "mean", l=num_landmarks) for x in (q, k))
     forward, middle, back = ((x @ y.mT).softmax(dim=-1) for x, y in ((q, k_mean), (q_mean, k_mean), (q_mean, k)))
-    return forward @ pseudo_inverse(middle, iterations, init), back
+    return forward, pseudo_inverse(middle, iterations, init), back
 
 
 def _check(tokens: int, num_landmarks: int, iterations: int, init: str) -> None:
@@ -137,7 +137,7 @@ class Nystrom(Rival):
         rows="1 only once the iteration has converged",
         signs="may be negative",
         rank="L",
-        operations="4·N·L·d + N·L² + L²·d + 24·L³",
+        operations="4·N·L·d + 2·L²·d + 24·L³",
         memory="2·N·L + 4·L²",
         sees="content, through means of tokens that follow each other",
     )
@@ -157,8 +157,8 @@ class Nystrom(Rival):
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return the factors of the map."""
-        left, right = nystrom_factors(q, k, self.landmarks(q.shape[-2]), self.iterations, self.init)
-        return AttentionInputs(left, right.mT, similarity="product")
+        forward, inverse, back = nystrom_factors(q, k, self.landmarks(q.shape[-2]), self.iterations, self.init)
+        return AttentionInputs(forward @ inverse, back.mT, similarity="product")
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
         """Return the attended values."""
