@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-STAND_IN = "data-linvid-picture"  # on the style sheet that stands in for a saved widget without its kernel
+STAND_IN = "linvid-stand-in"  # the class of the picture that stands in for a saved widget without its kernel
 
 
 class Materials(NamedTuple):

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
-from hashlib import sha256
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -53,59 +53,52 @@ def _read(name: str) -> str:
 
 
 def stand_in(png: bytes, alt: str) -> str:
-    """Write a style sheet that paints a picture where JupyterLab says that the widget above it has no kernel.
+    """Write the picture that JupyterLab shows in the place of the widget above it where that has no kernel.
 
-    JupyterLab shows a saved widget and not the picture beside it, even where there is no kernel to make it live: there
-    its place holds a sentence and no element. Elsewhere, such as on GitHub, the sheet does nothing, and the picture is
-    seen.
+    JupyterLab shows a saved widget as a sentence, and not the picture beside it. Elsewhere, such as on GitHub, that
+    picture is seen and this one is not: it is hidden, and an empty element without its style sheet.
 
     Args:
         png: the picture.
-        alt: what it shows, in words, for screen readers.
+        alt: what it shows, in words.
 
     Returns:
-        A ``style`` element for the output that follows the widget's, which it hides.
+        HTML for the output that follows the widget's.
     """
     width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of the PNG header
-    mark = f'{STAND_IN}="{sha256(png).hexdigest()[:12]}"'
-    sheet = f"style[{mark}]"
-    lost = f".jp-OutputArea-child:has(+ .jp-OutputArea-child {sheet}) > .jupyter-widgets:not(:has(*))"
-    picture = f"url(data:image/png;base64,{b64encode(png).decode()}) left top / contain no-repeat"
-    words = re.sub(r"[^\w .,:;%()–−→←-]", " ", alt)  # nothing that ends a string or an element
-    rules = (
-        f".jp-OutputArea-child:has({sheet}) {{ display: none; }}",
-        f"{lost} {{ width: min(100%, {width}px); aspect-ratio: {width} / {height}; font-size: 0; }}",
-        f"{lost} {{ background: {picture}; }}",
-        f'{lost}::before {{ content: "{words}"; position: absolute; width: 1px; height: 1px; overflow: hidden; }}',
+    size = f"width: min(100%, {width}px); aspect-ratio: {width} / {height}"
+    image = f"background-image: url(data:image/png;base64,{b64encode(png).decode()})"
+    return (
+        f"<style>{style('stand_in.css')}</style>"
+        f'<span class="{STAND_IN}" hidden role="img" aria-label="{escape(alt)}" style="{size}; {image}"></span>'
     )
-    return "\n".join([f"<style {mark}>", *rules, "</style>"])
 
 
 class Pictured:
     """A widget that shows a static picture with alt text wherever widgets do not run, such as GitHub or a PDF.
 
     Put it before the widget's class: ``class Explorer(Pictured, anywidget.AnyWidget)``. In a notebook it is followed by
-    a style sheet, see ``stand_in``.
+    its ``stand_in``.
     """
 
     def _ipython_display_(self) -> None:
         self.shown_as()
 
     def shown_as(self: Any, name: str | None = None, *, update: bool = False) -> None:
-        """Show the widget in the cell that runs, and the style sheet below it.
+        """Show the widget in the cell that runs, and below it what stands in for it.
 
         Args:
-            name: of the two outputs, so that they can be shown anew.
+            name: of these outputs, so that they can be shown anew.
             update: show anew what was shown under this name.
         """
         data, metadata = self._repr_mimebundle_()
-        sheet = ""
+        outputs = [(data, metadata)]
         if "image/png" in data:
-            sheet = stand_in(b64decode(data["image/png"]), metadata["image/png"]["alt"])
-        for part, shown in (("widget", data), ("picture", {"text/html": sheet, "text/plain": ""})):
-            about = {} if name is None else {"display_id": f"{name}-{part}", "update": update}
-            if shown is data or sheet or name:
-                display(shown, metadata=metadata if shown is data else {}, raw=True, **about)
+            html = stand_in(b64decode(data["image/png"]), metadata["image/png"]["alt"])
+            outputs.append(({"text/html": html}, {}))
+        for index, (shown, about) in enumerate(outputs):
+            named = {} if name is None else {"display_id": f"{name}-{index}", "update": update}
+            display(shown, metadata=about, raw=True, **named)
 
     def snapshot(self) -> Picture | None:
         """Draw what is seen now, without a browser; None where there is nothing but a problem."""

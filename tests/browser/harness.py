@@ -150,6 +150,7 @@ class Notebook:
         self.menu("Settings", "Theme", THEMES[theme])
         light = "true" if theme == "light" else "false"
         self.page.wait_for_selector(f'body[data-jp-theme-light="{light}"]', state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")  # covers the page while the theme loads
         self.theme = theme
 
     def too_wide(self, width: int) -> list[str]:
