@@ -11,14 +11,16 @@ from pathlib import Path
 import nbformat
 import pandas
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from typer.main import get_command
 
+from linvid_edu import rivals
 from linvid_edu.cli import app
 
 ROOT = Path(__file__).parents[1]
 TEACHING = (ROOT / "docs" / "teaching.md").read_text()
 RECONCILIATION = (ROOT / "docs" / "reconciliation.md").read_text()
+QUIRKS = pandas.read_csv(ROOT / "results" / "family" / "quirks.csv")
 
 
 def test_every_test_that_is_named_exists():
@@ -51,16 +53,67 @@ def test_every_difference_that_a_docstring_names_is_a_row():
         assert "**Differs**" in row
 
 
+def documents():
+    """Every Markdown file and notebook of the repository."""
+    folders = [ROOT / name for name in ("data_samples", "docs", "notebooks", "results", "tests")]
+    found = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*"))]
+    return sorted(path for path in found if path.suffix in (".md", ".ipynb") and ".ipynb_checkpoints" not in path.parts)
+
+
+def prose(path):
+    """The Markdown of a file or of a notebook, without code."""
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def anchors(path):
+    """What links can point to within a file: headings as GitHub writes them, in notebooks as JupyterLab does."""
+    headings = re.findall(r"^#+ +(.+?) *$", prose(path), re.MULTILINE)
+    if path.suffix == ".ipynb":
+        return {heading.replace(" ", "-") for heading in headings}
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def broken_links(path, root):
+    """Links to files that are not there or not in the repository, and to headings that are not there."""
+    text = prose(path)
+    links = re.findall(r"\]\(\s*([^)\s]+)", text) + re.findall(r"\b(?:href|src)=\"([^\"]+)\"", text)
+    broken = []
+    for link in links:
+        target, _, anchor = link.partition("#")
+        place = (path.parent / target).resolve() if target else path
+        if not re.match(r"[a-z]+:", link) and not (
+            place.exists()
+            and place.is_relative_to(root.resolve())
+            and (not anchor or place.suffix in (".md", ".ipynb") and anchor in anchors(place))
+        ):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path):
+    assert not broken_links(path, ROOT)
+
+
+def test_broken_links_are_found(tmp_path):
+    lesson = new_notebook(cells=[new_markdown_cell("## Who sees what?"), new_code_cell("x = '[a](gone.md)'")])
+    nbformat.write(lesson, tmp_path / "lesson.ipynb")
+    good = ["https://arxiv.org/abs/2210.08164", "lesson.ipynb", "lesson.ipynb#Who-sees-what?", "#a-b-and-c", "."]
+    bad = ["gone.md", "lesson.ipynb#who-sees-what", "#A-B-and-C", "#c", ".#a", "../elsewhere.md"]
+    (tmp_path.parent / "elsewhere.md").write_text("outside of the repository")
+    text = "# A, B and C\n\n`[x](code.md)`\n" + "".join(f"[x]({link})\n" for link in good + bad)
+    (tmp_path / "page.md").write_text(text + '<img src="gone.png" alt="">\n')
+    assert broken_links(tmp_path / "page.md", tmp_path) == [*bad, "gone.png"]
+    assert not broken_links(tmp_path / "lesson.ipynb", tmp_path)
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.stem)
-def test_links_lead_somewhere_and_prose_keeps_the_house_style(path):
-    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(#[^)]+)?\)", text):
-        place = path.parent / target if target else path
-        assert place.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", place.read_text(), re.MULTILINE)
-            assert anchor[1:] in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-    assert "!" not in re.sub(r"`[^`]*`", "", text), "no exclamation marks"
+def test_prose_keeps_the_house_style(path):
+    assert "!" not in prose(path), "no exclamation marks"
 
 
 def test_the_verdicts_are_those_of_the_results():
@@ -94,20 +147,20 @@ def test_the_grading_script_says_what_the_checkers_said(tmp_path):
 
 
 def test_measured_quirks_of_the_family_are_those_of_the_table():
-    table = pandas.read_csv(ROOT / "results" / "family" / "quirks.csv")
     family = RECONCILIATION.split("## The family")[1].split("\n## ")[0]
-    for row in table.itertuples():
-        assert f"{row.number:.2g} ({row.quirk})" in family, row.quirk
+    measured = [line.split(" | ")[4] for line in family.splitlines() if line.startswith("| ") and "`test_" in line]
+    said = [part for cell in measured if not cell.startswith("none: ") for part in cell.split("; ")[:-1]]
+    assert sorted(said) == sorted(f"{row.number:.2g} ({row.quirk})" for row in QUIRKS.itertuples())
 
 
-def test_quirks_are_measured_anew():
-    """The cheap ones: a number that no longer comes out is no result."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        quirks = importlib.import_module("quirks")
-    finally:
-        sys.path.pop(0)
-    found = pandas.DataFrame(quirks.kernels(*quirks.tokens()), columns=["rival", "quirk", "number", "what"])
-    table = pandas.read_csv(ROOT / "results" / "family" / "quirks.csv").set_index(["rival", "quirk"])["number"]
-    for row in found.itertuples():
-        assert row.number == pytest.approx(table[row.rival, row.quirk], rel=0.02, abs=1e-5), row.quirk
+def test_every_rival_with_a_measured_quirk_exists():
+    assert all(callable(getattr(rivals, name)) for name in QUIRKS["rival"])
+
+
+def test_quirks_are_measured_anew(monkeypatch):
+    """A number that no longer comes out is no result."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    found = importlib.import_module("quirks").measure()
+    assert list(found["quirk"]) == list(QUIRKS["quirk"])
+    for row, recorded in zip(found.itertuples(), QUIRKS["number"], strict=True):
+        assert row.number == pytest.approx(recorded, rel=0.02, abs=1e-5), row.quirk
