@@ -1,10 +1,14 @@
 """A control redraws; figures keep their alt text, and words are shown as words."""
 
+import io
+
 import ipywidgets
 import numpy as np
+from PIL import Image
 
 from linvid_edu.plots import heatmap
 from linvid_edu.widgets import LiveFigure, clickable, controlled
+from linvid_edu.widgets.frontend import stand_in
 
 
 def test_moving_a_control_draws_anew():
@@ -30,6 +34,15 @@ def test_a_figure_is_an_image_with_its_alt_text():
 def test_words_are_escaped():
     box = controlled(lambda: "<img src=x onerror=alert(1)>")
     assert "<img" not in box.children[-1].value
+
+
+def test_what_stands_in_for_a_widget_has_the_size_and_the_words_of_its_picture():
+    picture = heatmap(np.eye(2), title='"quoted" <b>')
+    html = stand_in(picture.png(), picture.alt)
+    width, height = Image.open(io.BytesIO(picture.png())).size
+    assert f"aspect-ratio: {width} / {height};" in html
+    assert 'aria-label="&quot;quoted&quot; &lt;b&gt;' in html
+    assert "<b>" not in html
 
 
 def test_a_live_figure_shows_what_was_drawn_last():
