@@ -60,18 +60,23 @@ def documents():
     return sorted(path for path in found if path.suffix in (".md", ".ipynb") and ".ipynb_checkpoints" not in path.parts)
 
 
-def prose(path):
-    """The Markdown of a file or of a notebook, without code."""
+def markdown(path):
+    """The Markdown of a file or of a notebook, without blocks of code."""
     text = path.read_text()
     if path.suffix == ".ipynb":
         cells = nbformat.reads(text, as_version=4).cells
         text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def prose(path):
+    """The same without code in its lines."""
+    return re.sub(r"`[^`]*`", "", markdown(path))
 
 
 def anchors(path):
     """What links can point to within a file: headings as GitHub writes them, in notebooks as JupyterLab does."""
-    headings = re.findall(r"^#+ +(.+?) *$", prose(path), re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+?) *$", markdown(path), re.MULTILINE)
     if path.suffix == ".ipynb":
         return {heading.replace(" ", "-") for heading in headings}
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
@@ -88,7 +93,7 @@ def broken_links(path, root):
         if not re.match(r"[a-z]+:", link) and not (
             place.exists()
             and place.is_relative_to(root.resolve())
-            and (not anchor or place.suffix in (".md", ".ipynb") and anchor in anchors(place))
+            and (not anchor or (place.suffix in (".md", ".ipynb") and anchor in anchors(place)))
         ):
             broken.append(link)
     return broken
@@ -105,7 +110,7 @@ def test_broken_links_are_found(tmp_path):
     good = ["https://arxiv.org/abs/2210.08164", "lesson.ipynb", "lesson.ipynb#Who-sees-what?", "#a-b-and-c", "."]
     bad = ["gone.md", "lesson.ipynb#who-sees-what", "#A-B-and-C", "#c", ".#a", "../elsewhere.md"]
     (tmp_path.parent / "elsewhere.md").write_text("outside of the repository")
-    text = "# A, B and C\n\n`[x](code.md)`\n" + "".join(f"[x]({link})\n" for link in good + bad)
+    text = "# A, `B` and C\n\n`[x](code.md)`\n" + "".join(f"[x]({link})\n" for link in good + bad)
     (tmp_path / "page.md").write_text(text + '<img src="gone.png" alt="">\n')
     assert broken_links(tmp_path / "page.md", tmp_path) == [*bad, "gone.png"]
     assert not broken_links(tmp_path / "lesson.ipynb", tmp_path)
