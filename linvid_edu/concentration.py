@@ -1,6 +1,9 @@
 """How concentrated attention is: numbers for a row of attention weights, each defined by its equation.
 
-Every measure takes weights of shape (…, m) that are at least 0, and normalizes them to p with Σ_j p_j = 1 first.
+Every measure takes weights a of shape (…, m), and first turns each row into the shares p_j = |a_j| / Σ_j' |a_j'|, which
+divides weights of at least 0 by their sum. Some rivals have negative weights in rows that do not sum to 1: their shares
+tell over how many tokens the sizes of the weights lie, not what is added and what is subtracted. So ``negative_share``
+and the sum of the row are told beside them.
 """
 
 import math
@@ -12,20 +15,19 @@ from torch import Tensor
 from .shapes import Bool, Float
 
 
-def _distribution(weights: Tensor) -> Tensor:
+def _shares(weights: Tensor) -> Tensor:
     if weights.shape[-1] == 0:
         raise ValueError("attention over 0 tokens has no concentration: pass weights over at least 1 token")
-    if (weights < 0).any():
-        raise ValueError(f"weights reach {weights.min().item():.3g}: concentration needs weights of at least 0")
-    total = weights.sum(dim=-1, keepdim=True)
+    sizes = weights.abs()
+    total = sizes.sum(dim=-1, keepdim=True)
     if not (total > 0).all():
-        raise ValueError("a row of weights sums to 0 or is not a number: pass rows with some attention in them")
-    return weights / total
+        raise ValueError("a row of weights is 0 everywhere or not a number: pass rows with some attention in them")
+    return sizes / total
 
 
 def entropy(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
     """H = −Σ_j p_j ln p_j, in nats: 0 for one token, ln m for uniform attention."""
-    return torch.special.entr(_distribution(weights)).sum(dim=-1)
+    return torch.special.entr(_shares(weights)).sum(dim=-1)
 
 
 def normalized_entropy(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
@@ -48,12 +50,12 @@ def top_mass(weights: Float[Tensor, "*batch m"], *, share: float = 0.05) -> Floa
     if not 0 < share <= 1:
         raise ValueError(f"share={share} must be above 0 and at most 1")
     count = math.ceil(share * weights.shape[-1] - 1e-9)  # 0.07 · 100 is a little above 7 in floating point
-    return _distribution(weights).topk(count, dim=-1).values.sum(dim=-1)
+    return _shares(weights).topk(count, dim=-1).values.sum(dim=-1)
 
 
 def gini(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
     """G = Σ_j (2j − m − 1) p_(j) / m with p_(1) ≤ … ≤ p_(m): 0 for uniform attention, 1 − 1/m for one token."""
-    p = _distribution(weights).sort(dim=-1).values
+    p = _shares(weights).sort(dim=-1).values
     m = p.shape[-1]
     rank = torch.arange(1, m + 1, dtype=p.dtype, device=p.device)
     return ((2 * rank - m - 1) * p).sum(dim=-1) / m
@@ -66,12 +68,17 @@ def mass_on(weights: Float[Tensor, "*batch m"], mask: Bool[Tensor, "*mask"]) -> 
         weights: (…, m).
         mask: which tokens are the object's; (m), or with the batch axes of the weights.
     """
-    return (_distribution(weights) * mask).sum(dim=-1)
+    return (_shares(weights) * mask).sum(dim=-1)
 
 
 def mask_share(mask: Bool[Tensor, "*mask"]) -> Float[Tensor, "*rest"]:
     """Σ_j mask_j / m, in 0 to 1: the mass that uniform attention puts on the masked tokens."""
     return mask.float().mean(dim=-1)
+
+
+def negative_share(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
+    """Σ_j p_j over the tokens with a_j < 0, in 0 to 1: how much of a row is subtracted; 0 for most attention."""
+    return (_shares(weights) * (weights < 0)).sum(dim=-1)
 
 
 def numerical_rank(attention_map: Float[Tensor, "*batch n m"], *, tolerance: float | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from linvid_edu.concentration import (
     gini,
     mask_share,
     mass_on,
+    negative_share,
     normalized_entropy,
     numerical_rank,
     top_mass,
@@ -66,6 +67,22 @@ def test_rank_counts_singular_values():
     assert numerical_rank(torch.diag(torch.tensor([1.0, 1e-3, 1e-5])), tolerance=1e-4).item() == 2
 
 
+def test_negative_weights_count_by_their_size():
+    weights = torch.tensor([0.5, -0.25, 1.0, 0.0, -0.25])  # sums to 1, its sizes to 2
+    shares = torch.tensor([0.25, 0.125, 0.5, 0.0, 0.125])
+    for measure in (entropy, normalized_entropy, effective_tokens, top_mass, gini):
+        torch.testing.assert_close(measure(weights), measure(shares))
+        torch.testing.assert_close(measure(weights), measure(-3 * weights))
+    assert concentration(weights) == pytest.approx(concentration(shares))
+    on = torch.tensor([True, True, False, False, False])
+    assert mass_on(weights, on).item() == pytest.approx(0.375)
+    assert negative_share(weights).item() == pytest.approx(0.25)
+    assert negative_share(shares).item() == 0
+    balanced = torch.tensor([[1.0, -1.0, 0.0], [-1.0, -1.0, -1.0]])  # a sum of 0 is no dead row
+    torch.testing.assert_close(effective_tokens(balanced), torch.tensor([2.0, 3.0]))
+    torch.testing.assert_close(negative_share(balanced), torch.tensor([0.5, 1.0]))
+
+
 def test_the_summary_is_the_mean_over_rows():
     weights = torch.stack([torch.ones(10), torch.eye(10)[0]])
     summary = concentration(weights)
@@ -78,8 +95,7 @@ def test_the_summary_is_the_mean_over_rows():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([0.5, -0.25, 0.75], "weights reach -0.25"),
-        ([0.0, 0.0], "sums to 0"),
+        ([0.0, 0.0], "is 0 everywhere"),
         ([1.0, float("nan")], "not a number"),
         ([], "0 tokens"),
     ],

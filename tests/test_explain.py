@@ -205,16 +205,22 @@ def test_other_variants_are_shown_as_they_are(tmp_path, changes, name, place):
     assert explanation.answers[0].name == "softmax"
 
 
-def test_a_query_that_attends_to_nothing_is_refused_in_words(tmp_path):
+def test_a_query_that_attends_to_nothing_is_told_in_words(tmp_path):
     name, model = checkpoint(tmp_path, "relu.safetensors", feature_map="relu", space_time="joint")
     with torch.no_grad():
         for block in model.blocks:
             block.attention["joint"].qkv.weight.zero_()
             block.attention["joint"].qkv.bias.fill_(-1.0)
-    with pytest.raises(
-        ValueError, match="linear without offset gives no weight to any token at frame 1, row 2, column 3"
-    ):
-        explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3))
+    explanation = explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3))
+    softmax, linear = explanation.answers[:2]
+    assert softmax.concentration is not None
+    assert (linear.name, linear.concentration, linear.weights.any()) == ("linear without offset", None, False)
+    rows = Reader(page(explanation)).rows
+    assert "this query gives no weight to any token, so the row is not drawn" in rows[2][0]
+    assert [cell.strip() for cell in rows[2][1:5]] == 4 * ["—"]
+    assert "linear without offset" not in pictures(explanation)["attention"].alt
+    with pytest.raises(ValueError, match="any weight of linear without offset at frame 1, row 2, column 3: choose ano"):
+        explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3), mechanisms=["linear"])
 
 
 def test_checkpoints_must_agree_in_size_and_differ_in_mechanism(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..clip import Clip
-from ..concentration import Concentration, concentration, numerical_rank
+from ..concentration import Concentration, concentration, negative_share, numerical_rank
 from ..model import KERNELS, Attention, FixationKind, ModelConfig, VideoTransformer
 from ..rivals import RIVALS
 from ..tokens import Grid, pair, patch_grid
@@ -93,18 +93,19 @@ class Answer(NamedTuple):
     """Where the query looks under one mechanism.
 
     name, status, origin: of the model that answers
-    weights: p, the attention to all tokens, Σ |p| = 1, (t rows columns)
-    concentration: the measures of p, of the shares |p_j| / Σ |p_j| where weights are negative
-    negative: the share of Σ |p_j| that is below 0
-    total: what the row summed to before it was normalized
+    weights: the attention to all tokens, divided by the sum of its sizes so that Σ |p_j| = 1, (t rows columns); all 0
+        where no feature of the query meets one of a key, as without offset
+    concentration: the measures of the shares |p_j|; None where all weights are 0
     rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
+    negative: the share that is below 0
+    total: what the row summed to before it was divided
     """
 
     name: str
     status: str
     origin: str
     weights: Tensor
-    concentration: Concentration
+    concentration: Concentration | None
     rank: float | None
     negative: float = 0.0
     total: float = 1.0
@@ -157,8 +158,8 @@ def explain(
         progress: called with the name of each mechanism before it answers.
 
     Raises:
-        ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, or there is no
-            such token, block or head.
+        ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, a mechanism is
+            unknown or does not fit, there is no such token, block or head, or the query looks nowhere.
     """
     config = checkpoints[0][1].config if checkpoints else _small(clip)
     h, w = clip.frames.shape[1:3]
@@ -170,8 +171,13 @@ def explain(
     for each in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
         progress(each.name)
         weights, rank, total = _look(each.model, clip, chosen, grid, block, head)
-        measures, negative = concentration(weights.abs().flatten()), -weights.clamp(max=0).sum().item()
+        row = weights.flatten()
+        measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
         answers.append(Answer(each.name, each.status, each.origin, weights, measures, rank, negative, total))
+    if all(answer.concentration is None for answer in answers):
+        place = "frame {}, row {}, column {}".format(*chosen[:3])
+        names = " and ".join(answer.name for answer in answers)
+        raise ValueError(f"no token gets any weight of {names} at {place}: choose another query")
     return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
 
 
@@ -262,14 +268,9 @@ def _look(
         weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
         space = trace.blocks[block].get("space")
         maps = None if space is None else space.map()[0, heads, query.frame]
-    if not weights.any():  # possible without the offset: no feature of the query meets one of a key
-        place = f"frame {query.frame}, row {query.row}, column {query.column}"
-        raise ValueError(
-            f"{mechanism_name(model.config)} gives no weight to any token at {place}: choose another query"
-        )
-    total = weights.sum().item()
-    if abs(weights.abs().sum().item() - 1) > 1e-5:  # eps takes a share of small features; rivals need not sum to 1
-        weights = weights / weights.abs().sum()
+    total, size = weights.sum().item(), weights.abs().sum().item()
+    if size > 0 and abs(size - 1) > 1e-5:  # eps takes a share of small features; rivals need not sum to 1
+        weights = weights / size
     rank = None if maps is None else numerical_rank(maps).double().mean().item()
     return weights.unflatten(-1, tuple(grid)), rank, total
 

@@ -38,11 +38,12 @@ def pictures(explanation: Explanation) -> dict[str, Picture]:
 
     Returns:
         "film", the frames with the query; "attention", every mechanism on one color scale; "attention_own_scales",
-        each mechanism on its own.
+        each mechanism on its own. One that gives no token any weight is left out.
     """
     clip, query = explanation.clip, explanation.query[:3]
     columns = 4 if len(clip.frames) <= 8 else 8
-    weights = {f"{answer.name}: {answer.status}": answer.weights for answer in explanation.answers}
+    seeing = [answer for answer in explanation.answers if answer.concentration]
+    weights = {f"{answer.name}: {answer.status}": answer.weights for answer in seeing}
     return {
         "film": film_strip(clip.frames, grid=explanation.grid, times=clip.times, query=query, columns=columns),
         "attention": attention_strips(clip.frames, weights, query=query, times=clip.times, signed=True),
@@ -97,7 +98,7 @@ def page(explanation: Explanation, *, command: str = "", figures: Mapping[str, P
     }
     words |= {"count": f"{count:,}", "top": str(-int(-0.05 * count // 1)), "versions": _versions()}
     words |= {"mechanisms": COUNTS[len(explanation.answers) - 1]}
-    tops = [answer.weights.abs().max().item() for answer in explanation.answers]
+    tops = [answer.weights.abs().max().item() for answer in explanation.answers if answer.concentration]
     opened = " open" if max(tops) > FAINT * min(tops) else ""
     composed = DIVIDED if explanation.config.space_time == "divided" else JOINT
     template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
@@ -144,19 +145,23 @@ def _model_words(explanation: Explanation) -> dict[str, str]:
 
 def _about(answer: Answer) -> str:
     """Say where an answer's weights come from and, where its row is no average, what it is."""
+    if answer.concentration is None:
+        return f"{answer.origin}; this query gives no weight to any token, so the row is not drawn"
     signs = f"; {100 * answer.negative:.1f} % of its row is negative" if answer.negative >= 1e-4 else ""
     total = f"; its row sums to {answer.total:.3f}" if abs(answer.total - 1) > 1e-3 else ""
     return answer.origin + signs + total
 
 
-def _table_row(name: str, origin: str, measures: Concentration, rank: float | None) -> str:
-    cells = (
-        f"{measures.normalized_entropy:.4f}",
-        f"{measures.effective_tokens:,.1f}",
-        f"{100 * measures.top_mass:.2f} %",
-        f"{round(measures.gini, 4) + 0.0:.4f}",
-        "—" if rank is None else f"{rank:.1f}".removesuffix(".0"),
-    )
+def _table_row(name: str, origin: str, measures: Concentration | None, rank: float | None) -> str:
+    cells = 4 * ["—"]
+    if measures:
+        cells = [
+            f"{measures.normalized_entropy:.4f}",
+            f"{measures.effective_tokens:,.1f}",
+            f"{100 * measures.top_mass:.2f} %",
+            f"{round(measures.gini, 4) + 0.0:.4f}",
+        ]
+    cells.append("—" if rank is None else f"{rank:.1f}".removesuffix(".0"))
     head = f'<th scope="row" role="rowheader">{escape(name)} <small>{escape(origin)}</small></th>'
     return f'<tr role="row">{head}' + "".join(f'<td role="cell">{cell}</td>' for cell in cells) + "</tr>"
 
