@@ -292,7 +292,8 @@ def test_any_four_of_the_family_answer_with_one_set_of_weights():
 def test_one_mechanism_may_answer_alone():
     (answer,) = explain(small_clip(), mechanisms=["dynamic_window_attention"]).answers
     assert answer.name == "dynamic_window_attention"
-    with pytest.raises(ValueError, match="window=4 does not divide the 3×3 grid: choose one of 1, 3"):
+    words = "shuffle_window does not fit tokens of 3 × 3, 4 heads and width 64: window=4 does not divide the 3×3 grid"
+    with pytest.raises(ValueError, match=words):
         explain(small_clip(), mechanisms=["shuffle_window"])
 
 

@@ -1,15 +1,14 @@
 """One page about one token of a clip: where it looks under four mechanisms, and how concentrated that is."""
 
+from .answers import Answer, Explanation, explain
 from .mechanisms import (
     MECHANISMS,
-    Answer,
     Answering,
     Checkpoint,
-    Explanation,
     Mechanism,
     answering_models,
+    at_most_four,
     clip_size,
-    explain,
     mechanism_name,
     parse_mechanism,
 )
@@ -25,6 +24,7 @@ __all__ = [
     "Mechanism",
     "Query",
     "answering_models",
+    "at_most_four",
     "choose_query",
     "clip_size",
     "explain",

@@ -1,19 +1,15 @@
-"""One set of weights, four mechanisms: where one token of a clip looks under each of them."""
+"""One set of weights under several mechanisms: their names, and the models that answer for them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ..clip import Clip
-from ..concentration import Concentration, concentration, negative_share, numerical_rank
 from ..model import KERNELS, Attention, FixationKind, ModelConfig, VideoTransformer
 from ..rivals import RIVALS
-from ..tokens import Grid, pair, patch_grid
-from ..trace import record
-from .query import Place, Query, choose_query, index_of
+from ..tokens import pair
 
 Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the folder, and what load_model returned
 
@@ -89,121 +85,42 @@ class Answering(NamedTuple):
     model: VideoTransformer
 
 
-class Answer(NamedTuple):
-    """Where the query looks under one mechanism.
-
-    name, status, origin: of the model that answers
-    weights: the attention to all tokens, divided by the sum of its sizes so that Σ |p_j| = 1, (t rows columns); all 0
-        where no feature of the query meets one of a key, as without offset
-    concentration: the measures of the shares |p_j|; None where all weights are 0
-    rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
-    negative: the share that is below 0
-    total: what the row summed to before it was divided
-    """
-
-    name: str
-    status: str
-    origin: str
-    weights: Tensor
-    concentration: Concentration | None
-    rank: float | None
-    negative: float = 0.0
-    total: float = 1.0
-
-
-class Explanation(NamedTuple):
-    """A query and its answers.
-
-    config: the size of the models, with the first checkpoint's mechanism
-    block, head: whose attention it is, counted from 0; head None is the mean over heads
-    seed: of the weights that are random
-    files: names of the checkpoints; none where all weights are random
-    """
-
-    clip: Clip
-    config: ModelConfig
-    grid: Grid
-    query: Query
-    block: int
-    head: int | None
-    seed: int
-    files: tuple[str, ...]
-    answers: tuple[Answer, ...]
-
-
-def explain(
-    clip: Clip,
-    *,
-    checkpoints: Sequence[Checkpoint] = (),
-    query: Place = (None, None, None),
-    block: int = -1,
-    head: int | None = None,
-    seed: int = 0,
-    mechanisms: Sequence[str] = (),
-    progress: Callable[[str], object] = lambda name: None,
-) -> Explanation:
-    """Ask one token where it looks, with one set of weights under four mechanisms.
-
-    A checkpoint answers for its own mechanism, which is added where it is none of the four. The other mechanisms take
-    the weights they share with the first checkpoint, or with the first that has fixation where they need it.
-
-    Args:
-        clip: of any size where there is no checkpoint, because a small random model is made for it.
-        checkpoints: of one size and different mechanisms.
-        query: frame, row and column of the token, counted from 0; ``choose_query`` fills in what is None.
-        block: index of the block; −1 is the last.
-        head: index of the head; None is the mean over heads.
-        seed: of the weights that are random, 0 or more.
-        mechanisms: one to four that answer, such as "performer" or "cosformer + fixation"; none means the usual four.
-        progress: called with the name of each mechanism before it answers.
-
-    Raises:
-        ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, a mechanism is
-            unknown or does not fit, there is no such token, block or head, or the query looks nowhere.
-    """
-    config = checkpoints[0][1].config if checkpoints else _small(clip)
-    h, w = clip.frames.shape[1:3]
-    grid = patch_grid((h, w), kernel=config.kernel, stride=config.stride, padding=config.padding)
-    chosen = choose_query(clip, config, query)
-    block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
-    head = None if head is None else index_of("head", head, config.heads)
-    answers = []
-    for each in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
-        progress(each.name)
-        weights, rank, total = _look(each.model, clip, chosen, grid, block, head)
-        row = weights.flatten()
-        measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
-        answers.append(Answer(each.name, each.status, each.origin, weights, measures, rank, negative, total))
-    if all(answer.concentration is None for answer in answers):
-        place = "frame {}, row {}, column {}".format(*chosen[:3])
-        names = " and ".join(answer.name for answer in answers)
-        raise ValueError(f"no token gets any weight of {names} at {place}: choose another query")
-    return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
-
-
 def answering_models(
     clip: Clip, *, checkpoints: Sequence[Checkpoint] = (), seed: int = 0, mechanisms: Sequence[str] = ()
 ) -> Iterator[Answering]:
     """Make the models that answer in ``explain``, one for each mechanism, one after another.
 
+    ``AttentionExplorer(clip, answering_models(clip, mechanisms=["softmax", "performer"]))`` shows them live.
+
     Args:
-        clip, checkpoints, seed, mechanisms: as for ``explain``.
+        clip, checkpoints, seed: as for ``explain``.
+        mechanisms: as for ``explain``, any number of them.
 
     Raises:
         ValueError: checkpoints disagree in size or agree in mechanism, or a mechanism is unknown or does not fit.
     """
     _check(checkpoints)
-    if len(mechanisms) > MOST:
-        raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MOST}, which stand side by side")
     asked = [parse_mechanism(words) for words in mechanisms]
-    donors = checkpoints or [("", _build(_small(clip), seed)[0])]
+    donors = checkpoints or [("", _build(model_size(clip, ()), seed)[0])]
     own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
     for mechanism in dict.fromkeys(asked or (*MECHANISMS, *own)):
         fixing = [each for each in donors if mechanism.fixation and each[1].config.fixation != "none"]
         name, donor = own.get(mechanism) or (fixing or donors)[0]
-        model, fresh = (donor, []) if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
+        try:
+            model, fresh = (donor, []) if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
+        except ValueError as error:
+            raise ValueError(
+                f"{mechanism.attention} does not fit tokens of {donor.config.grid.rows} × {donor.config.grid.columns}, "
+                f"{donor.config.heads} heads and width {donor.config.width}: {error}, or take frames of another size"
+            ) from error
         origin = _origin(name, seed, trained=mechanism in own, fresh=fresh)
         yield Answering(mechanism_name(model.config), *origin, model)
+
+
+def at_most_four(mechanisms: Sequence[str]) -> None:
+    """Refuse more mechanisms than can stand side by side on a page."""
+    if len(mechanisms) > MOST:
+        raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MOST}, which stand side by side")
 
 
 def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
@@ -240,8 +157,10 @@ def mechanism_name(config: ModelConfig) -> str:
     return bare + kind + shared + " + association" * config.association
 
 
-def _small(clip: Clip) -> ModelConfig:
-    """Configure the random model of a clip, with every mechanism switched on."""
+def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
+    """Return the first checkpoint's configuration, or without any that of a small model made for the clip."""
+    if checkpoints:
+        return checkpoints[0][1].config
     t, h, w, _ = clip.frames.shape
     return FULL.switch(ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8))
 
@@ -257,22 +176,6 @@ def _build(
     fitting = {name: shared[name] for name in own if name in shared and shared[name].shape == own[name].shape}
     model.load_state_dict({**own, **fitting})
     return model, [name for name in own if name not in fitting]
-
-
-def _look(
-    model: VideoTransformer, clip: Clip, query: Query, grid: Grid, block: int, head: int | None
-) -> tuple[Tensor, float | None, float]:
-    heads = slice(None) if head is None else slice(head, head + 1)
-    with torch.no_grad(), record(model) as trace:
-        model(clip.video.unsqueeze(0))
-        weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
-        space = trace.blocks[block].get("space")
-        maps = None if space is None else space.map()[0, heads, query.frame]
-    total, size = weights.sum().item(), weights.abs().sum().item()
-    if size > 0 and abs(size - 1) > 1e-5:  # eps takes a share of small features; rivals need not sum to 1
-        weights = weights / size
-    rank = None if maps is None else numerical_rank(maps).double().mean().item()
-    return weights.unflatten(-1, tuple(grid)), rank, total
 
 
 def _origin(name: str, seed: int, *, trained: bool, fresh: Sequence[str]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from .. import __version__
 from ..concentration import Concentration, concentration
 from ..files import atomic_path
 from ..plots import Picture, attention_strips, film_strip
-from .mechanisms import Answer, Explanation
+from .answers import Answer, Explanation
 
 PACKAGES = ("torch", "numpy", "av", "matplotlib")
 COUNTS = ("one mechanism", "two mechanisms", "three mechanisms", "four mechanisms", "five mechanisms", "six mechanisms")
