@@ -4,6 +4,7 @@ import io
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib
 import nbformat
@@ -20,6 +21,7 @@ from linvid_edu.plots.charts import BAR_COLORS, LOOKS
 from linvid_edu.plots.interactive import escape
 from linvid_edu.plots.matrices import LARGEST_TWIN
 from linvid_edu.plots.sizes import PRODUCT_INK
+from linvid_edu.plots.strips import COLORS, NEGATIVE
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ 100 % %{y} a_b \\frac{ $5 & &amp;"
 GENERATOR = np.random.default_rng(0)
@@ -30,6 +32,12 @@ TIMES = np.arange(5) * 0.4
 def weights(peak=(3, 1, 2), share=0.5):
     values = np.full((5, 4, 6), (1 - share) / 119)
     values[peak] = share
+    return values
+
+
+def signed_weights():
+    values = np.where(weights() > 0.1, 0.5, 0.2 / 118)
+    values[3, 0, 0] = -0.3
     return values
 
 
@@ -95,6 +103,7 @@ def gallery():
         "hostile histograms": plots.histograms(
             {HOSTILE: [0.5], "b": [0.1]}, xlabel=HOSTILE, limits=(0, 1), title=HOSTILE
         ),
+        "signed strips": plots.attention_strips(FRAMES, {"signed": signed_weights(), "flat": weights()}, signed=True),
         "hostile strips": plots.attention_strips(FRAMES, {HOSTILE: weights()}, title=HOSTILE),
     }
 
@@ -286,6 +295,47 @@ def test_the_color_scale_is_common_or_separate(gallery):
     separate = plots.attention_strips(FRAMES, {"peaked": weights(), "flat": flat}, show=[3], scale="separate")
     assert np.allclose(brightest(common, 0), brightest(separate, 0))
     assert brightest(common, 1)[1] < 0.5 < brightest(separate, 1)[1]
+
+
+def test_negative_weights_are_red_and_told():
+    picture = plots.attention_strips(FRAMES, {"signed": signed_weights()}, show=[3], signed=True)
+    image = picture.figure.axes[0].images[0].get_array()
+    below, above = image[4, 4], image[12, 20]  # pixels in the middle of two tokens of 8 × 8
+    assert below[0] > 2 * max(below[1:])
+    assert min(above[:2]) > 2 * above[2]  # yellow
+    assert "of the weight is negative" in picture.alt
+    assert any("red: negative" in text.get_text() for text in picture.figure.texts)
+    low, high = picture.figure.axes[-1].get_ylim()
+    assert low == -high
+    with pytest.raises(ValueError, match="must be finite and at least 0"):
+        plots.attention_strips(FRAMES, {"signed": signed_weights()})
+
+
+def test_the_color_blind_tell_negative_weights_from_others():
+    """Machado, Oliveira and Fernandes 2009, severity 1: red-blind, green-blind, blue-blind."""
+    sights = (
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    )
+    levels = np.linspace(0.5, 1, 26)
+    for sight in (np.eye(3), *map(np.array, sights)):
+        seen = [lab(colors[:, :3], sight) for colors in (COLORS(np.linspace(0, 1, 101)), NEGATIVE(levels))]
+        assert np.linalg.norm(seen[0][:, None] - seen[1][None], axis=-1).min() > 15  # about 2 can just be told apart
+
+
+def lab(colors, sight):
+    """Return CIE L*a*b* of sRGB colors, (n 3), as an eye sees them."""
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = np.clip(linear @ sight.T, 0, 1) @ to_xyz.T / (0.9505, 1, 1.089)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=-1)
+
+
+def test_the_browser_tints_negative_weights_with_the_same_red():
+    source = (Path(plots.__file__).parents[1] / "widgets" / "static" / "strip.js").read_text()
+    assert f"RED = {[round(255 * each) for each in NEGATIVE(1.0)[:3]]}" in source
 
 
 def test_numbers_are_written_for_the_eye():

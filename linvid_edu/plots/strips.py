@@ -18,7 +18,7 @@ from .sheet import Token, as_frames, captions_of, check_query, legend, name_of, 
 Scale = Literal["common", "separate"]
 
 COLORS = matplotlib.colormaps["viridis"]
-NEGATIVE = LinearSegmentedColormap.from_list("negative", ["#440154", "#ff69b4"])  # pink: viridis has none
+NEGATIVE = LinearSegmentedColormap.from_list("negative", ["#440154", "#ff2000"])  # a red far from viridis
 DIM = 0.75  # of the gray frames below the colors
 
 
@@ -100,7 +100,7 @@ def attention_strips(
         scale: "common", one color scale for all rows; "separate", one for each row.
         show: indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
         title: a line above.
-        signed: weights may be negative, and their sizes sum to 1; the negative ones are drawn in pink.
+        signed: weights may be negative, and their sizes sum to 1; the negative ones are drawn in red.
 
     Returns:
         the picture, without an interactive twin.
@@ -129,12 +129,12 @@ def attention_strips(
             caption = captions[index] if line == len(shares) - 1 else ""  # the same times for every row
             _tinted(ax, pixels[index], multiples[index], top, caption, _here(query, index))
         if separate:
-            _color_bar(figure, row[-1], row[-1], top)
-    if not separate:
-        _color_bar(figure, axes[0, -1], axes[-1, -1], highest)
-    note = _unit("× uniform", *{values.size for values in shares.values()})
+            _color_bar(figure, row[-1], row[-1], top, signed=bool((values < 0).any()))
     below = any((values < 0).any() for values in shares.values())
-    legend(figure, query=query is not None, note=note + "; pink: negative" * below)
+    if not separate:
+        _color_bar(figure, axes[0, -1], axes[-1, -1], highest, signed=below)
+    note = _unit("× uniform", *{values.size for values in shares.values()})
+    legend(figure, query=query is not None, note=note + "; red: negative" * below)
     alt = sentence(
         title,
         _asker(query),
@@ -190,13 +190,13 @@ def _overlay(level: np.ndarray, gray: np.ndarray) -> np.ndarray:
     return opacity * colors + (1 - opacity) * gray[..., None]
 
 
-def _color_bar(figure: Figure, first: Axes, last: Axes, top: float | None) -> None:
+def _color_bar(figure: Figure, first: Axes, last: Axes, top: float | None, *, signed: bool = False) -> None:
     width, height = figure.get_size_inches()
     upper, lower = first.get_position(), last.get_position()
     cax = place(figure, upper.x1 * width + 0.15, (1 - upper.y1) * height, 0.14, (upper.y1 - lower.y0) * height)
-    level = np.linspace(0, 1, 256)
+    level = np.linspace(-1 if signed else 0, 1, 256)
     colors = ListedColormap(_overlay(level, np.full(256, DIM / 2)))  # as over a middle gray frame
-    bar = figure.colorbar(ScalarMappable(Normalize(0, top or 1.0), colors), cax=cax)
+    bar = figure.colorbar(ScalarMappable(Normalize(-(top or 0.0) if signed else 0, top or 1.0), colors), cax=cax)
     bar.outline.set_visible(False)
     if top is None:
         bar.set_ticks([0, 1], labels=["0", "max"])

@@ -12,14 +12,15 @@
  *                                  onPick, and whoever owns it calls setQuery, possibly on several strips
  * strip.setCompared(token | null)  outline a second token, dashed
  * strip.setOverlay(weights, top)   tint each token by weights[(frame·rows + row)·columns + column] / top, 0 to 1, in
- *                                  viridis; NaN leaves a token gray; null instead of weights shows the clip in color
+ *                                  viridis, 0 to −1 toward red; NaN leaves a token gray; null instead of weights shows
+ *                                  the clip in color
  * strip.show({ query, compared, overlay, top })   several of these at once, painted once
  * strip.setClip({ pixels, shape, grid, times })   show another clip; removes the tint and both outlines
  * strip.play(on)                   let the query run through the frames; strip.playing says whether it does
  * strip.canvas                     the canvas, for a PNG;  strip.redraw() after a change of colors
  * strip.destroy()                  stop, let go of observers, empty the host
  *
- * colorScale(host, note) → { set(top) }: a labeled bar of the tints from 0 to top.
+ * colorScale(host, note) → { set(top, signed) }: a labeled bar of the tints from 0 to top, or from −top where signed.
  *
  * Colors of text and outlines are the CSS variables --lv-ink, --lv-query and --lv-compared of the host. For style see
  * the rules for .lv-strip in explorer.css. JupyterLab's shortcuts are held off inside the host.
@@ -44,12 +45,10 @@ export function viridis(level) {
 const TINTS = new Uint8ClampedArray(
   Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.35 + (0.6 * i) / 255)]).flat(),
 );
-/* The same for negative weights: toward pink, which viridis does not have. */
-const PINK = [255, 105, 180];
-const NEGATIVE = TINTS.map((value, at) => {
-  const [i, color] = [Math.floor(at / 4), at % 4];
-  return color === 3 ? value : viridis(0)[color] + (i / 255) * (PINK[color] - viridis(0)[color]);
-});
+/* The same for negative weights, toward a red that the color-blind, too, tell from all of viridis. */
+const RED = [255, 32, 0];
+const reds = (level) => viridis(0).map((value, color) => value + level * (RED[color] - value));
+const NEGATIVE = TINTS.map((value, at) => (at % 4 === 3 ? value : reds(Math.floor(at / 4) / 255)[at % 4]));
 
 /* Say how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
 export function arrange(width, frames) {
@@ -261,17 +260,23 @@ export function filmStrip(host, options) {
 
 export function colorScale(host, note) {
   host.classList.add("lv-scale");
-  element(host, "span", { class: "lv-print" }).textContent = "0";
+  const lowest = element(host, "span", { class: "lv-print" });
   const bar = element(host, "canvas", { class: "lv-bar", width: 128, height: 1, role: "img" });
-  bar.setAttribute("aria-label", "colors from dark to bright");
   const paint = bar.getContext("2d");
-  for (let x = 0; x < 128; x++) {
-    paint.fillStyle = `rgb(${viridis(x / 127).map(Math.round)})`;
-    paint.fillRect(x, 0, 1, 1);
-  }
   const highest = element(host, "span", { class: "lv-print" });
   element(host, "span", { class: "lv-print" }).textContent = note;
-  return { set: (top) => (highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3)) };
+  return {
+    set(top, signed) {
+      highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3);
+      lowest.textContent = signed ? `−${highest.textContent}` : "0";
+      bar.setAttribute("aria-label", `${signed ? "red below 0, else " : ""}colors from dark to bright`);
+      for (let x = 0; x < 128; x++) {
+        const level = signed ? (2 * x) / 127 - 1 : x / 127;
+        paint.fillStyle = `rgb(${(level < 0 ? reds(-level) : viridis(level)).map(Math.round)})`;
+        paint.fillRect(x, 0, 1, 1);
+      }
+    },
+  };
 }
 
 /* Add an element with attributes to another one, and return it. */
