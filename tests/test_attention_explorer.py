@@ -12,15 +12,17 @@ import pytest
 import torch
 
 from linvid_edu.clip import Clip, normalize
-from linvid_edu.concentration import effective_tokens, mass_on, normalized_entropy, top_mass
-from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.concentration import effective_tokens, mass_on, negative_share, normalized_entropy, top_mass
+from linvid_edu.explain import answering_models
+from linvid_edu.model import KERNELS, ModelConfig, VideoTransformer
+from linvid_edu.rivals import RIVALS
 from linvid_edu.tokens import Grid
 
 pytest.importorskip("anywidget")
 
 from linvid_edu.widgets import AttentionExplorer, known_objects
 from linvid_edu.widgets.frontend import front_end
-from linvid_edu.widgets.packing import pack
+from linvid_edu.widgets.packing import feature_numbers, pack
 from linvid_edu.widgets.recording import View, normalizer, record_models, token_weights, untrained
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
@@ -32,12 +34,23 @@ VARIANTS = {
     "fixation": replace(SIZE, fixation="cooperative", association=True),
     "sana": replace(SIZE, attention="sana_video_attention", fixation="cooperative"),  # with negative weights
 }
+EVERY = {  # rivals, with features wider than the head and with negative weights among them
+    name: replace(
+        SIZE,
+        width=32,
+        heads=4,
+        attention=name,
+        fixation="cooperative" if name in KERNELS else "none",
+        settings={"window": 1} if name == "shuffle_window" else {},  # which must divide 4 × 5
+    )
+    for name in RIVALS
+}
 TOKENS = ((0, 0, 0), (2, 3, 4), (1, 2, 1))
 
 
-def models(**changes):
+def models(variants=VARIANTS, **changes):
     torch.manual_seed(0)
-    made = {name: VideoTransformer(replace(config, **changes)) for name, config in VARIANTS.items()}
+    made = {name: VideoTransformer(replace(config, **changes)) for name, config in variants.items()}
     for model in made.values():  # sharper than at the start, so that rows differ
         for name, weight in model.named_parameters():
             if "qkv" in name:
@@ -50,8 +63,10 @@ def clip(t=3, h=16, w=20, source="clip.mp4"):
     return Clip(normalize(frames), frames, torch.arange(t) / 4, source)
 
 
-@pytest.fixture(scope="module", params=["divided", "joint"])
+@pytest.fixture(scope="module", params=["divided", "joint", "every rival"])
 def recordings(request):
+    if request.param == "every rival":
+        return [record_models(clip(), {name: model})[0] for name, model in models(EVERY).items()]
     return record_models(clip(), models(space_time=request.param))
 
 
@@ -147,22 +162,24 @@ def test_the_browser_s_rows_and_measures_are_the_library_s(recordings):
     mask[:, 1:3, 1:4] = True
     asked = [(view, *token) for view in views(recordings) for token in TOKENS]
     found = in_javascript(recordings, asked, {"<b>": mask}, "float32")
-    assert len(found) == len(recordings) == 4
+    assert len(found) == len(recordings) >= 4
     negative = 0.0
     for recording, answers in zip(recordings, found, strict=True):
         for (view, *token), answer in zip(asked, answers, strict=True):
             weights = token_weights(recording, view, tuple(token)).flatten()
             reached = ~weights.isnan()
-            theirs = torch.tensor([np.nan if each is None else each for each in answer["weights"]])
+            theirs = torch.tensor([np.nan if each is None else each for each in answer["weights"]], dtype=torch.float32)
             torch.testing.assert_close(theirs, weights, atol=1e-5, rtol=1e-5, equal_nan=True)
-            signed = weights[reached].double()
-            inside = signed.abs()
+            inside = weights[reached].double()
+            if not inside.any():  # such as a key that no query of another window reaches
+                assert (answer["size"], answer["sum"], answer["negative"]) == (0, 0, 0)
+                continue
             expected = {
                 "entropy": normalized_entropy(inside),
                 "effective": effective_tokens(inside),
                 "top": top_mass(inside),
-                "sum": signed.sum(),
-                "negative": -signed.clamp(max=0).sum() / inside.sum(),
+                "sum": inside.sum(),
+                "negative": negative_share(inside),
             }
             for name, value in expected.items():
                 assert answer[name] == pytest.approx(value.item(), rel=1e-5, abs=1e-5), (name, view)
@@ -192,7 +209,7 @@ def test_normalizers_are_the_sums_of_their_rows(recordings):
             z = normalizer(layer)[0, 1, 2, 3]
             expected = {
                 "linear": group.sum() + 1e-6,
-                "softmax": (group / 2).exp().sum().log(),
+                "softmax": (group * layer.q.shape[-1] ** -0.5).exp().sum().log(),
                 "product": torch.ones(()),
             }
             torch.testing.assert_close(z, expected[layer.similarity])
@@ -217,7 +234,7 @@ def test_what_does_not_fit_is_said_in_the_widget():
     for explorer, words in (
         (AttentionExplorer(clip(t=4), some), "the clip has 4 frames, softmax expects 3: load it with num_frames=3"),
         (AttentionExplorer(clip(h=20), some), "the clip has 20×20 pixels, softmax expects 16×20"),
-        (AttentionExplorer(clip(), {str(i): some["linear"] for i in range(5)}), "models has 5 entries: pass 1 to 4"),
+        (AttentionExplorer(clip(), {}), "models has 0 entries: pass 1 to 4"),
         (AttentionExplorer(clip(), {"linear": some["linear"], "joint": joint}), "4×5 divided and 4×5 joint"),
         (AttentionExplorer(clip(), some, objects=small), "mask of 'dog' has shape (3, 2, 2), expected (3, 4, 5)"),
     ):
@@ -265,6 +282,60 @@ def test_a_clip_that_does_not_fit_is_told_in_the_widget_and_the_next_one_is_show
     assert explorer.problem == ""
     assert explorer.packed.meta["source"] == "next.mp4"
     assert explorer.compared is None
+
+
+def test_any_of_the_family_stand_side_by_side_on_one_set_of_weights():
+    names = ["cosformer + fixation", "nystrom + association", "elu_linear", "softmax", "performer"]
+    explorer = AttentionExplorer(clip(), answering_models(clip(), mechanisms=names))
+    assert explorer.problem == ""
+    assert explorer.offered == names
+    assert explorer.shown == [each["name"] for each in explorer.packed.meta["models"]] == names[:4]
+    assert {each["status"] for each in explorer.packed.meta["models"]} == {"random weights"}
+    first, *_ = explorer._models.values()
+    for model in explorer._models.values():
+        assert torch.equal(model.blocks[0].attention["space"].qkv.weight, first.blocks[0].attention["space"].qkv.weight)
+
+
+def test_other_models_are_shown_and_the_rest_stays_as_it_was():
+    given = {**models(), "another": models()["linear"], "joint": VideoTransformer(replace(SIZE, space_time="joint"))}
+    explorer = AttentionExplorer(clip(), given)
+    explorer.query, explorer.block, explorer.head = (1, 2, 3), 0, 2
+    before = explorer.packed
+    explorer.shown = ["another", "softmax"]
+    assert explorer.packed is not before
+    assert [each["name"] for each in explorer.packed.meta["models"]] == ["another", "softmax"]
+    assert (explorer.query, explorer.block, explorer.head) == ((1, 2, 3), 0, 2)
+    assert explorer.rows().shape == (2, 1, 3, 4, 5)
+    assert "another" in explorer.snapshot().alt
+    before = explorer.packed
+    explorer.shown = ["softmax", "joint"]
+    assert "not shown together: softmax and joint differ" in explorer.problem
+    assert (explorer.packed, explorer.shown) == (before, ["another", "softmax"])
+    explorer.shown = ["joint"]
+    assert (explorer.problem, explorer.packed.meta["choices"]["joint"]) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (["linaer"], "model 'linaer' was not given: choose of 'softmax', 'linear'"),
+        ([], "name 1 to 4 different models"),
+        (["linear", "linear"], "name 1 to 4 different models"),
+        (["softmax", "linear", "fixation", "sana", "fifth"], "name 1 to 4 different models"),
+    ],
+)
+def test_models_that_cannot_be_shown_are_refused(shown, words):
+    explorer = AttentionExplorer(clip(), {**models(), "fifth": models()["linear"]})
+    with pytest.raises(ValueError, match=words):
+        explorer.shown = shown
+
+
+def test_features_wider_than_the_head_count_where_rows_are_computed():
+    config = replace(SIZE, attention="cosformer")
+    (recording,) = record_models(clip(), {"cosformer": VideoTransformer(config)})
+    widths = {layer.input_q.shape[-1] for layers in recording.trace.blocks for layer in layers.values()}
+    assert widths == {8}  # of heads that are 4 wide
+    assert feature_numbers([recording]) == 2 * 2 * 2 * 3 * 60 * 8  # blocks, layers, q and k, heads, tokens, features
 
 
 def test_rows_from_python_are_one_for_each_model_and_token():

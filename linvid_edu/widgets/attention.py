@@ -1,6 +1,6 @@
 """Where one token of a clip looks, live: click a token, move it by keyboard, compare models side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..checkpoint import load_model
 from ..clip import Clip
-from ..explain import choose_query, index_of
+from ..explain import Answering, choose_query, index_of
 from ..materials import materials
 from ..model import VideoTransformer
 from ..plots import Picture, attention_strips, film_strip
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack
-from .recording import Recording, View, choices, named, record_models, token_weights
+from .recording import MOST_MODELS, Recording, View, choices, named, record_models, token_weights
 
 MOST_FULL, MOST_HALF = 4_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
 
@@ -34,23 +34,27 @@ class PackedData(ipywidgets.Widget):
 class AttentionExplorer(Pictured, anywidget.AnyWidget):
     """Show the attention of one token over the frames of a clip, under up to four models side by side.
 
+    Any of the family, with one set of weights:
+    ``AttentionExplorer(clip, answering_models(clip, mechanisms=["linear", "nystrom", "cosformer + fixation"]))``
+
     Python runs each model once. The browser gets what the attention of each layer receives and computes any row from
     it, O(tokens · e); where that is too much to send, Python computes the rows one by one.
 
     Args:
         clip: of the models' number of frames and size.
-        models: name to model, one to four; None takes the trained checkpoints of ``data_samples``.
+        models: name to model, or what ``explain.answering_models`` makes; of more than four, the learner chooses which
+            are shown. None takes the trained checkpoints of ``data_samples``.
         objects: name to the tokens of a known object, (t rows columns); None takes those of a sample clip.
         where: "browser" or "kernel", where rows are computed; "auto" decides by size.
         statuses: name to words about a model's weights; models that were never trained are labeled by themselves.
 
     Attributes:
+        offered, shown: names of all models, and of the one to four that stand side by side.
         query, compared: frame, row and column of the token that asks, and of a second one or None.
         block, head: whose attention, counted from 0; head None is the mean over heads.
         span: "time" or "space", the map of one layer; "clip", both composed, or the map of joint attention.
         direction: "query → keys" or "key ← queries".
         scale: "common", one color scale for all models, or "separate".
-
         problem: what does not fit, in words, such as a clip of another number of frames; empty where all does.
 
     Raises:
@@ -62,6 +66,8 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
     packed = traitlets.Instance(PackedData, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
     problem = traitlets.Unicode().tag(sync=True)
+    offered = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
     query = traitlets.Tuple(*3 * [traitlets.Int()], default_value=(0, 0, 0)).tag(sync=True)
     compared = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int(), allow_none=True).tag(sync=True)
     block = traitlets.Int().tag(sync=True)
@@ -73,7 +79,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     def __init__(
         self,
         clip: Clip,
-        models: Mapping[str, VideoTransformer] | None = None,
+        models: Mapping[str, VideoTransformer] | Iterable[Answering] | None = None,
         *,
         objects: Mapping[str, Tensor] | None = None,
         where: str = "auto",
@@ -81,10 +87,16 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     ):
         if where not in ("auto", "browser", "kernel"):
             raise ValueError(f"where={where!r} is unknown: choose 'auto', 'browser' or 'kernel'")
+        known: dict[str, str] = {}
+        if models is not None and not isinstance(models, Mapping):
+            answering = list(models)
+            models = {each.name: each.model for each in answering}
+            known = {each.name: each.status for each in answering}
         self._models = shipped_models() if models is None else dict(models)
-        self._statuses, self._where = statuses, where
+        self._statuses, self._where = {**known, **(statuses or {})}, where
         self._recordings: list[Recording] = []
-        super().__init__()
+        names = list(self._models)
+        super().__init__(offered=names, shown=names[:MOST_MODELS])
         self.show(clip, objects=objects)
         self.on_msg(self._answer)
 
@@ -99,9 +111,30 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         except (ValueError, RuntimeError) as error:
             self.problem = f"{Path(clip.source).name} is not shown: {error}."
             return
-        before = self.packed
+        config = self._models[self.shown[0]].config
+        last = choices(self._recordings)["blocks"] - 1
+        self._hand_over(query=choose_query(clip, config)[:3], compared=None, block=last)
+
+    @traitlets.observe("shown")
+    def _swap(self, _: Any) -> None:
+        """Show other models of those that were given; where one does not fit, those before stay."""
+        names = [each.name for each in self._recordings]
+        if not names or names == self.shown:
+            return
+        try:
+            self._take(self._clip, self._objects)
+        except (ValueError, RuntimeError) as error:
+            self.problem, self.shown = f"These models are not shown together: {error}.", names
+            return
+        has = choices(self._recordings)
+        known = self.head is not None and self.head < has["heads"]
+        self._hand_over(block=min(self.block, has["blocks"] - 1), head=self.head if known else None)
+
+    def _hand_over(self, **state: Any) -> None:
+        """Send the browser what was recorded, and the state in which it is shown."""
+        before, packed = self.packed, self.pack(self._kind())
         with self.hold_sync():
-            for name, value in self._first_state().items():
+            for name, value in {**state, "packed": PackedData(**packed._asdict()), "problem": ""}.items():
                 setattr(self, name, value)
         if before is not None:
             before.close()
@@ -152,6 +185,15 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
             [torch.stack([token_weights(each, view, token) for token in tokens]) for each in self._recordings]
         )
 
+    @traitlets.validate("shown")
+    def _valid_models(self, proposal: Any) -> list[str]:
+        names = list(proposal["value"])
+        if unknown := [name for name in names if name not in self._models]:
+            raise ValueError(f"model {unknown[0]!r} was not given: choose of {', '.join(map(repr, self._models))}")
+        if len(set(names)) != len(names) or (self._models and not 1 <= len(names) <= MOST_MODELS):
+            raise ValueError(f"shown={names}: name 1 to {MOST_MODELS} different models, which stand side by side")
+        return names
+
     @traitlets.validate("query", "compared", "block", "span", "head")
     def _valid(self, proposal: Any) -> Any:
         return self._checked(proposal["trait"].name, proposal["value"])
@@ -173,7 +215,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
     def _take(self, clip: Clip, objects: Mapping[str, Tensor] | None) -> None:
         """Record the models on a clip; nothing changes where that fails."""
-        recordings = record_models(clip, self._models, self._statuses)
+        recordings = record_models(clip, {name: self._models[name] for name in self.shown}, self._statuses)
         grid = recordings[0].grid
         masks = known_objects(clip, grid) if objects is None else dict(objects)
         for name, mask in masks.items():
@@ -183,20 +225,6 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
                     "frames, rows and columns of the tokens"
                 )
         self._clip, self._recordings, self._objects = clip, recordings, masks
-
-    def _first_state(self) -> dict[str, Any]:
-        """Return the traits for a clip that was just taken: the token that changes most asks."""
-        packed = self.pack(self._kind())
-        config = next(iter(self._models.values())).config
-        query = choose_query(self._clip, config)[:3]
-        last = choices(self._recordings)["blocks"] - 1
-        return {
-            "packed": PackedData(**packed._asdict()),
-            "problem": "",
-            "query": query,
-            "compared": None,
-            "block": last,
-        }
 
     def _kind(self) -> Kind | None:
         """Choose how queries and keys are sent; None leaves them in Python."""

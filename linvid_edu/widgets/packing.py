@@ -28,7 +28,7 @@ class Packed(NamedTuple):
 
 def feature_numbers(recordings: Sequence[Recording]) -> int:
     """Count the numbers of all queries and keys that the front end would need."""
-    return sum(2 * layer.q.numel() for layer in _layers(recordings))
+    return sum(layer.input_q.numel() + layer.input_k.numel() for layer in _layers(recordings))
 
 
 def pack(

@@ -9,7 +9,7 @@ from string import Template
 
 from .. import __version__
 from ..clip import Clip
-from ..explain import Checkpoint, answering_models, choose_query, index_of
+from ..explain import Checkpoint, answering_models, at_most_four, choose_query, index_of
 from ..files import atomic_path
 from .attention import AttentionExplorer
 from .frontend import front_end, style
@@ -43,13 +43,14 @@ def explorer_of(
         clip, checkpoints, query, block, head, seed, mechanisms: as for ``explain``.
 
     Raises:
-        ValueError: checkpoints disagree, the clip does not fit them, or there is no such token, block or head.
+        ValueError: checkpoints disagree, the clip does not fit them, a mechanism is unknown or does not fit, or there
+            is no such token, block or head.
     """
+    at_most_four(mechanisms)
     answering = list(answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms))
     first = sorted(answering, key=lambda each: each.status != "trained")[:MOST_MODELS]
     shown = [each for each in answering if any(each is one for one in first)]
-    models, statuses = {each.name: each.model for each in shown}, {each.name: each.status for each in shown}
-    explorer = AttentionExplorer(clip, models, statuses=statuses, where="kernel")
+    explorer = AttentionExplorer(clip, shown, where="kernel")
     if explorer.problem:
         raise ValueError(explorer.problem)
     config = shown[0].model.config

@@ -1,10 +1,11 @@
 /* The AttentionExplorer: where one token of a clip looks, under up to four models side by side.
  *
  * attentionExplorer(host, source) shows what source.get(name) says: query, compared, block, span, head, direction and
- * scale, as the traits of the same names in attention.py. A change goes to source.set(changes), which calls update.
+ * scale, and where more models are offered than shown, offered and shown, as the traits of the same names in
+ * attention.py. A change goes to source.set(changes), which calls update.
  * Rows come from the features in the browser, or, where none were sent, from source.ask(state, …), a promise.
  *
- * It returns { show(meta, bytes), update(), say(problem), destroy() }; meta and bytes are what packing.py packs.
+ * It returns { show(meta, bytes), update(), mark(), say(problem), destroy() }; meta and bytes are what packing.py packs.
  */
 
 import { layersOf, unpack } from "./packing.js";
@@ -15,6 +16,7 @@ import { saved } from "./traits.js";
 
 const STATE = ["query", "compared", "block", "span", "head", "direction", "scale"];
 const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
+const MOST = 4; // models side by side
 const PATIENCE = 4000; // milliseconds that the kernel may take
 const HINT = "Click a token. Arrow keys move it, [ and ] change its frame, c pins it to compare, space plays.";
 const LOST = "The kernel does not answer. If it was restarted, run the cell again; if it is busy, wait for it.";
@@ -22,6 +24,7 @@ const DIRECTIONS = ["query → keys", "key ← queries"];
 
 export function attentionExplorer(host, source) {
   const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
+  const family = buildFamily();
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const alert = element(root, "div", { class: "lv-alert", role: "alert" });
   const seen = element(root, "div", { class: "lv-seen" });
@@ -44,6 +47,32 @@ export function attentionExplorer(host, source) {
     const side = element(seen, "div", { class: "lv-panels" });
     panels = meta.models.map((model) => buildPanel(element(side, "section", {}), model, clip, bytes));
     update();
+  }
+
+  /* Offer a choice of models, where there are more than can stand side by side; it stays while they change. */
+  function buildFamily() {
+    const offered = source.get("offered") || [];
+    if (offered.length <= MOST) return [];
+    const group = element(root, "fieldset", { class: "lv-family" });
+    element(group, "legend", {}).textContent = `Models, ${MOST} at most`;
+    const boxes = offered.map((name) => {
+      const label = element(group, "label", {});
+      const box = element(label, "input", { type: "checkbox" });
+      label.append(name);
+      return { name, box };
+    });
+    const chosen = () => boxes.filter(({ box }) => box.checked).map(({ name }) => name);
+    boxes.forEach(({ box }) => box.addEventListener("change", () => source.set({ shown: chosen() })));
+    return boxes;
+  }
+
+  /* Mark the models that are shown; neither a fifth one nor none can be chosen. */
+  function mark() {
+    const shown = source.get("shown") || [];
+    for (const { name, box } of family) {
+      box.checked = shown.includes(name);
+      box.disabled = box.checked ? shown.length === 1 : shown.length >= MOST;
+    }
   }
 
   function buildControls() {
@@ -113,8 +142,11 @@ export function attentionExplorer(host, source) {
     controls.compared.setAttribute("aria-pressed", state.compared !== null);
     const tokens = [state.query, state.compared].filter(Boolean);
     if (meta.inBrowser) paint(state, tokens, panels.map((panel) => tokens.map((token) => found(panel, state, token))));
-    else source.ask(state, panels.length, tokens.length).then((rows) => rows && meta && paint(state, tokens, rows));
+    else source.ask(state, panels.length, tokens.length).then((rows) => rows && fits(rows) && paint(state, tokens, rows));
   }
+
+  /* Rows that Python sent for other models than those that are seen do not fit. */
+  const fits = (rows) => meta && rows[0][0].length === meta.shape[0] * meta.grid[0] * meta.grid[1];
 
   const inside = (token) => token.every((index, axis) => index < [meta.shape[0], ...meta.grid][axis]);
 
@@ -130,7 +162,7 @@ export function attentionExplorer(host, source) {
     panels.forEach((panel, index) => {
       const top = state.scale === "common" ? common : highest[index];
       panel.found = rows[index];
-      panel.scale.set(top);
+      panel.scale.set(top, rows[index].some((weights) => weights.some((weight) => weight < 0)));
       panel.hosts[1].hidden = !state.compared;
       tokens.forEach((token, which) => {
         const count = reached(rows[index][which]);
@@ -159,7 +191,7 @@ export function attentionExplorer(host, source) {
     ];
     const average = of.every((each) => Math.abs(each.sum - 1) < 1e-3 && each.negative < 1e-4);
     if (inward || !average) lines.push(line("sum (uniform: 1)", (each) => each.sum.toFixed(3)));
-    if (of.some((each) => each.negative >= 1e-4)) lines.push(line("negative (pink)", (each) => percent(each.negative)));
+    if (of.some((each) => each.negative >= 1e-4)) lines.push(line("negative (red)", (each) => percent(each.negative)));
     for (const name of Object.keys(objects)) {
       lines.push(line(`on ${name} (uniform: ${percent(of[0].on[name].share)})`, ({ on }) => percent(on[name].mass)));
     }
@@ -184,9 +216,11 @@ export function attentionExplorer(host, source) {
     return `largest weight at ${placeOf(token)}, ${multiple(weights).toPrecision(3)} times uniform`;
   }
 
+  mark();
   return {
     show,
     update,
+    mark,
     say: (problem) => (alert.textContent = problem),
     destroy() {
       strips().forEach((strip) => strip.destroy());
@@ -211,26 +245,32 @@ function multiple(weights) {
 
 /* Connect an explorer with a widget of Python: its traits are the state, its arrays come as a model of their own. */
 async function render({ model, el }) {
-  let lost = "";
+  let [lost, timer] = ["", 0];
   const say = () => explorer.say([model.get("problem"), lost].filter(Boolean).join(" "));
   const explorer = attentionExplorer(el, {
     get: (name) => model.get(name),
-    set: (changes) => saved(model, changes),
-    ask: askKernel(model, (words) => {
-      lost = words;
-      say();
-    }),
+    set(changes) {
+      saved(model, changes);
+      if (changes.shown) timer = setTimeout(tell, PATIENCE, LOST); // until other arrays come, or a problem
+    },
+    ask: askKernel(model, tell),
   });
+  function tell(words) {
+    clearTimeout(timer);
+    lost = words;
+    say();
+  }
   async function load() {
+    tell("");
     if (!model.get("packed")) return; // nothing fits, and the alert says why
     const packed = await model.widget_manager.get_model(model.get("packed").replace("IPY_MODEL_", ""));
     const { buffer, byteOffset, byteLength } = packed.get("data");
     explorer.show(packed.get("meta"), new Uint8Array(buffer, byteOffset, byteLength));
   }
   model.on("change:packed", load);
-  model.on("change:problem", say);
+  model.on("change:problem", () => tell(""));
+  model.on("change:shown", explorer.mark);
   for (const name of STATE) model.on(`change:${name}`, explorer.update);
-  say();
   await load();
   return () => explorer.destroy();
 }
