@@ -93,6 +93,56 @@ def test_keys_of_a_clip_need_joint_attention():
         pass
 
 
+@pytest.mark.parametrize("attention", ["performer", "cosformer", "focused_linear", "elu_linear", "orthoformer"])
+def test_maps_of_rivals_are_sharpened_and_restricted(attention):
+    model, video = model_and_video(attention=attention)
+    with record(model) as trace:
+        model(video)
+    layer = trace.blocks[0]["joint"]
+    assert layer.similarity == "product"
+    outs = {}
+    for power in (1.0, 4.0):
+        with sharpened(model, power):
+            outs[power] = attended(model, video)
+        weights = layer.map() ** power
+        expected = weights / weights.sum(-1, keepdim=True) @ layer.v.flatten(2, 3)
+        torch.testing.assert_close(outs[power], expected.transpose(1, 2).flatten(2), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(outs[1.0], outs[4.0], rtol=1e-2, atol=1e-3)
+    keys = torch.arange(64).expand(2, 64) < 10
+    with restricted(model, keys):
+        found = attended(model, video)
+    weights = layer.map() * keys[:, None, None]
+    expected = weights / weights.sum(-1, keepdim=True) @ layer.v.flatten(2, 3)
+    torch.testing.assert_close(found, expected.transpose(1, 2).flatten(2), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["nystrom", "sana_video_attention"])
+def test_negative_weights_have_no_power(attention):
+    model, video = model_and_video(attention=attention)
+    with pytest.raises(ValueError, match="sharpen maps without negative weights"), sharpened(model, 2.0):
+        model(video)
+
+
+@pytest.mark.parametrize("attention", ["cosformer", "performer"])
+def test_ratios_of_a_rival_are_forced(attention):
+    model, video = model_and_video(attention=attention, fixation="cooperative")
+    plain = VideoTransformer(ModelConfig.probe(attention=attention)).eval()
+    plain.load_state_dict({name: model.state_dict()[name] for name in plain.state_dict()})
+    assert not torch.allclose(model(video), plain(video), atol=1e-4)
+    with changed_ratios(model, opened(1.0)):
+        torch.testing.assert_close(model(video), plain(video), rtol=1e-4, atol=1e-5)
+
+
+def attended(model, video):
+    """Return what the first layer's attention gives to its projection, (b tokens width)."""
+    seen = {}
+    layer = model.blocks[0].attention["joint"]
+    hook = layer.projection.register_forward_pre_hook(lambda _, inputs: seen.update(out=inputs[0].detach()))
+    model(video)
+    hook.remove()
+    return seen["out"].flatten(1, 2)
+
+
 def test_open_ratios_are_the_model_without_fixation():
     model, video = model_and_video(fixation="cooperative")
     plain = VideoTransformer(ModelConfig.probe()).eval()
