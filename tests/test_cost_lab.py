@@ -162,7 +162,7 @@ def test_what_goes_wrong_is_said_in_words():
 
 
 def test_rivals_are_measured_beside_the_usual_ones():
-    lab = CostLab(budget=0.5, sizes=(16, 64, 256), rivals=["performer", "shuffle_window"])
+    lab = CostLab(budget=30, sizes=(16, 64, 256), rivals=["performer", "shuffle_window"])
     found = {cost.mechanism for cost in lab.results.costs}
     assert {"performer", "shuffle_window", "softmax", "linear"} <= found
     assert {"performer", "shuffle_window"} <= lab.results.laws.keys()
