@@ -10,8 +10,17 @@ from linvid_edu import ModelConfig, VideoTransformer, linear_attention, relu_off
 from linvid_edu.attention import elu_plus_one, fold, identity, unfold
 from linvid_edu.fixation import Fixation, spatial_association
 from linvid_edu.layers import fixate
-from linvid_edu.streaming import CausalAssociation, CausalAttention, ModelStream, frame_map, frame_rows
-from linvid_edu.tokens import Grid
+from linvid_edu.rivals import RIVALS, Setting
+from linvid_edu.streaming import (
+    CausalAssociation,
+    CausalAttention,
+    CausalRival,
+    ModelStream,
+    causal_attention,
+    frame_map,
+    frame_rows,
+)
+from linvid_edu.tokens import Extent, Grid
 from linvid_edu.train import initialize
 
 MAPS = {"relu + offset": relu_offset, "elu + 1": elu_plus_one, "relu": F.relu}
@@ -49,8 +58,24 @@ def test_the_state_does_not_grow():
     assert sizes == {2 * 4 * (8 * 8 + 8)}
 
 
-def test_a_long_stream_still_notices_what_is_new():
-    """After 10⁷ equal tokens, sums in float32 would stand still."""
+def test_sums_over_a_long_stream_stay_exact():
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 2000, 64, 8)  # 128,000 tokens
+    stream, single = CausalAttention(), torch.zeros(8)
+    for k, v in zip(keys, values, strict=True):
+        out = stream.update(k, k, v)
+        single = single + relu_offset(k).sum(dim=0)
+    phi = relu_offset(keys).double().flatten(0, 1)
+    last, total = phi[-64:], phi.sum(dim=0)
+    exact = last @ (phi.mT @ values.double().flatten(0, 1)) / ((last @ total).unsqueeze(-1) + 1e-6)
+    assert (out - exact).abs().max() < 1e-6 * values.abs().max()
+    error = (stream.state.total.squeeze(0) - total).abs().max()
+    assert error < 1e-7 * total.max()  # what a block of 64 loses in float32, and no more
+    assert (single - total).abs().max() > 10 * error  # what float32 would have done
+
+
+def test_a_very_long_stream_still_notices_what_is_new():
+    """After 10⁸ equal tokens, sums in float32 would stand still."""
     stream = CausalAttention()
     ones = torch.ones(1, 1, 1, 2)
     stream.update(ones, ones, ones)
@@ -58,7 +83,7 @@ def test_a_long_stream_still_notices_what_is_new():
     before = stream.state.total.clone()
     stream.update(ones, ones, ones)
     assert (stream.state.total > before).all()
-    assert ((1e8 * ones.float() + ones) == 1e8 * ones.float()).all()  # what float32 would have done
+    assert torch.equal(before.float() + relu_offset(ones), before.float())  # what float32 would have done
 
 
 def test_own_share_is_the_weight_on_the_own_block():
@@ -73,6 +98,62 @@ def test_own_share_is_the_weight_on_the_own_block():
     torch.testing.assert_close(second.own, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(frame_map(second).sum(-1), torch.ones(1, 2, 7))
     torch.testing.assert_close(frame_rows(second, 3), frame_map(second)[:, :, 3])
+
+
+STREAMING = ["elu_linear", "focused_linear", "sana_relu_linear", "sana_video_attention", "sana_block_causal"]
+
+
+def layer_of(name, kind=None, **constants):
+    """Return a rival of 2 heads of 12 channels, over frames of 3 × 4 tokens."""
+    torch.manual_seed(0)
+    fixation = (lambda features: Fixation(12, kind=kind, features=features)) if kind else None
+    return RIVALS[name](Setting(2, 12, "joint", Extent(6, 3, 4), make_fixation=fixation), **constants)
+
+
+@pytest.mark.parametrize("kind", [None, "separate", "cooperative"])
+@pytest.mark.parametrize("blocks", [(6,), (1, 1, 1, 1, 1, 1), (2, 1, 3)], ids=str)
+@pytest.mark.parametrize("name", STREAMING)
+def test_a_kernel_rival_streams_at_the_places_that_its_tokens_have_in_the_clip(name, blocks, kind):
+    rival, whole = layer_of(name, kind), layer_of("sana_video_attention" if name == "sana_block_causal" else name, kind)
+    stream, end = causal_attention(rival), 0
+    q, k, v = torch.randn(3, 2, 2, 72, 12)
+    for frames in blocks:
+        start, end = end, end + frames
+        out = stream.update(*(x[:, :, 12 * start : 12 * end] for x in (q, k, v)), Extent(frames, 3, 4))
+        prefix = whole(*(x[:, :, : 12 * end] for x in (q, k, v)), Extent(end, 3, 4))
+        expected = prefix[:, :, 12 * start :]
+        assert (out - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_sana_streams_as_its_block_causal_attention():
+    rival = layer_of("sana_block_causal", block_frames=2)
+    stream, q, k, v = causal_attention(rival), *torch.randn(3, 1, 2, 72, 12)
+    blocks = zip(*(x.split(24, dim=2) for x in (q, k, v)), strict=True)
+    out = torch.cat([stream.update(*block, Extent(2, 3, 4)) for block in blocks], dim=2)
+    expected = rival(q, k, v, Extent(6, 3, 4))
+    assert (out - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("name", "constants", "words"),
+    [
+        ("performer", {}, "Performer does not stream here: .* largest of all keys"),
+        ("cosformer", {}, "Cosformer does not stream here: .* shares of the length n"),
+        ("focused_linear", {"side": 3}, "side=3 adds a convolution"),
+    ],
+)
+def test_a_kernel_rival_that_looks_beyond_its_token_is_refused_in_words(name, constants, words):
+    with pytest.raises(ValueError, match=words):
+        CausalRival(layer_of(name, **constants))
+
+
+@pytest.mark.parametrize("name", ["performer", "cosformer"])
+def test_what_is_refused_would_change_what_has_passed(name):
+    """Features of the first frames are others once the rest has come, which a state cannot undo."""
+    rival, (q, k) = layer_of(name), torch.randn(2, 1, 2, 72, 12)
+    k[:, :, -1] *= 5
+    early, late = (rival.features(q[:, :, :n], k[:, :, :n])[1][:, :, :12] for n in (24, 72))
+    assert (early - late).abs().max() > 0.01 * late.abs().max()
 
 
 def test_reset_begins_a_new_stream():
@@ -97,6 +178,8 @@ def causal_clip(model, video):
     """Run a model over a whole clip at once, causal in every layer: what the stream must equal."""
     x, grid = model.patch_embedding(video)
     t, n = x.shape[1:3]
+    if model.spatial_embedding is not None:
+        x = x + model.spatial_embedding
     learned = model.temporal_embedding[:, [min(frame, model.config.num_frames - 1) for frame in range(t)]]
     x = x + learned
     for block in model.blocks:
@@ -142,8 +225,6 @@ def causal_association(x, layer, span, grid):
 def test_a_model_stream_equals_the_causal_model_on_the_whole_clip(changes, space_time):
     model = initialize(VideoTransformer(ModelConfig.compact(space_time=space_time, **changes)), seed=0).eval()
     video = torch.randn(2, 3, 11, 32, 32)  # more frames than the model has embeddings for
-    if model.spatial_embedding is not None:
-        model.spatial_embedding = None  # its sum is the same in both
     stream = ModelStream(model)
     with torch.no_grad():
         whole = causal_clip(model, video)
@@ -162,10 +243,42 @@ def test_one_frame_alone_is_what_the_model_says_of_it():
         torch.testing.assert_close(ModelStream(model).update(video[:, :, 0]).logits, model(video), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"attention": "softmax"}, {"attention": "performer"}, {"gate": "both"}], ids=str)
-def test_what_has_no_running_sums_is_refused(changes):
-    with pytest.raises(ValueError, match="does not stream here"):
+@pytest.mark.parametrize("space_time", ["divided", "joint"])
+@pytest.mark.parametrize("fixation", ["none", "cooperative"])
+def test_a_block_causal_model_streams_as_it_runs_on_a_clip(space_time, fixation):
+    changes = {"attention": "sana_block_causal", "fixation": fixation, "space_time": space_time, "width": 48}
+    model = initialize(VideoTransformer(ModelConfig.compact(**changes)), seed=0).eval()
+    video, stream = torch.randn(2, 3, 8, 32, 32), ModelStream(model)
+    for frame in video.unbind(2):
+        step = stream.update(frame)
+    with torch.no_grad():
+        torch.testing.assert_close(step.logits, model(video), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attention": "softmax"}, "SoftmaxAttention does not stream here: its map is not made of sums"),
+        ({"attention": "nystrom"}, "Nystrom does not stream here: its map is not made of sums"),
+        ({"attention": "performer"}, "Performer does not stream here: its features are scaled"),
+        ({"gate": "both"}, "LinearAttention does not stream here: its gate"),
+        ({"attention": "sana_block_causal", "settings": {"block_frames": 2}}, "block_frames=2 lets a frame see"),
+    ],
+    ids=str,
+)
+def test_a_model_that_does_not_stream_is_refused_in_words(changes, words):
+    with pytest.raises(ValueError, match=words):
         ModelStream(VideoTransformer(ModelConfig.compact(**changes)))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_streams_or_is_refused(name):
+    model = VideoTransformer(ModelConfig.compact(attention=name, width=48))
+    if name in STREAMING:
+        assert ModelStream(model).update(torch.zeros(1, 3, 32, 32)).logits.isfinite().all()
+        return
+    with pytest.raises(ValueError, match="does not stream here"):
+        ModelStream(model)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +290,9 @@ def test_what_has_no_running_sums_is_refused(changes):
             r"q \(1, 1, 3, 2\).* do not belong to one block",
         ),
         (lambda: two_blocks((1, 2, 3, 4), (1, 1, 3, 4)), "does not fit those before"),
+        (lambda: two_blocks((1, 2, 3, 4), (1, 2, 5, 6)), "does not fit those before"),
+        (lambda: two_frames((32, 32), (32, 36)), "frame 1 has 8×9 tokens, those before had 8×8"),
+        (lambda: two_frames((36, 32), spatial_embedding=True), "36×32 pixels, the model's spatial embedding"),
         (lambda: CausalAssociation(1), "shift_div=1"),
     ],
 )
@@ -189,6 +305,12 @@ def two_blocks(first, second):
     stream = CausalAttention()
     for shape in (first, second):
         stream.update(*torch.ones(3, *shape))
+
+
+def two_frames(*sizes, **changes):
+    stream = ModelStream(VideoTransformer(ModelConfig.compact(space_time="joint", **changes)))
+    for size in sizes:
+        stream.update(torch.zeros(1, 3, *size))
 
 
 def test_spatial_grids_other_than_the_models_are_taken_without_a_spatial_embedding():
