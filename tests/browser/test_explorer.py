@@ -11,6 +11,17 @@ torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
 explorer = AttentionExplorer(clip)
 explorer"""
+NAMES = ["sana_video_attention", "nystrom", "cosformer + fixation", "performer", "shuffle_window"]
+FAMILY = f"""import torch
+from linvid_edu.checkpoint import load_model
+from linvid_edu.explain import answering_models
+from linvid_edu.video import load_clip
+from linvid_edu.widgets import AttentionExplorer
+torch.set_num_threads(1)
+clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
+names = {NAMES}
+one = [("linear", load_model("../data_samples/checkpoints/linear.safetensors").eval())]
+AttentionExplorer(clip, answering_models(clip, checkpoints=one, mechanisms=names))"""
 IN_PYTHON = """slow = AttentionExplorer(clip, where="kernel")
 slow"""
 
@@ -50,6 +61,41 @@ def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
     notebook.page.keyboard.press(" ")
     explorer.get_by_text("query frame 5").wait_for()
     explorer.get_by_role("button", name="Stop").click()
+    assert notebook.too_wide(700) == []
+
+
+def red(pixels):
+    """Count the pixels that are more red than any of viridis and of the orange outline."""
+    r, g, b = (pixels[..., channel].astype(int) for channel in range(3))
+    return int(((r > 110) & (g < 0.4 * r) & (b < 0.6 * r)).sum())
+
+
+def test_four_rivals_stand_side_by_side_and_another_takes_the_place_of_one(open_notebook):
+    notebook = open_notebook(FAMILY, width=1600)
+    notebook.run_all()
+    assert notebook.errors() == []
+    explorer, *_ = shown(notebook)
+    explorer.get_by_label("Color scale").select_option(label="separate")
+    explorer.get_by_label("Block").select_option(label="0")
+    explorer.get_by_label("Head").select_option(label="2")
+    panels = explorer.locator(".lv-panels section")
+    assert panels.locator("h3 span").all_inner_texts() == NAMES[:4]
+    panels.nth(1).get_by_text("negative (red)").wait_for()
+    for theme in ("light", "dark"):
+        notebook.switch_theme(theme)
+        notebook.screenshot("attention-explorer-family", explorer)
+    assert red(notebook.pixels(panels.nth(1).locator("canvas").first)) > 100
+    assert red(notebook.pixels(panels.nth(3).locator("canvas").first)) < 100
+    fifth = explorer.get_by_role("checkbox", name="shuffle_window")
+    assert fifth.is_disabled()
+    explorer.get_by_role("checkbox", name="performer").focus()
+    notebook.page.keyboard.press(" ")
+    explorer.locator(".lv-panels section").nth(3).wait_for(state="detached")
+    fifth.check()
+    explorer.locator("h3").get_by_text("shuffle_window").wait_for()
+    assert panels.locator("h3 span").all_inner_texts() == [*NAMES[:3], NAMES[4]]
+    explorer.get_by_text("query frame 0").wait_for()
+    assert explorer.get_by_label("Head").input_value() == "2"
     assert notebook.too_wide(700) == []
 
 
