@@ -155,6 +155,56 @@ def decoded(
         yield from stream.decode(packet)
 
 
+def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
+    """Decode frame by frame, each with the seconds since the first one, in one pass and constant memory.
+
+    times[j] = pts[j] − pts[0]; a frame without a pts, or not in its order, comes 1 / rate after the one before, and so
+    does every frame of an AVI
+
+    Args:
+        container, stream: a file that was just opened, and the video in it.
+
+    Raises:
+        CutShort: after its last frame, a file ends before what its header declares.
+        Unreliable: no frame comes.
+    """
+    guessed = container.format.name == "avi"  # it stores decoding times only
+    step, tick = 1 / rate_of(stream), float(stream.time_base or 0)
+    first, time = 0.0, None
+    for frame in _decoded_whole(container, stream):
+        stamp = None if guessed or frame.pts is None else frame.pts * tick
+        if time is None:
+            first, time = stamp or 0.0, 0.0
+        else:
+            time = time + step if stamp is None or stamp - first <= time else stamp - first
+        yield time, frame
+    if time is None:
+        raise Unreliable("no frame in it")
+
+
+def _decoded_whole(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode from the first keyframe on; where the file is cut short, raise CutShort before the decoder is drained."""
+    ticks = [float(each.time_base or 0) for each in container.streams]
+    low, high, reached, shown, begun = math.inf, 0.0, 0.0, 0, False
+    every = "matroska" in container.format.name  # it declares how far any of its streams reaches
+    for packet in container.demux() if every else container.demux(stream):
+        if _is_last(packet):
+            break
+        pts = packet.dts if packet.pts is None else packet.pts
+        start = (pts or 0) * ticks[packet.stream_index]
+        end = start + max(0, packet.duration or 0) * ticks[packet.stream_index]
+        reached = max(reached, end)
+        if packet.stream_index != stream.index:
+            continue
+        if packet.size and not packet.is_discard:
+            low, high, shown = min(low, start), max(high, end), shown + 1
+        begun = begun or packet.is_keyframe
+        yield from stream.decode(packet) if begun else ()
+    if shown and _falls_short(container, stream, high - low, (high - low) / shown, reached):
+        raise CutShort("the file ends too early")
+    yield from stream.decode()
+
+
 def pick(container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: list) -> Iterator[VideoFrame]:
     """Decode the wanted frames, seeking where that skips more than ``NEAR`` frames.
 

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .clip import Clip, normalize
-from .timeline import CutShort, Timeline, Unreliable, decoded, pick, rate_of, timeline_of_frames, timeline_of_packets
+from .timeline import CutShort, Timeline, Unreliable, pick, timed_frames, timeline_of_frames, timeline_of_packets
 
 # Any, because the run-time check of the tests would refuse 2.5 frames before VideoError can say what to do
 Number = Any
@@ -87,8 +87,8 @@ class TimedFrame(NamedTuple):
 def stream_frames(path: File, *, rate: Number = 4.0, size: Number = 64) -> Iterator[TimedFrame]:
     """Decode a video file frame by frame, one after another, with no more than one frame in memory.
 
-    Frame i is the first that is on screen at i / rate or later. It is turned, squared, resized and cut as in
-    ``load_clip``.
+    Frame i is the first that is on screen at i / rate or later. It is squared, resized and cut as in ``load_clip``, and
+    turned as the first one is.
 
     Args:
         path: a local file.
@@ -106,17 +106,22 @@ def stream_frames(path: File, *, rate: Number = 4.0, size: Number = 64) -> Itera
         if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 < rate < math.inf:
             raise VideoError(f"{path}: rate={rate!r} is not possible: choose frames a second, above 0")
         with _opened(path) as (container, stream):
-            aspect, first, taken = float(stream.sample_aspect_ratio or 1), None, 0
-            for number, frame in enumerate(decoded(container, stream)):
-                time = number / rate_of(stream) if frame.pts is None else float(frame.pts * (stream.time_base or 0))
-                first = time if first is None else first
-                if time - first < taken / rate - INSTANT:
-                    continue
-                taken = math.floor((time - first + INSTANT) * rate) + 1
-                pixels = torch.from_numpy(_square(frame, aspect, int(size)))
-                yield TimedFrame(time - first, pixels, normalize(pixels[None])[:, 0])
-            if first is None:
-                raise Unreliable("no frame in it")
+            aspect, reached, taken, turn = float(stream.sample_aspect_ratio or 1), None, 0, None
+            try:
+                for reached, frame in timed_frames(container, stream):
+                    if reached < taken / rate - INSTANT:
+                        continue
+                    turn = turn if taken else _turn(frame)
+                    taken = math.floor((reached + INSTANT) * rate) + 1
+                    pixels = torch.from_numpy(_square(frame, aspect, int(size), turn))
+                    yield TimedFrame(reached, pixels, normalize(pixels[None])[:, 0])
+            except _UNREADABLE as error:
+                if reached is None:
+                    raise
+                raise VideoError(
+                    f"{path}: the stream breaks off after {reached:.2f} s: it is damaged or cut short; get the whole "
+                    "file to see the rest"
+                ) from error
 
 
 def declared_seconds(path: File) -> float | None:
@@ -242,22 +247,32 @@ def _sample(path: File, timeline: Timeline, num_frames: int, size: int, start: f
     wanted, place = np.unique(numbers, return_inverse=True)
     with _opened(path) as (container, stream):
         aspect = float(stream.sample_aspect_ratio or 1)
-        squares = [_square(frame, aspect, size) for frame in pick(container, stream, timeline, wanted.tolist())]
+        picked = pick(container, stream, timeline, wanted.tolist())
+        squares = [_square(frame, aspect, size, _turn(frame)) for frame in picked]
     frames = torch.from_numpy(np.stack(squares)[place])
     times = torch.from_numpy(timeline.times[numbers]).float()
     return Clip(normalize(frames), frames, times, str(path), repeated=num_frames - len(wanted))
 
 
-def _square(frame: VideoFrame, aspect: float, size: int) -> np.ndarray:
+def _turn(frame: VideoFrame) -> np.ndarray | None:
+    """Return the display matrix of a frame; None where it stands upright.
+
+    Asking for it ties the frame into a cycle of references, so that its memory is freed late: a stream asks once.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(bytes(matrix), dtype=np.int32)
+
+
+def _square(frame: VideoFrame, aspect: float, size: int, turn: np.ndarray | None) -> np.ndarray:
     """Resize the shorter side of a frame to ``size``, cut out the center and turn it upright.
 
     Args:
         aspect: width of a pixel over its height.
+        turn: display matrix of the frame.
 
     Returns:
         RGB, 0 to 255, (size size 3).
     """
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     short = min(frame.width * aspect, frame.height)
     if max(frame.width * aspect, frame.height) > OBLONG * short:
         cut = _center(frame.to_ndarray(format="rgb24"), math.ceil(OBLONG * short), math.ceil(OBLONG * short / aspect))
@@ -268,7 +283,7 @@ def _square(frame: VideoFrame, aspect: float, size: int) -> np.ndarray:
         width, height, "gbrp", interpolation="BICUBIC", dst_colorspace="DEFAULT", dst_color_range="JPEG"
     )
     square = _center(resized.to_ndarray(), size, size)
-    return square if matrix is None else _upright(square, np.frombuffer(matrix, dtype=np.int32))
+    return square if turn is None else _upright(square, turn)
 
 
 def _center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

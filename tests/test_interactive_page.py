@@ -109,6 +109,15 @@ def test_the_command_writes_the_page(tmp_path):
     text = target.read_text(encoding="utf-8")
     assert "linvid explain --interactive --frames 2 --size 32" in text
     assert [name for name, _ in json.loads(part(text, "state"))["meta"]["objects"]] == ["distractor"]
+    named = [word for name in ("nystrom", "cosformer + fixation") for word in ("--mechanism", name)]
+    done = CliRunner().invoke(app, [*options, *named])
+    assert done.exit_code == 0, done.output
+    text = target.read_text(encoding="utf-8")
+    assert "--mechanism nystrom --mechanism &#x27;cosformer + fixation&#x27;" in text
+    meta = json.loads(part(text, "state"))["meta"]
+    assert [each["name"] for each in meta["models"]] == ["nystrom", "cosformer + fixation"]
+    few = CliRunner().invoke(app, [*options, *(5 * ["--mechanism", "softmax"])])
+    assert (few.exit_code, "5 mechanisms: ask for at most 4" in few.output) == (1, True)
     refused = CliRunner().invoke(app, [*options, "--png"])
     assert refused.exit_code == 1
     assert "--png" in refused.output

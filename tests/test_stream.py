@@ -18,12 +18,13 @@ from linvid_edu.video import TimedFrame, VideoError, declared_seconds, load_clip
 SIZE = 32
 
 
-def film(path, frames, fps=8, size=64):
+def film(path, frames, fps=8, size=64, max_b_frames=0):
     """Write a video in which a bright square wanders."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.max_b_frames = max_b_frames
         for index in range(frames):
             pixels = np.full((size, size, 3), 40, dtype=np.uint8)
             place = (3 * index) % (size - 16)
@@ -63,6 +64,33 @@ def test_the_rate_is_kept_and_a_slower_file_gives_all_it_has(tmp_path):
     assert declared_seconds(path) == pytest.approx(3.0, abs=0.05)
 
 
+def test_an_avi_whose_times_are_guessed_gives_every_frame(tmp_path):
+    path = film(tmp_path / "film.avi", 24, max_b_frames=2)
+    assert [frame.time for frame in stream_frames(path, rate=100, size=SIZE)] == pytest.approx(np.arange(24) / 8)
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.avi"])
+def test_a_file_that_is_cut_short_gives_what_there_is_and_says_so(tmp_path, name):
+    whole = film(tmp_path / name, 80).read_bytes()
+    path = tmp_path / f"half_{name}"
+    path.write_bytes(whole[: 3 * len(whole) // 4])
+    frames, page = stream_frames(path, rate=8, size=SIZE), tmp_path / "page.html"
+    assert [next(frames).time for _ in range(10)] == pytest.approx(np.arange(10) / 8, abs=1e-3)
+    with pytest.raises(VideoError, match=r"the stream breaks off after \d\.\d\d s"):
+        list(frames)
+    done = CliRunner().invoke(app, ["stream", str(path), "--at", "9.5", "--rate", "2", "--output", str(page)])
+    assert done.exit_code == 0, done.output
+    assert f"{path}: the stream breaks off" in done.output
+    assert "--at 9.5 lies beyond the last frame" in done.output
+    assert "the stream breaks off after" in page.read_text()
+    assert str(tmp_path) not in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.avi"])
+def test_a_whole_file_does_not_break_off(tmp_path, name):
+    assert len(list(stream_frames(film(tmp_path / name, 30), rate=100, size=SIZE))) == 30
+
+
 @pytest.mark.parametrize(("rate", "size"), [(0, 8), (-1, 8), (float("nan"), 8), (True, 8), (1, 0), ("4", 8)])
 def test_bad_numbers_are_refused_in_words(tmp_path, rate, size):
     path = film(tmp_path / "film.mp4", 2)
@@ -95,6 +123,8 @@ def test_moments_are_the_first_frames_that_are_not_earlier(space_time):
     found = watch(frames_of(9), model, at=[1.1, 0, 99], query=(1, None))
     assert [(each.asked, each.time) for each in found.moments] == [(0, 0), (1.1, 1.25)]
     assert found.missed == [99]
+    late = watch(frames_of(9), model, at=[2.2, 2.25])  # the last frame stays from 2 s to 2.25 s
+    assert ([each.time for each in late.moments], late.missed) == ([2], [2.25])
     assert found.query == (1, 4)
     for each in found.moments:
         assert each.weights.shape == (8, 8)
@@ -122,6 +152,13 @@ def test_a_stream_that_breaks_off_is_told_with_what_was_seen():
     assert (found.frames, found.trouble) == (3, "film.mp4: the stream breaks off")
 
 
+def test_negative_weights_count_by_their_size():
+    found = watch(frames_of(6), tiny(attention="sana_block_causal", width=48), at=[1])
+    for _, measures in found.curves.entries:
+        assert all(0 <= value <= 1 for value in measures.values())
+    assert found.moments[0].weights.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -140,13 +177,14 @@ def test_the_page_needs_nothing_else_and_names_are_text(tmp_path):
     found = watch(frames_of(6), model, at=[1, 50])
     found.trouble = "<b>broken</b>"
     name = "<img onerror=x>.mp4"
-    path = save(found, tmp_path / "deep" / "page.html", name=name, model=model, weights="", command="c")
+    path = save(found, tmp_path / "deep" / "page.html", name=name, model=model, weights=0, command="c")
     text = path.read_text()
     assert "<img onerror" not in text
     assert "&lt;img onerror=x&gt;.mp4" in text
     assert "&lt;b&gt;broken" in text
     assert "50 s lies beyond the last frame" in text
-    assert text.count("<img ") == 4  # film, concentration, ratios, moments
+    assert text.count("<img ") == 4  # film, concentration, ratios, the moment
+    assert "random, seed 0" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "<script" not in text
 
@@ -157,6 +195,7 @@ def test_the_command_writes_a_page(tmp_path):
     done = CliRunner().invoke(app, ["stream", str(path), "--at", "1", "--rate", "8", "--output", str(page)])
     assert done.exit_code == 0, done.output
     text = page.read_text()
+    assert "the model has embeddings for 8; later frames get the last" in text
     assert "linvid stream --at 1 --rate 8.0 --seed 0 -- film.mp4" in text
     assert str(tmp_path) not in text
 
@@ -182,11 +221,16 @@ def test_the_command_tells_what_is_wrong_in_one_line(tmp_path, monkeypatch, argu
 
 PEAK = """
 import resource, sys
+from pathlib import Path
 from typer.testing import CliRunner
 from linvid_edu.cli import app
 done = CliRunner().invoke(app, ["stream", sys.argv[1], "--rate", "8", "--output", sys.argv[2]])
 assert done.exit_code == 0, done.output
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# on Linux ru_maxrss begins at the peak of the process that started this one, VmHWM does not
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+own = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+print(*own or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])
 """
 
 

@@ -57,16 +57,23 @@ def stream(
             model = VideoTransformer(config).eval()
         else:
             model = load_model(checkpoint)
-            side = size or pair(model.config.image_size)[0]
+            height, width = pair(model.config.image_size)
+            if height != width:
+                raise ValueError(f"{checkpoint.name} is made for frames of {height}×{width} pixels, videos are squared")
+            side = size or height
         given: dict[str, Any] = {"--rate": rate, "--size": size, "--row": row, "--column": column, "--seed": seed}
         given |= {"--checkpoint": checkpoint and checkpoint.name}
         with _progress(declared_seconds(video)) as told:
             frames = stream_frames(video, rate=rate, size=side)
             watched = watch(frames, model, at=at or (), query=(row, column), progress=told)
-        weights, command = "" if checkpoint is None else checkpoint.name, _command(video, given, at or [])
+        watched.trouble = watched.trouble.removeprefix(f"{video}: ")  # a page tells no folders
+        weights = seed if checkpoint is None else checkpoint.name
+        command = _command(video, given, at or [])
         path = save(watched, output, name=video.name, model=model, weights=weights, command=command)
         if watched.trouble:
-            typer.echo(f"linvid: {watched.trouble}", err=True)
+            typer.echo(f"linvid: {video}: {watched.trouble}", err=True)
+        for each in watched.missed:
+            typer.echo(f"linvid: --at {each:g} lies beyond the last frame, at {watched.seconds:.2f} s", err=True)
         typer.echo(path)
 
 

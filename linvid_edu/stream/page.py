@@ -9,14 +9,14 @@ import numpy as np
 
 from ..files import atomic_path
 from ..model import VideoTransformer
-from ..plots import Picture, attention_strips, curves, film_strip
-from .watch import Watched
+from ..plots import Picture, attention_strip, curves, film_strip
+from .watch import Moment, Watched
 
 RANDOM = "Weights are random: this shows what streaming does, not what a trained model looks at."
 
 
 def pictures(watched: Watched) -> dict[str, Picture]:
-    """Draw the figures of the page: "film", "concentration", "ratios" with fixation, "moments" where there are any."""
+    """Draw the figures of the page: "film", "concentration", and "ratios" with fixation."""
     times, frames = (list(each) for each in zip(*watched.film.entries, strict=True))
     columns = 4 if len(frames) <= 8 else 8
     drawn = {"film": film_strip(np.stack(frames), times=np.array(times), columns=columns)}
@@ -33,19 +33,23 @@ def pictures(watched: Watched) -> dict[str, Picture]:
         if names:
             chosen = {name: series[name] for name in names}
             drawn[part] = curves(at, chosen, xlabel="time, s", ylabel=label, markers=len(at) < 40)
-    if watched.moments:
-        shown = watched.moments[:8]
-        weights = np.stack([each.weights / len(shown) for each in shown])
-        drawn["moments"] = attention_strips(
-            np.stack([each.pixels for each in shown]),
-            {"weights within the frame": weights},
-            times=np.array([each.time for each in shown]),
-            show=list(range(len(shown))),
-        )
     return drawn
 
 
-def save(watched: Watched, path: str | Path, *, name: str, model: VideoTransformer, weights: str, command: str) -> Path:
+def moment_picture(watched: Watched, moment: Moment) -> Picture:
+    """Draw where the query looks at one moment, on the frame of that moment."""
+    return attention_strip(
+        moment.pixels[None],
+        moment.weights[None],
+        query=(0, *watched.query),
+        times=np.array([moment.time]),
+        title=f"asked for: {moment.asked:g} s",
+    )
+
+
+def save(
+    watched: Watched, path: str | Path, *, name: str, model: VideoTransformer, weights: str | int, command: str
+) -> Path:
     """Write the page, atomically; it needs nothing else: no script, no network, no other file.
 
     Args:
@@ -53,7 +57,7 @@ def save(watched: Watched, path: str | Path, *, name: str, model: VideoTransform
         path: of the page; missing folders are made.
         name: of the video file, without its folder.
         model: that watched it.
-        weights: where they come from, in words; "" says that they are random.
+        weights: name of the file that they come from, or the seed of random ones.
         command: the line that makes this page again.
 
     Returns:
@@ -65,9 +69,9 @@ def save(watched: Watched, path: str | Path, *, name: str, model: VideoTransform
     return path
 
 
-def page(watched: Watched, *, name: str, model: VideoTransformer, weights: str, command: str) -> str:
+def page(watched: Watched, *, name: str, model: VideoTransformer, weights: str | int, command: str) -> str:
     """Return the page; every text from outside is escaped. The arguments are those of ``save``."""
-    config, drawn = model.config, pictures(watched)
+    config, drawn, random = model.config, pictures(watched), isinstance(weights, int)
     row, column = watched.query
     words = {
         "name": name,
@@ -77,48 +81,52 @@ def page(watched: Watched, *, name: str, model: VideoTransformer, weights: str, 
         "softmax": f"{_keys(watched, model):,}",
         "query": f"row {row}, column {column}",
         "model": f"{config.variant}, {config.space_time} attention, {config.depth} blocks of width {config.width}",
-        "weights": weights or "random",
-        "notice": (weights and "Curves and maps are those of the last block.") or RANDOM,
+        "embedded": f"the model has embeddings for {config.num_frames}; later frames get the last of them",
+        "weights": f"random, seed {weights}" if random else str(weights),
+        "notice": RANDOM if random else "Curves and maps are those of the last block.",
         "command": command,
     }
     figures = {part: _figure(drawn[part], words_) for part, words_ in CAPTIONS.items() if part in drawn}
     template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
-    parts = {"figures": "\n".join(figures.values()), "trouble": _trouble(watched), "moments": _table(watched)}
+    parts = {"figures": "\n".join(figures.values()), "trouble": _trouble(watched), "moments": _moments(watched)}
     return template.substitute({key: escape(text) for key, text in words.items()} | parts)
 
 
+MOMENTS = (
+    "At the moments that were asked for: its weights on the tokens of its own frame, as multiples of even weights. "
+    "Each picture has its own scale."
+)
 CAPTIONS = {
     "film": ("The film", "Some of the frames, evenly spread over what was seen."),
     "concentration": (
         "Concentration along it",
         "Entropy of the weights within the frame, 1 for even attention, mean over queries and heads; and the share of "
-        "all weights that lies on the own frame: the rest lies on what has passed.",
+        "all weights that lies on the own frame: the rest lies on what has passed. Even weights give 1/m at frame m.",
     ),
     "ratios": ("Fixation ratios along it", "Means over tokens, heads and channels: 1 keeps a feature, 0 shuts it."),
-    "moments": (
-        "Where the query looks",
-        "At the moments that were asked for: its weights on the tokens of its own frame, as shares of their sum.",
-    ),
 }
 
 
 def _figure(picture: Picture, words: tuple[str, str]) -> str:
     title, caption = (escape(each) for each in words)
-    source = f"data:image/png;base64,{b64encode(picture.png()).decode()}"
-    image = f'<img src="{source}" alt="{escape(picture.alt)}">'
-    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{image}</div>'
+    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">{_image(picture)}</div>'
     return f"<section><h2>{title}</h2><figure>{scroll}<figcaption>{caption}</figcaption></figure></section>"
 
 
-def _table(watched: Watched) -> str:
+def _image(picture: Picture) -> str:
+    source = f"data:image/png;base64,{b64encode(picture.png()).decode()}"
+    return f'<img src="{source}" alt="{escape(picture.alt)}">'
+
+
+def _moments(watched: Watched) -> str:
     if not watched.moments:
         return ""
-    rows = "".join(
-        f"<tr><td>{each.asked:g} s</td><td>{each.time:.2f} s</td><td>{100 * each.own:.1f} %</td></tr>"
+    cards = "".join(
+        f"<figure>{_image(moment_picture(watched, each))}<figcaption>Frame at {each.time:.2f} s; "
+        f"{100 * each.own:.1f} % of all its weight lies on this frame.</figcaption></figure>"
         for each in watched.moments
     )
-    head = "<tr><th>asked for</th><th>frame at</th><th>weight on the own frame</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    return f'<section><h2>Where the query looks</h2><p>{MOMENTS}</p><div class="moments">{cards}</div></section>'
 
 
 def _trouble(watched: Watched) -> str:

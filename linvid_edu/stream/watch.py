@@ -15,6 +15,7 @@ from ..video import TimedFrame
 
 POINTS = 512  # of a curve at most: where it is full, every other one goes
 THUMBNAILS = 16  # of the film strip at most
+QUERIES = 256  # of a frame at most, evenly spread, whose entropy is taken: all of a large one would need n² numbers
 
 
 class Moment(NamedTuple):
@@ -22,7 +23,7 @@ class Moment(NamedTuple):
 
     asked, time: seconds that were asked for, and of the frame
     pixels: (h w 3)
-    weights: shares of the weights on the own frame, Σ = 1, (rows columns)
+    weights: shares of the weights on the own frame, of their sizes where some are negative, Σ = 1, (rows columns)
     own: share of all its weights that lies on the own frame
     """
 
@@ -62,9 +63,10 @@ class Watched:
         query: row and column of the token that asks.
         seconds, frames: how much has passed.
         state: numbers that the model keeps of what has passed, whatever its length.
-        curves: for some frames, their time and measures: "entropy of the own frame" (normalized, mean over queries and
-            heads of the last block), "share of the own frame" (of the last block's attention over time, or joint
-            attention), and with fixation "query ratio" and "key ratio" (means over the last block).
+        curves: for some frames, their time and measures of the last block: "entropy of the own frame" (normalized, mean
+            over queries and heads), "share of the own frame" (of attention over time, or joint attention), "even
+            weights, own frame" (what that would be if all weights were equal), and with fixation "query ratio" and "key
+            ratio" (means).
         film: for some frames, their time and pixels.
         moments: those that were asked for and came.
         missed: those that did not.
@@ -96,7 +98,8 @@ def watch(
     Args:
         frames: in the order of time; a ValueError that they raise after the first one ends the stream and is told.
         model: that streams, see ``ModelStream``.
-        at: seconds at which the query's weights are kept: those of the first frame that is not earlier.
+        at: seconds at which the query's weights are kept: those of the first frame that is not earlier, or of the last
+            one while it lasts, as long as the one before it.
         query: row and column of the token that asks, counted from 0; None is the middle.
         progress: called with the seconds that have passed.
 
@@ -105,6 +108,7 @@ def watch(
     """
     stream, waiting = ModelStream(model), sorted(float(each) for each in at)
     found: Watched | None = None
+    last: tuple[TimedFrame, Step, float] | None = None
     iterator = iter(frames)
     while True:
         try:
@@ -119,13 +123,16 @@ def watch(
         if found is None:
             found = _begin(frame, model, query)
         step = stream.update(frame.video.unsqueeze(0))
+        last = frame, step, 2 * frame.time - found.seconds
         found.seconds, found.frames = frame.time, found.frames + 1
         _keep(found, frame, step)
         while waiting and waiting[0] <= frame.time:
             found.moments.append(_moment(waiting.pop(0), frame, step, found))
         progress(frame.time)
-    if found is None:
+    if found is None or last is None:
         raise ValueError("the stream has no frame: choose a file with video in it")
+    while waiting and waiting[0] < last[2]:
+        found.moments.append(_moment(waiting.pop(0), *last[:2], found))
     found.missed, found.state = waiting, stream.numbers
     return found
 
@@ -144,20 +151,21 @@ def _begin(frame: TimedFrame, model: VideoTransformer, query: tuple[int | None, 
 
 
 def _keep(found: Watched, frame: TimedFrame, step: Step) -> None:
-    found.curves.add(lambda: (frame.time, _measures(step)))
+    found.curves.add(lambda: (frame.time, _measures(step, found.frames)))
     found.film.add(lambda: (frame.time, frame.pixels.numpy().copy()))
 
 
-def _measures(step: Step) -> dict[str, float]:
+def _measures(step: Step, frames: int) -> dict[str, float]:
     layers = step.layers[-1]
     within, over = layers.get("space", layers.get("joint")), layers.get("time", layers.get("joint"))
     assert within is not None
     assert over is not None
-    weights = frame_map(within)
+    weights = frame_map(within, every=-(-within.q.shape[-2] // QUERIES))
     weights = torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, torch.ones_like(weights))
     measures = {
         "entropy of the own frame": normalized_entropy(weights).mean().item(),
         "share of the own frame": over.own.mean().item(),
+        "even weights, own frame": 1 / frames,
     }
     ratios = [layer.ratios for layer in layers.values() if layer.ratios is not None]
     for name, pairs in (("query ratio", [each.q for each in ratios]), ("key ratio", [each.k for each in ratios])):
