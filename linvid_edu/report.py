@@ -161,7 +161,8 @@ def _curves(x: Sequence[int | float], found: dict[str, np.ndarray], **words: obj
         if len(values) > 1:
             ends = np.array([mean_interval(column) for column in values.T])
             bands[name] = ends[:, 0], ends[:, 1]
-    return curves(x, {name: values.mean(axis=0) for name, values in found.items()}, bands=bands, **words)  # type: ignore[arg-type]
+    means = {name: values.mean(axis=0) for name, values in found.items()}
+    return curves(x, means, bands=bands, band_label="95 % interval of the mean over seeds", **words)  # type: ignore[arg-type]
 
 
 def concentration_scatter(runs: pandas.DataFrame, layers: pandas.DataFrame) -> Picture:

@@ -148,10 +148,10 @@ def conclusion(table: pandas.DataFrame) -> dict[str, bool]:
     shown = table.set_index("statement")["verdict"].eq("shown")
     controls = [f"6, {name}" for name in ("gate", "constant", "linear-wide")]
     return {
-        "fixation is above linear, 2 or 3": bool(shown[["2", "3, against linear"]].any()),
-        "it concentrates, 5a": bool(shown[["5a, entropy", "5a, mass"]].all()),
-        "what it saves grows with clutter, 5b": bool(shown[["5b, training", "5b, beyond"]].all()),
-        "it is above gate, constant and linear-wide, 6": bool(shown[controls].all()),
+        "fixation is above linear, 2 or 3 against linear": bool(shown[["2", "3, against linear"]].any()),
+        "it concentrates, both of 5a": bool(shown[["5a, entropy", "5a, mass"]].all()),
+        "what it saves grows with clutter, both of 5b": bool(shown[["5b, training", "5b, beyond"]].all()),
+        "it is above gate, constant and linear-wide, all of 6": bool(shown[controls].all()),
     }
 
 

@@ -97,14 +97,14 @@ def test_the_other_way_round_is_reversed_and_no_difference_is_not_shown():
     levels = LADDER | {"separate": 0.7}
     table = statements(*tables(seeds(levels)))
     assert verdicts(table)["2"] == "reversed"
-    assert not conclusion(table)["it concentrates, 5a"]
+    assert not conclusion(table)["it concentrates, both of 5a"]
 
 
 def test_the_conclusion_needs_every_condition(paper):
     runs, layers = paper
     without_gate = runs["variant"] != "gate"
     found = conclusion(statements(runs[without_gate], layers[layers["variant"] != "gate"]))
-    assert [name for name, met in found.items() if not met] == ["it is above gate, constant and linear-wide, 6"]
+    assert [name for name, met in found.items() if not met] == ["it is above gate, constant and linear-wide, all of 6"]
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(1, "owed"), (2, "not shown"), (5, "not shown"), (6, "not shown")])

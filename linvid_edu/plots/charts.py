@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ..check import ArrayLike, to_numpy
@@ -55,6 +56,7 @@ def curves(
     log_x: bool = False,
     log_y: bool = False,
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    band_label: str = "interval",
     markers: bool = True,
     spans: Mapping[str, tuple[int | float, int | float]] | None = None,
     title: str | None = None,
@@ -67,6 +69,7 @@ def curves(
         xlabel, ylabel: what the axes show, with units.
         log_x, log_y: logarithmic axes, for positive values only.
         bands: label of a series to its low and high values, (n) each, shaded behind the line.
+        band_label: what the bands are, for the legend.
         markers: draw a marker at each value.
         spans: label to the ends of a stretch of the axis, which is shaded and labeled; not on a logarithmic one.
         title: a line above.
@@ -112,7 +115,7 @@ def curves(
     if log_x and 1 < len(places) <= LARGEST_OWN_TICKS:
         ax.xaxis.set_major_locator(FixedLocator(places.tolist()))  # sizes such as 64, 128, 256 are their own ticks
     _number_axis(ax.yaxis, everything, log_y)
-    _legend(ax, lines)
+    _legend(ax, lines, band_label if edges else None)
     twin = curve_twin(
         places,
         lines,
@@ -126,6 +129,7 @@ def curves(
         height=int(figure.get_figheight() * DPI),
     )
     shape = f"{len(lines)} {'line' if len(lines) == 1 else 'lines'}: {ylabel} over {xlabel}"
+    shape += f"; bands: {band_label}" if edges else ""
     shape += "".join(f"; shaded from {number(low)}: {label}" for label, (low, _) in (spans or {}).items())
     return Picture(figure, sentence(title, shape, *(f"{name} {_course(places, y)}" for name, y in lines.items())), twin)
 
@@ -281,11 +285,14 @@ def _number_axis(axis: Axis, values: np.ndarray, log: bool) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 
 
-def _legend(ax: Axes, lines: Mapping[str, np.ndarray]) -> None:
+def _legend(ax: Axes, lines: Mapping[str, np.ndarray], band: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
     last = [next((v for v in y[::-1] if np.isfinite(v)), -np.inf) for y in lines.values()]
     order = np.argsort(last)[::-1]  # read from top to bottom as the lines end
     ordered = [handles[i] for i in order], [labels[i] for i in order]
+    if band:
+        ordered[0].append(Patch(color=SOFT_INK, alpha=0.18, linewidth=0))
+        ordered[1].append(textwrap.fill(band, 24))
     ax.legend(*ordered, loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=3, borderaxespad=0)
 
 

@@ -72,6 +72,7 @@ def dots(
             ax.plot(ends[name], (place, place), color=MEAN, linewidth=2.4, zorder=3)
         ax.plot(means[place], place, "D", color=MEAN, markersize=6.5, markeredgecolor="white", zorder=4)
         ax.annotate(texts[place], (1, place), (6, 0), ax.get_yaxis_transform(), "offset points", va="center", color=INK)
+    ax.annotate("mean ◆", (1, 1), (6, 4), "axes fraction", "offset points", color=SOFT_INK)
     for value in (marks or {}).values():
         ax.axvline(value, color=SOFT_INK, linewidth=0.9, linestyle=":", zorder=1)
     for label, value in (marks or {}).items():

@@ -126,7 +126,8 @@ def patch_grid(
     show_frame(right, cut)
     grid_lines(right, (patch, patch), patch, patch)
     right.spines[:].set(visible=True, color=ACCENT, linewidth=2)
-    strip.imshow(cut.reshape(1, -1), cmap="gray", vmin=0, vmax=255, aspect="auto", interpolation="nearest")
+    written = cut.transpose(2, 0, 1).reshape(1, -1)  # color, row, column: the order of ``tokens.to_patches``
+    strip.imshow(written, cmap="gray", vmin=0, vmax=255, aspect="auto", interpolation="nearest")
     strip.set(xticks=[], yticks=[])
     for y, corner in ((row * patch - 0.5, 1.0), ((row + 1) * patch - 0.5, 0.0)):
         start, end = ((column + 1) * patch - 0.5, y), (0.0, corner)
@@ -134,12 +135,13 @@ def patch_grid(
         figure.add_artist(link)
     _heading(left, f"frame: {h} × {w} pixels = {rows} × {columns} patches")
     _heading(right, f"patch: {patch} × {patch} × 3")
-    _heading(strip, f"the same patch as one row of {patch} · {patch} · 3 = {cut.size:,} numbers")
+    _heading(strip, f"as one row of 3 · {patch} · {patch} = {cut.size:,} numbers: all of red, of green, of blue")
     alt = sentence(
         title,
         f"A frame of {h} × {w} pixels is cut into {rows} × {columns} = {rows * columns:,} patches of {patch} × {patch}",
         f"The patch in row {row}, column {column} is magnified: {patch} × {patch} pixels with 3 colors",
-        f"Below it is the same patch written as one row of {cut.size:,} numbers",
+        f"Below it is the same patch written as one row of {cut.size:,} numbers: "
+        "all of red, then of green, then of blue",
     )
     return Picture(figure, alt)
 
