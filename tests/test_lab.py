@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -209,11 +210,13 @@ def test_the_commands_say_what_they_do(course, tmp_path):
 
 
 def test_jupyter_lab_opens_the_first_lesson_and_answers_an_interrupt_itself(course, tmp_path, monkeypatch):
-    asked, waits = [], iter([KeyboardInterrupt(), 7])
+    asked, configured, waits = [], [], iter([KeyboardInterrupt(), 7])
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path))
 
     class Lab:
-        def __init__(self, command):
+        def __init__(self, command, env):
             asked.extend(command)
+            configured.append(env["JUPYTER_CONFIG_PATH"])
 
         def __enter__(self):
             return self
@@ -233,6 +236,10 @@ def test_jupyter_lab_opens_the_first_lesson_and_answers_an_interrupt_itself(cour
     assert asked[1:3] == ["-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={tmp_path / 'mine'}" in asked
     assert asked[-2:] == [f"--LabApp.default_url=/lab/tree/{LESSON}", "--no-browser"]
+    ours, theirs = configured[0].split(os.pathsep)
+    assert theirs == str(tmp_path)
+    page = json.loads(Path(ours, "labconfig", "page_config.json").read_text())
+    assert page["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"]
 
 
 def test_a_folder_that_looks_like_an_option_is_refused():

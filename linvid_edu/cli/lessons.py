@@ -1,5 +1,6 @@
 """The lessons in a folder of the learner's: copy them and open JupyterLab, list them, show what an update changes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -99,7 +100,11 @@ def _updates(items: "Sequence[Item]", folder: Path) -> str:
 def _jupyter_lab(folder: Path, lesson: str, options: list[str]) -> int:
     """Run JupyterLab until it ends; Ctrl-C is answered by JupyterLab, which asks before it stops."""
     place = (f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url=/lab/tree/{lesson}")
-    with subprocess.Popen([sys.executable, "-m", "jupyterlab", *place, *options]) as process:
+    # our settings: no question, over the first figure, whether to fetch news from the network
+    ours = str(Path(__file__).parents[1] / "jupyter")
+    paths = os.pathsep.join(filter(None, (ours, os.environ.get("JUPYTER_CONFIG_PATH"))))
+    command = [sys.executable, "-m", "jupyterlab", *place, *options]
+    with subprocess.Popen(command, env={**os.environ, "JUPYTER_CONFIG_PATH": paths}) as process:
         while True:
             try:
                 return process.wait()
