@@ -12,8 +12,7 @@ from ..layers import AttentionInputs
 from ..shapes import Float
 from ..tokens import Extent
 from .base import Facts, Rival, Setting, whole_map
-from .shuffle_window import one_frame
-from .windows import bias_index, check_grid, window_bias, windowed_softmax
+from .windows import bias_index, check_grid, one_frame, window_bias, windowed_softmax
 
 APART = -100.0  # added between tokens of different bands that a shift brought into one window
 _CUT = "b heads (y i) (x j) d -> b y x heads (i j) d"

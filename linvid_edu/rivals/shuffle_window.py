@@ -10,7 +10,7 @@ from ..layers import AttentionInputs
 from ..shapes import Float
 from ..tokens import Extent
 from .base import Facts, Rival, Setting, whole_map
-from .windows import bias_index, check_grid, window_bias, windowed_softmax
+from .windows import bias_index, check_grid, one_frame, window_bias, windowed_softmax
 
 _NEAR = "b heads (y i x j) d -> b y x heads (i j) d"  # window (y, x) holds rows y·s + i, columns x·s + j
 _FAR = "b heads (i y j x) d -> b y x heads (i j) d"  # window (y, x) holds rows i·h/s + y, columns j·w/s + x
@@ -148,12 +148,3 @@ class ShuffleWindow(Rival):
             return nn.functional.scaled_dot_product_attention(q, k, v)
         _, h, w = extent or Extent(1, 1, q.shape[-2])
         return shuffle_window(q, k, v, self.relative_bias, h, w, self.window, self.shuffle)
-
-
-def one_frame(setting: Setting) -> None:
-    """Raise ValueError where windows would leave frames apart for good."""
-    if setting.span == "joint" and setting.extent.t > 1:
-        raise ValueError(
-            f"windows lie inside one frame, joint attention over {setting.extent.t} frames would never mix them: "
-            'use space_time="divided"'
-        )

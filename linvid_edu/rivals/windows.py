@@ -5,6 +5,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..shapes import Float, Int
+from .base import Setting
 
 
 def bias_index(side: int) -> Int[Tensor, "s s"]:
@@ -42,3 +43,12 @@ def check_grid(tokens: int, h: int, w: int) -> None:
     """Raise ValueError where h · w is not the number of tokens."""
     if h < 1 or w < 1 or h * w != tokens:
         raise ValueError(f"h={h}, w={w} make {h * w} tokens, q has {tokens}: pass the grid of one frame")
+
+
+def one_frame(setting: Setting) -> None:
+    """Raise ValueError where windows would leave frames apart for good."""
+    if setting.span == "joint" and setting.extent.t > 1:
+        raise ValueError(
+            f"windows lie inside one frame, joint attention over {setting.extent.t} frames would never mix them: "
+            'use space_time="divided"'
+        )
