@@ -1,7 +1,9 @@
 """Every rival as attention of a model: what holds for all of them, whoever adds another one."""
 
+import inspect
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +45,25 @@ def test_a_rival_is_a_function_with_a_map_and_an_oracle(name):
     assert callable(getattr(rivals, f"{name}_map"))
     assert callable(getattr(rivals, f"{name}_oracle"))
     assert re.fullmatch(r"\d{4}\.\d{5}", RIVALS[name].facts.arxiv)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_function_map_and_oracle_are_compared(name):
+    """Here, where the function takes q, k and v alone; a test of its own must do it where there are constants."""
+    function, explicit, oracle = (getattr(rivals, name + ending) for ending in ("", "_map", "_oracle"))
+    parameters = inspect.signature(function).parameters.values()
+    if [each.name for each in parameters if each.default is each.empty] != ["q", "k", "v"]:
+        own = "".join(path.read_text() for path in Path(__file__).parent.glob("test_rivals_*.py"))
+        assert f"rivals.{name}_oracle" in own or f'    "{name}",\n' in own, f"compare {name} with its oracle in a test"
+        return
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 3, 24, 8, dtype=torch.float64)
+    expected = function(q, k, v)
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(oracle(q, k, v), expected)
+    torch.testing.assert_close(explicit(q, k) @ v, expected)
+    layer = RIVALS[name](Setting(heads=3, head_width=8, span="space", extent=Extent(1, 4, 6))).double()
+    torch.testing.assert_close(layer(q, k, v, Extent(1, 4, 6)), expected)
 
 
 @pytest.mark.parametrize("fixation", ["none", "cooperative"])
@@ -92,9 +113,10 @@ def test_what_the_facts_say_of_rows_and_signs_is_so(name):
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=1e-3, atol=1e-3)
     else:
         assert (sums - 1).abs().max() > 1e-3
-    if facts.rank in ("d", "m", "L", "2·d"):
-        most = {"d": 16, "2·d": 32, "m": 44, "L": 8}[facts.rank]
-        assert torch.linalg.matrix_rank(weights).max() <= most < 64
+    most = {"d": 16, "2·d": 32, "m": 44, "L": 8, "N": 64, "d for the rows of a block": 64}
+    assert facts.rank in most, f"rank={facts.rank!r} of {name} is none of {list(most)}: add how much that is here"
+    assert torch.linalg.matrix_rank(weights).max() <= most[facts.rank]
+    assert re.fullmatch(r"[\dNmdLs²³·+ ]+", facts.memory), f"memory={facts.memory!r} is no formula in N, d, m, L, s"
 
 
 @pytest.mark.parametrize("name", JOINT)

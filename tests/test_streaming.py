@@ -10,7 +10,7 @@ from linvid_edu import ModelConfig, VideoTransformer, linear_attention, relu_off
 from linvid_edu.attention import elu_plus_one, fold, identity, unfold
 from linvid_edu.fixation import Fixation, spatial_association
 from linvid_edu.layers import fixate
-from linvid_edu.rivals import RIVALS, Setting
+from linvid_edu.rivals import RIVALS, KernelRival, Setting
 from linvid_edu.streaming import (
     CausalAssociation,
     CausalAttention,
@@ -100,7 +100,7 @@ def test_own_share_is_the_weight_on_the_own_block():
     torch.testing.assert_close(frame_rows(second, 3), frame_map(second)[:, :, 3])
 
 
-STREAMING = ["elu_linear", "focused_linear", "sana_relu_linear", "sana_video_attention", "sana_block_causal"]
+STREAMING = [name for name, rival in RIVALS.items() if issubclass(rival, KernelRival) and not rival.not_streaming]
 
 
 def layer_of(name, kind=None, **constants):
@@ -294,6 +294,10 @@ def test_every_rival_streams_or_is_refused(name):
         (lambda: two_frames((32, 32), (32, 36)), "frame 1 has 8×9 tokens, those before had 8×8"),
         (lambda: two_frames((36, 32), spatial_embedding=True), "36×32 pixels, the model's spatial embedding"),
         (lambda: CausalAssociation(1), "shift_div=1"),
+        (
+            lambda: ModelStream(VideoTransformer(ModelConfig.compact())).update(torch.zeros(1, 3, 8, 32, 32)),
+            r"shape \(1, 3, 8, 32, 32\), expected \(b, 3, h, w\)",
+        ),
     ],
 )
 def test_bad_blocks_are_refused_in_words(call, words):

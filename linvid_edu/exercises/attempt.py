@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pandas import Series
 from torch import Tensor
 
 from .difference import LONGEST, difference
 from .exercise import Case, Exercise, call
 
 SECONDS = 20  # that one call may take
+AGAIN = 0.05  # seconds until it is stopped once more, in case its own "except:" swallowed that
 _NOT_THEIRS = (
     *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")),
     str(Path(__file__).parents[1]),
@@ -135,6 +137,10 @@ def _floating(x: object) -> bool:
 
 
 def _unchanged(now: Any, before: Any) -> bool:
+    if isinstance(before, Series):
+        return now.equals(before)
+    if isinstance(before, list) and all(isinstance(each, (int, float, str)) for each in before):
+        return now == before
     return not isinstance(before, (Tensor, np.ndarray)) or difference(now, before, 0.0) is None
 
 
@@ -153,14 +159,18 @@ def _limited() -> Iterator[None]:
         yield
         return
 
+    running = True
+
     def stop(*_: object) -> None:
-        raise TooLong
+        if running:
+            raise TooLong
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, AGAIN)
     try:
         yield
     finally:
+        running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

@@ -126,7 +126,7 @@ def _pattern(a: np.ndarray, e: np.ndarray, bound: float) -> str:
     if a.size < 2 or not (np.isfinite(a).all() and np.isfinite(e).all()):
         return ""
     factor = float((a * e).sum() / max((e * e).sum(), 1e-300))
-    if abs(factor) > 1e-3 and np.abs(a - factor * e).max() <= bound * max(abs(factor), 1.0):
+    if abs(factor) > 1e-3 and f"{factor:.4g}" != "1" and np.abs(a - factor * e).max() <= bound * max(abs(factor), 1.0):
         return f"; everywhere it is {factor:.4g} times what is right"
     if np.abs(np.sort(a, axis=None) - np.sort(e, axis=None)).max() <= bound:
         return "; the right numbers are all there, in another order"

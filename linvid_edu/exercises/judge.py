@@ -68,7 +68,8 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
     again = attempt(function, exercise, cases[0])
     if _vary(mine[0], again, rights[0], exercise.tolerance):
         return not_right(
-            "two calls with the same inputs return different results: something random, or kept between calls"
+            "two calls with the same inputs return different results: something is random, kept between calls, or "
+            "never filled (torch.empty)"
         )
     words = [_differs(one, right, exercise.tolerance) for one, right in zip(mine, rights, strict=True)]
     remark = _only_float64_stops(cases, mine, words)
@@ -79,7 +80,7 @@ def _judge_function(exercise: Exercise, answer: Any, function: Callable[..., Any
             f"the result is right, but your function changes its input {changed[0]} in place: work on a copy"
         )
     assert exercise.tries is not None
-    if exercise.tries.gradients and not remark:
+    if exercise.tries.gradients:
         ordinary = [case for case in cases if not case.name]
         found = [gradients(function, exercise, case) for case in ordinary]
         if stops := next((one.error for one in found if one.error), ""):
@@ -163,8 +164,8 @@ def _explained(
 
 
 def _unlike(one: Outcome, other: Outcome, tolerance: float) -> bool:
-    if one.error or other.error:
-        return bool(one.error) != bool(other.error)
+    if one.error or other.error:  # any two errors are not alike: what is raised must be
+        return one.error.partition(" with ")[2] != other.error.partition(" with ")[2]
     return difference(one.output, other.output, LOOSER * tolerance) is not None
 
 

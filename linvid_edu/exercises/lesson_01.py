@@ -79,6 +79,7 @@ def corner_cases(generator: Generator) -> Iterator[Case]:
         token = int(torch.randint(2 * columns, 6 * columns, (1,), generator=generator))
         yield Case((token, columns, stride, padding))
     yield Case((23, 7, 14, 8))
+    yield Case((27, 7, 14, 8))  # 27 / 7 is nearer to 4 than to 3
     yield Case((0, 17, 14, 8), "the first token")
     yield Case((5, 1, 14, 8), "a grid of one column")
 
@@ -123,6 +124,8 @@ EXERCISES = (
         ),
         mistakes=(
             Mistake("that is the grid of 8 rows and 8 columns: on one axis they are n = 64", (1, 8, 8, 8, 768)),
+            Mistake("n and t are exchanged: the frames come first, b t n", (1, 64, 8, 768)),
+            Mistake("the 3 colors belong to the values of a square, 3 · 16 · 16 of them", (1, 3, 8, 64, 256)),
             Mistake("n counts the squares of a whole frame: 8 in a row, 8 in a column", lambda s: s[2] == 8),
             Mistake("each pixel has 3 colors, so a square holds 3 times as many numbers", lambda s: s[3] == 16 * 16),
             Mistake("a square holds 16 rows of 16 pixels, of 3 colors each", lambda s: s[3] in (16, 3 * 16, 3)),
@@ -152,7 +155,11 @@ EXERCISES = (
             Mistake("that is one frame, and the clip has 32", 81),
             Mistake("that is one side of a frame", 9),
             Mistake("that is one side of 32 frames: a frame has rows and columns", 32 * 9),
-            Mistake("the 8 zeros on each side are missing: 112 + 2·8 pixels", 32 * 7 * 7),
+            Mistake(
+                "the 8 zeros on each side are missing, 112 + 2·8 pixels; or you took (1.1), for patches that do not "
+                "overlap",
+                32 * 7 * 7,
+            ),
             Mistake("that is 10 × 10 a frame: the window itself takes 16 pixels, − k in (1.2)", 32 * 10 * 10),
         ),
     ),

@@ -93,8 +93,8 @@ EXERCISES = (
             Mistake("your weights are not divided by the sum of their row, so they are no shares", without_sum),
             Mistake("your scores are divided by their sum, without the exponential of (2.2)", without_exponential),
             Mistake(
-                "right for small scores, but large ones overflow: subtract the largest score of each row before exp, "
-                "or use torch.softmax",
+                "right for small scores, but not for large ones: subtract each row's own largest score before exp, and "
+                "clip nothing, or use torch.softmax",
                 overflowing,
             ),
         ),

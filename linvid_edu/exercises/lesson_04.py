@@ -321,7 +321,10 @@ EXERCISES = (
             Mistake("you take lengths along the tokens: the last axis holds a token's entries", length_over_tokens),
             Mistake("you keep the sum of the entries: a length is the root of the sum of squares", same_sum),
             Mistake("your factor is upside down: the length of ReLU(x) stands above the fraction bar", upside_down),
-            Mistake("a row that ReLU empties becomes NaN: 0 / 0. Clamp the length that you divide by", not_a_number),
+            Mistake(
+                "a row that ReLU empties must stay zeros, and 0 / 0 is NaN: clamp the length that you divide by",
+                not_a_number,
+            ),
         ),
         tries=Tries(focused_cases, gradients=True),
     ),

@@ -70,17 +70,17 @@ def size_cases(generator: Generator) -> Iterator[Case]:
 
 
 def map_of(features: Callable[[int, int], Any], N: int, e: int) -> Any:
-    """Return the mean of the diagonal and the smallest row sum of the map of two feature matrices, or what is off."""
-    found = features(N, e)
-    if isinstance(found, Tensor):
-        return "one matrix"
-    if not (isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(x, Tensor) for x in found)):
-        return found
-    phi_q, phi_k = (x.detach().double() for x in found)
-    if phi_q.shape != (N, e) or phi_k.shape != (N, e):
-        return f"two matrices of shapes {tuple(phi_q.shape)} and {tuple(phi_k.shape)}"
+    """Return the mean of the diagonal and the smallest row sum of the map of two feature matrices."""
+    found = [torch.as_tensor(each).detach().double() for each in features(N, e)]
+    shapes = [tuple(each.shape) for each in found]
+    if shapes == N * [(e,)] or shapes == N * [(N,)]:
+        raise ValueError(f"that is one matrix; asked for are two, features of queries and of keys, ({N}, {e})")
+    if shapes != 2 * [(N, e)]:
+        words = " and ".join(map(str, shapes[:3]))
+        raise ValueError(f"asked for are two matrices ({N}, {e}), these are {len(shapes)} arrays: {words}")
+    phi_q, phi_k = found
     if min(phi_q.min(), phi_k.min()) < 0:
-        return "two matrices with negative entries"
+        raise ValueError("a feature is negative")
     A = attention_map(phi_q, phi_k, feature_map=identity, eps=1e-30)
     return torch.stack([A.diagonal().mean(), A.sum(dim=-1).min()])
 
@@ -132,7 +132,7 @@ EXERCISES = (
                 "you took exp of the mean entropy: exp of each row's entropy first, then the mean",
                 lambda weights: entropies(shares(weights)).mean().exp(),
             ),
-            Mistake("a weight of 0 becomes NaN: 0 · ln 0 counts as 0, as in torch.special.entr", not_a_number),
+            Mistake("a weight of 0 must add 0: 0 · ln 0 counts as 0, as in torch.special.entr", not_a_number),
             Mistake(
                 "your columns sum to 1: a row holds the weights of one query, on the last axis",
                 lambda weights: entropies(shares(weights, -2)).exp().mean(),
@@ -210,8 +210,9 @@ EXERCISES = (
             Mistake("12 · 8 = 96 is more than N: no 64 × 64 map has it", (8, 32, 96)),
             Mistake(
                 "you counted all heads in each map: a head has a map of its own, of rank e at most",
-                lambda value: value[0] in (32, 64),
+                lambda value: value[0] == 32,
             ),
+            Mistake("the width e = 8 limits the rank of a head's map, long before N", lambda value: value[0] == 64),
             Mistake("dividing the sum by the number of heads does not divide its rank", lambda value: value[1] == 2),
             Mistake("rows that sum to 1 cost no rank: e channels give rank e", lambda value: value[0] == 7),
         ),
@@ -230,11 +231,12 @@ EXERCISES = (
         ),
         mistakes=(
             Mistake(
-                "only the first e tokens have features: the rows of the others sum to 0",
+                "some rows sum to 0: every token needs a feature; torch.eye(N, e) serves the first e alone",
                 lambda N, e: (torch.eye(N, e), torch.eye(N, e)),
             ),
             Mistake(
-                "all rows of your map are equal: queries must differ, or each token gets 1/N on average",
+                "a token gives itself 1/N on average in yours: rows are all equal, or query and key of a token are not "
+                "in one group",
                 lambda N, e: (torch.ones(N, e), torch.ones(N, e)),
             ),
             Mistake("your features have N channels: the head width is e", lambda N, e: (torch.eye(N), torch.eye(N))),
@@ -244,7 +246,10 @@ EXERCISES = (
                 "on a circle each token is its own favorite, and hardly more: let features be 0 where a group ends",
                 on_a_circle,
             ),
-            Mistake("you return the map: asked for are the features of queries and keys", lambda N, e: torch.eye(N)),
+            Mistake(
+                "you return one matrix, perhaps the map: asked for are two, the features of queries and those of keys",
+                lambda N, e: torch.eye(N),
+            ),
         ),
         tries=Tries(size_cases, use=map_of),
     ),

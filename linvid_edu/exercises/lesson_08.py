@@ -21,10 +21,13 @@ class Classifier(nn.Module):
     def __init__(self, weight: Tensor):
         super().__init__()
         self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(weight.mean(dim=0))
 
     def forward(self, video: Tensor, readout: Tensor | None = None) -> Tensor:
-        """Return the logits, (b classes)."""
-        return video.mean(dim=(2, 3, 4)) @ self.weight
+        """Return the logits, (b classes); each pixel is a token."""
+        tokens = video.flatten(2)  # b 3 n
+        chosen = torch.ones_like(tokens[:, 0]) if readout is None else readout.flatten(1).to(tokens)
+        return (tokens @ chosen.unsqueeze(-1)).squeeze(-1) / chosen.sum(dim=-1, keepdim=True) @ self.weight + self.bias
 
 
 def step_cases(generator: Generator) -> Iterator[Case]:
@@ -35,9 +38,12 @@ def step_cases(generator: Generator) -> Iterator[Case]:
 
 def _fresh(generator: Generator) -> tuple[Classifier, Optimizer, list[Batch]]:
     model = Classifier(draw(generator, (3, 4))[0])
-    videos = (3 * draw(generator, (6, 3, 1, 1, 1))[0] for _ in range(3))
-    batches = [Batch(video, torch.randint(4, (6,), generator=generator)) for video in videos]
-    return model, SGD(model.parameters(), lr=0.5), batches
+    videos = [3 * draw(generator, (6, 3, 1, 1, 2))[0] for _ in range(3)]
+    labels = [torch.randint(4, (6,), generator=generator) for _ in videos]
+    readout = torch.zeros(6, 1, 2, dtype=torch.bool)
+    readout[..., 0] = True  # one batch says which token is read out
+    batches = [Batch(*each) for each in zip(videos, labels, (None, readout, None), strict=True)]
+    return model, SGD(model.parameters(), lr=0.5, momentum=0.5), batches
 
 
 def three_steps(
@@ -45,7 +51,7 @@ def three_steps(
 ) -> tuple[Any, ...]:
     """Return the losses of three steps, and the weights after them."""
     losses = [answer(model, optimizer, batch, limit) for batch in batches]
-    return (*losses, model.weight.detach())
+    return (*losses, model.weight.detach(), model.bias.detach())
 
 
 def my_train_step(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
@@ -79,6 +85,38 @@ def _step(order: str) -> Callable[..., float]:
 def loss_after(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
     my_train_step(model, optimizer, batch, limit)
     return cross_entropy(model(batch.video, batch.readout), batch.label).item()
+
+
+def without_readout(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
+    return my_train_step(model, optimizer, batch._replace(readout=None), limit)
+
+
+def each_clipped(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
+    loss = cross_entropy(model(batch.video, batch.readout), batch.label)
+    optimizer.zero_grad()
+    loss.backward()
+    for weight in model.parameters():
+        clip_grad_norm_([weight], limit)
+    optimizer.step()
+    return loss.item()
+
+
+def by_hand(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
+    loss = cross_entropy(model(batch.video, batch.readout), batch.label)
+    optimizer.zero_grad()
+    loss.backward()
+    clip_grad_norm_(model.parameters(), limit)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(weight.grad, alpha=-optimizer.param_groups[0]["lr"])  # type: ignore[arg-type]
+    return loss.item()
+
+
+def cleared_then_clipped(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
+    cross_entropy(model(batch.video, batch.readout), batch.label).backward()
+    optimizer.zero_grad()
+    gradients: list[Any] = [weight.grad for weight in model.parameters()]
+    return float(sum(gradient.square().sum() for gradient in gradients))
 
 
 def other_limit(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
@@ -119,10 +157,20 @@ EXERCISES = (
         ),
         mistakes=(
             Mistake(
-                "your weights stay as they were: zero_grad clears the gradient before the step uses it", _step("bczs")
+                "your weights stay as they were: zero_grad clears the gradient before the step uses it, or there is no "
+                "step",
+                _step("bczs"),
             ),
             Mistake("zero_grad is missing: each step follows the sum of all gradients so far", _step("bcs")),
-            Mistake("your step follows a gradient that is not clipped: clip between backward and step", _step("zbs")),
+            Mistake(
+                "your step follows a gradient that is not clipped: clip between backward and step (clip_scratch goes "
+                "over the weights twice, so it needs a list)",
+                _step("zbs"),
+            ),
+            Mistake("you clip each weight by its own norm: the norm is that of all together", each_clipped),
+            Mistake("zero_grad stands between backward and clip: no gradient is left", cleared_then_clipped),
+            Mistake("you step by hand: optimizer.step() may do more, here it has a momentum", by_hand),
+            Mistake("the readout is left out: model(batch.video, batch.readout)", without_readout),
             Mistake("your step comes before backward, so it follows the gradient of the batch before", _step("szbc")),
             Mistake(
                 "you clip each entry by itself: clipping the norm scales all entries together and keeps the direction",

@@ -1,5 +1,6 @@
 """Exercises of lesson 09: where does it look?"""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -92,7 +93,7 @@ def curve_cases(generator: Generator) -> Iterator[Case]:
 
         return Case((predict, tokens, attention.softmax(dim=0), [count / m for count in counts]), name)
 
-    yield from (case(m, counts) for m, counts in ((20, (0, 2, 5, 10)), (16, (0, 1, 4, 8, 12)), (10, (1, 3, 6))))
+    yield from (case(m, counts) for m, counts in ((20, (0, 2, 5, 10)), (16, (0, 1, 4, 8, 12)), (100, (7, 29, 50))))
     yield case(8, (0,), "nothing is deleted")
     yield case(8, (0, 8), "everything is deleted")
     yield case(12, (9, 3, 6, 3), "shares in no order")
@@ -156,6 +157,20 @@ def by_mass(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequenc
 
 def one_too_many(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
     return deletion_curve(predict, tokens, attention, [min(share + 1 / len(tokens), 1.0) for share in shares])
+
+
+def rounded_down(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
+    whole = [int(share * len(tokens)) / len(tokens) for share in shares]
+    return deletion_curve(predict, tokens, attention, whole)
+
+
+def rounded_up(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
+    whole = [math.ceil(share * len(tokens)) / len(tokens) for share in shares]
+    return deletion_curve(predict, tokens, attention, whole)
+
+
+def shares_sorted(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
+    return deletion_curve(predict, tokens, attention, sorted(shares))
 
 
 def rank_as_order(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
@@ -224,6 +239,9 @@ EXERCISES = (
             Mistake(
                 "you take each share of what is left: it is a share of the original, so start anew", of_what_is_left
             ),
+            Mistake("keep the shares in the order in which they are given: you sorted them", shares_sorted),
+            Mistake("int() cuts off: .29 · 100 is 28.99… to a computer, so use round()", rounded_down),
+            Mistake("ceil() goes too far: .07 · 100 is 7.0…01 to a computer, so use round()", rounded_up),
             Mistake(
                 "what one share deleted stays deleted for the next: start from a fresh copy each time", never_restored
             ),

@@ -21,18 +21,18 @@ def seed_cases(generator: Generator) -> Iterator[Case]:
     for lost, shuffled in (({1}, False), ({0, 5}, False), ({3}, True), (set(), True)):
         level, noise = draw(generator, (8,), (8,))
         b = 0.7 + 0.1 * level
-        a, b = Series((b + 0.02 + 0.003 * noise).numpy()), Series(b.numpy())
+        a, b = Series((b + 0.02 + 0.05 * noise).numpy()), Series(b.numpy())
         if shuffled:
-            b = b.iloc[torch.randperm(8, generator=generator).tolist()]
+            a, b = (each.iloc[torch.randperm(8, generator=generator).tolist()] for each in (a, b))
         yield Case((a.drop(2), b.drop(list(lost))))
     yield Case((Series([0.5, 0.6, 0.7]), Series([0.4, 0.8, 0.9], index=[0, 7, 8])), "one seed that both have")
 
 
-def differences(answer: Callable[..., Any], a: Series, b: Series) -> tuple[float, int, int]:
-    """Return mean difference, wins and number of the pairs, which does not depend on their order."""
-    first, second = answer(a, b)
-    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    return float(difference.mean()), int((difference > 0).sum()), difference.size
+def in_order(answer: Callable[..., Any], a: Series, b: Series) -> np.ndarray:
+    """Return the pairs, (pairs 2), in the order of their first values, as no other order is asked for."""
+    first, second = (np.asarray(each, dtype=float) for each in answer(a, b))
+    pairs = np.stack([first, second], axis=-1)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def my_pairs(a: Series, b: Series) -> Pairs:
@@ -54,6 +54,14 @@ def by_rank(a: Series, b: Series) -> tuple[Any, ...]:
 
 def by_order_of_seeds(a: Series, b: Series) -> tuple[Any, ...]:
     return by_position(a.sort_index(), b.sort_index())
+
+
+def unordered(a: Series, b: Series) -> Pairs:
+    return a[a.index.isin(b.index)], b[b.index.isin(a.index)]
+
+
+def sorted_after(a: Series, b: Series) -> tuple[Any, ...]:
+    return tuple(np.sort(each) for each in my_pairs(a, b))
 
 
 def filled_with_zero(a: Series, b: Series) -> Pairs:
@@ -93,20 +101,25 @@ def reported(accuracies: np.ndarray) -> float:
 EXERCISES = (
     Exercise(
         id="10.1",
-        question="A method wins on all of 4 seeds, by a lot. What is p by (10.2)?",
-        answer=0.125,
-        why="2 / 2⁴: the outcome that was seen, and its mirror image. How large the differences are does not matter. "
-        "Four seeds can suggest, and cannot show.",
+        question="A method wins on all of 7 seeds, by a lot. What is p by (10.2)?",
+        answer=2 / 2**7,
+        tolerance=0.03,
+        why="2 / 2⁷ = .016: the outcome that was seen, and its mirror image. How large the differences are does not "
+        "matter: seven narrow wins have the same p.",
         hints=(
-            "How many ways are there to exchange the labels of 4 seeds?",
-            "How many of these 16 means are as far from 0 as the one that was seen? It is the most extreme.",
+            "How many ways are there to exchange the labels of 7 seeds?",
+            "How many of these 128 means are as far from 0 as the one that was seen? It is the most extreme.",
             "Two are: the one that was seen, and the one in which all labels are exchanged.",
         ),
         mistakes=(
-            Mistake("the mirror image is as far from 0, and (10.2) counts both sides", 1 / 16),
-            Mistake("that is for 3 seeds: with n seeds there are 2ⁿ exchanges", 0.25),
+            Mistake("the mirror image is as far from 0, and (10.2) counts both sides", 1 / 2**7),
+            Mistake("that is for 6 seeds: with n seeds there are 2ⁿ exchanges", 2 / 2**6),
+            Mistake("7 seeds are exchanged in 2⁷ ways, not in 7²", 2 / 7**2),
+            Mistake("7 seeds are exchanged in 2⁷ ways, not in 2 · 7", 2 / (2 * 7)),
             Mistake("what was seen is one of the exchanges itself, so p is never 0", 0.0),
-            Mistake("with 4 seeds p cannot be below .05, however large the differences are", lambda p: 0 < p < 0.05),
+            Mistake(
+                "with 7 seeds p cannot be below 2 / 2⁷, however large the differences are", lambda p: 0 < p < 0.0155
+            ),
             Mistake("p is a share, 0 to 1, no count and no percentage", lambda p: p > 1),
         ),
     ),
@@ -124,6 +137,8 @@ EXERCISES = (
         ),
         mistakes=(
             Mistake("you pair by position: once a seed is missing, positions are not seeds", by_position),
+            Mistake("those are the right seeds, and the two series have them in different orders", unordered),
+            Mistake("each of the two is sorted by itself, so that pairs of one seed come apart", sorted_after),
             Mistake(
                 "you sort the values: the best run of one meets the best of the other, whatever their seeds", by_rank
             ),
@@ -135,7 +150,7 @@ EXERCISES = (
             Mistake("seeds that one variant lacks are still there, as NaN", with_missing),
             Mistake("a and b are exchanged", exchanged),
         ),
-        tries=Tries(seed_cases, use=differences),
+        tries=Tries(seed_cases, use=in_order),
     ),
     Exercise(
         id="10.3",

@@ -1,7 +1,8 @@
 """Exercises of lesson 11: your own clip, and the paper."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Generator
@@ -21,14 +22,17 @@ def frame_cases(generator: Generator) -> Iterator[Case]:
         if frames % t and all((2 * i + 1) * frames % (2 * t) for i in range(t)):
             found += 1
             yield Case((frames, t))
+    yield Case((16, 8), "a frame begins at each center")
     yield Case((3, 8), "fewer frames than t")
     yield Case((12, 12), "as many frames as t")
     yield Case((31, 1), "one frame asked for")
 
 
-def as_numbers(answer: Callable[[int, int], Iterable[Any]], F: int, t: int) -> torch.Tensor:
-    """Return the numbers as a tensor, whatever holds them."""
-    return torch.tensor([float(number) for number in answer(F, t)])
+def as_numbers(answer: Callable[[int, int], Iterable[Any]], F: int, t: int) -> Any:
+    """Return the numbers as a tensor, whatever holds them; text stays as it is, to be refused."""
+    found = list(answer(F, t))
+    whole = all(isinstance(number, SupportsFloat) and not getattr(number, "ndim", 0) for number in found)
+    return torch.tensor([float(number) for number in found]) if whole else found
 
 
 def my_frames(F: int, t: int) -> list[int]:
@@ -100,7 +104,7 @@ EXERCISES = (
                 lambda F, t: _in(t, lambda i: round((i + 0.5) * F / t)),
             ),
             Mistake(
-                "all numbers are one too high: frames are numbered from 0",
+                "all numbers are one too high: did you round up, or count frames from 1?",
                 lambda F, t: _in(t, lambda i: 1 + (2 * i + 1) * F // (2 * t)),
             ),
             Mistake(
@@ -121,7 +125,11 @@ EXERCISES = (
             ),
             Mistake("those are the first t frames: spread them over the whole clip", lambda F, t: list(range(t))),
             Mistake(
-                "each frame is there once: where F is less than t, some come twice, and there are always t",
+                "where a frame begins exactly at a center it is on screen there: the last one that has begun, ≤, not <",
+                lambda F, t: _in(t, lambda i: math.ceil((i + 0.5) * F / t) - 1),
+            ),
+            Mistake(
+                "where F is less than t the same formula holds: some frames come twice, and there are always t numbers",
                 lambda F, t: sorted(set(my_frames(F, t))),
             ),
         ),

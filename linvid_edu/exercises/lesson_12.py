@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from .exercise import Case, Exercise, Mistake, Tries, draw
 
@@ -87,6 +87,12 @@ EXERCISES = (
             Mistake("negative channels count in yours: ReLU sets them to 0", without_relu),
             Mistake("you divide by the length to the power p: what is needed is the length of x^p", power_of_length),
             Mistake("your fraction is upside down: the old length over the new one", inverse),
+            Mistake(
+                "where no channel is positive, x^p is shorter than the 1e-12 that F.normalize takes for 0: divide by "
+                "the length itself",
+                lambda x, p: nn.functional.normalize((torch.relu(x) + LEAST) ** p, dim=-1)
+                * (torch.relu(x) + LEAST).norm(dim=-1, keepdim=True),
+            ),
         ),
         tries=Tries(focus_cases, gradients=True),
     ),
@@ -105,7 +111,10 @@ EXERCISES = (
                 "your row sums to 1: the turning is in the numerator alone",
                 (1 / (1 + math.cos(1)), math.cos(1) / (1 + math.cos(1)), 1.0),
             ),
-            Mistake("the turning changes the weight on the other token: cos 1 in place of 1", (0.5, 0.5, 1.0)),
+            Mistake(
+                "the turning changes the weight on the other token: cos 1 in place of 1, with 1 in radians",
+                (0.5, 0.5, 1.0),
+            ),
             Mistake(
                 "the numerators are right, but not divided: the normalizer is 2", (1.0, math.cos(1), 1 + math.cos(1))
             ),

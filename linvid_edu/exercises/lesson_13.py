@@ -17,6 +17,9 @@ def step_cases(generator: Generator) -> Iterator[Case]:
         before_k, block_q, block_k = (part.abs() + 0.1 for part in draw(generator, (9, e), (n, e), (n, e)))
         before_v, v = draw(generator, (9, e2), (n, e2))
         yield Case((before_k.T @ before_v, before_k.sum(dim=0), block_q, block_k, v))
+    block_q, block_k = (part.abs() + 0.1 for part in draw(generator, (4, 3), (4, 3)))
+    before, block_v = draw(generator, (3, 2), (4, 2))
+    yield Case((before, torch.ones(3), block_q * torch.arange(4).unsqueeze(-1), block_k, block_v), "a query of zeros")
     first_q, first_k = (part.abs() + 0.1 for part in draw(generator, (4, 3), (4, 3)))
     yield Case((torch.zeros(3, 2), torch.zeros(3), first_q, first_k, *draw(generator, (4, 2))), "the first block")
 
@@ -46,6 +49,11 @@ def own_normalizer(S: Tensor, z: Tensor, phi_q: Tensor, phi_k: Tensor, v: Tensor
 
 def kept_old(S: Tensor, z: Tensor, phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Stepped:
     return step(S, z, phi_q, phi_k, v)[0], S, z
+
+
+def without_eps(S: Tensor, z: Tensor, phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Stepped:
+    _, new, total = step(S, z, phi_q, phi_k, v)
+    return phi_q @ new / (phi_q @ total).unsqueeze(-1), new, total
 
 
 def not_divided(S: Tensor, z: Tensor, phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Stepped:
@@ -84,6 +92,7 @@ EXERCISES = (
             Mistake("you divide by the old z: S and z must be over the same tokens", old_normalizer),
             Mistake("you divide by the block's own sum: z must hold all that has passed, as S does", own_normalizer),
             Mistake("the output is right, but you return the old state: the next block will miss this one", kept_old),
+            Mistake("without EPS a query whose features are all 0 divides 0 by 0", without_eps),
             Mistake("your output is not divided by φ(q) · z, so it is no average", not_divided),
             Mistake("you average over the block: these are sums, so that blocks of any size add up", averaged),
             Mistake(
@@ -108,7 +117,10 @@ EXERCISES = (
             Mistake("its own frame is in the sum as well: the 4th frame finds four", (1.0, 1 / 3, 1 / 99)),
             Mistake("its own frame is in the sum as well: the 4th frame finds four", (0.0, 1 / 3, 1 / 99)),
             Mistake("these are the shares of all that came before: asked for is the own frame", (0.0, 0.75, 0.99)),
-            Mistake("nothing fades here: older frames keep their weight, so it is 1/m and no power", (1.0, 0.125, 0.0)),
+            Mistake(
+                "nothing fades here: older frames keep their weight, so it is 1/m and no power",
+                lambda shares: shares[1] == 0.125 and shares[2] < 1e-6,
+            ),
             Mistake("it sees itself in full, but not alone: frames that passed are in the sum", (1.0, 1.0, 1.0)),
             Mistake("these count frames; asked for is a share, from 0 to 1", (1, 4, 100)),
         ),
@@ -129,7 +141,10 @@ EXERCISES = (
             Mistake("each location has a state of its own: attention over time does not mix locations", 2 * 4 * 272),
             Mistake("z is part of the state: e² + e numbers for each head, not e²", 2 * 64 * 4 * 256),
             Mistake("layers over space see one frame and keep nothing", 4 * 64 * 4 * 272),
-            Mistake("that is one block: there are two", 64 * 4 * 272),
+            Mistake(
+                "that is one block, and there are two; or one head, with layers over space counted",
+                64 * 4 * 272,
+            ),
             Mistake("each head has a state", 2 * 64 * 272),
             Mistake("heads have width 16 each: a state is (16, 16), not (64, 64)", 2 * 64 * (64 * 64 + 64)),
         ),

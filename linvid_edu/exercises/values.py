@@ -12,6 +12,8 @@ from .attempt import guarded
 from .difference import Unreadable, kind, numbers, quoted
 from .exercise import Exercise, Mistake, Verdict, not_right, not_yet
 
+CLOSE = 0.02  # relative, within which a number is called close
+
 
 def judge_value(exercise: Exercise, answer: Any) -> Verdict:
     """Compare an answer with the right value and with those of the mistakes.
@@ -42,6 +44,8 @@ def same(value: Any, expected: Any, tolerance: float) -> bool:
         return all(same(one, other, tolerance) for one, other in zip(value, expected, strict=True))
     if isinstance(expected, float) and not isinstance(value, (str, tuple)):
         return abs(value - expected) <= tolerance * abs(expected)
+    if isinstance(expected, int) and isinstance(value, float):
+        return math.isclose(value, expected)  # whole but for rounding
     return value == expected
 
 
@@ -64,6 +68,8 @@ def _no_mistake(exercise: Exercise, value: Any) -> str:
         if any(agree):
             off = " and ".join(str(place) for place, right in enumerate(agree, start=1) if not right)
             return f"of the {len(agree)} numbers, wrong is number {off}"
+    if isinstance(right, float) and math.isclose(value, right, rel_tol=CLOSE):
+        return f"{quoted(value)} is close: give more digits, or a formula such as 2 / 3"
     return f"{quoted(value)} is none of the usual mistakes; hint({exercise.id!r}) helps"
 
 
@@ -80,7 +86,7 @@ def _read(answer: Any, expected: Any) -> Any:
     if not isinstance(expected, tuple):
         return _number(answer)
     if isinstance(answer, (Tensor, np.ndarray)):
-        answer = numbers(answer).tolist()
+        answer = numbers(answer).reshape(-1).tolist()
     if not isinstance(answer, (tuple, list)):
         raise Unreadable(f"that is {kind(answer)}, asked for are {len(expected)} numbers in parentheses")
     return tuple(_number(part) for part in answer)
@@ -92,6 +98,8 @@ def _number(answer: Any) -> int | float:
     Raises:
         Unreadable: it is none; it says what it is.
     """
+    if isinstance(answer, (list, tuple)) and len(answer) == 1:
+        answer = answer[0]
     known = (int, float, Fraction, Decimal, np.number, np.ndarray, Tensor)
     if isinstance(answer, bool) or not isinstance(answer, known):
         way_out = ": call it, and pass what it returns" if callable(answer) else ""

@@ -111,12 +111,17 @@ class KernelRival(Rival):
 
     φ(q) ← r_q ∘ φ(q), φ(k) ← r_k ∘ φ(k), then what the rival makes of its features
 
+    ``not_streaming`` says why features of a token change with what comes later; "" where they do not, so that a stream
+    can keep sums over them.
+
     Args:
         setting: where it stands.
         features: f, channels of φ(q) and φ(k).
 
     Source: the composition with fixation is an addition.
     """
+
+    not_streaming: ClassVar[str] = ""
 
     def __init__(self, setting: Setting, *, features: int):
         super().__init__(setting)
@@ -143,7 +148,7 @@ class KernelRival(Rival):
 
 
 class FeatureMapRival(KernelRival):
-    """A rival that is linear attention with another φ, and nothing else.
+    """A rival that is linear attention with another φ, of as many channels as it likes, and nothing else.
 
     Args:
         setting: where it stands.
@@ -154,7 +159,7 @@ class FeatureMapRival(KernelRival):
     published_eps: ClassVar[float]
 
     def __init__(self, setting: Setting, *, eps: int | float | None = None):
-        super().__init__(setting, features=setting.head_width)
+        super().__init__(setting, features=self.feature_map(torch.zeros(1, setting.head_width)).shape[-1])
         self.eps = self.published_eps if eps is None else eps
 
     def features(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,6 +83,9 @@ class Cosformer(KernelRival):
         sees="content, and how near two tokens are on the flattened line",
     )
     function = staticmethod(cosformer)
+    not_streaming = (
+        "its angles are shares of the length n, so every frame that comes changes those of all that has passed"
+    )
 
     def __init__(self, setting: Setting, *, eps: int | float = 1e-6):
         super().__init__(setting, features=2 * setting.head_width)

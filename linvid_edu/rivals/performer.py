@@ -133,6 +133,7 @@ class Performer(KernelRival):
         sees="content alone",
     )
     function = staticmethod(performer)
+    not_streaming = "its features are scaled by the largest of all keys, and a larger one may be still to come"
     projection: Tensor
 
     def __init__(self, setting: Setting, *, features: int | None = None, eps: int | float = 1e-4):

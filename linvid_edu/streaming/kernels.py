@@ -4,20 +4,11 @@ from torch import Tensor
 
 from ..layers import LinearAttention, Mechanism
 from ..rivals import RIVALS
-from ..rivals.base import FeatureMapRival, KernelRival, Products
-from ..rivals.cosformer import Cosformer
+from ..rivals.base import KernelRival, Products
 from ..rivals.focused_linear import FocusedLinear
-from ..rivals.performer import Performer
 from ..rivals.sana_video_attention import SanaVideoAttention, rotary_angles, rotate
 from ..tokens import Extent
 from .attention import CausalAttention
-
-# features of these depend on the token, and on its place counted from the start
-STREAMING = (FeatureMapRival, FocusedLinear, SanaVideoAttention)
-WHY_NOT: dict[type[Mechanism], str] = {
-    Performer: "its features are scaled by the largest of all keys, and a larger one may be still to come",
-    Cosformer: "its angles are shares of the length n, so every frame that comes changes those of all that has passed",
-}
 
 
 class CausalRival(CausalAttention):
@@ -34,7 +25,7 @@ class CausalRival(CausalAttention):
     """
 
     def __init__(self, rival: KernelRival) -> None:
-        if not isinstance(rival, STREAMING):
+        if rival.not_streaming:
             raise ValueError(_refusal(rival))
         if isinstance(rival, FocusedLinear) and rival.convolution is not None:
             side = rival.convolution.kernel_size[0]
@@ -76,8 +67,8 @@ def causal_attention(mechanism: Mechanism) -> CausalAttention:
 
 def _refusal(mechanism: Mechanism) -> str:
     """Say why an attention function does not stream, and which do."""
-    reason = WHY_NOT.get(type(mechanism), "its map is not made of sums over keys that could be kept")
+    reason = getattr(mechanism, "not_streaming", "its map is not made of sums over keys that could be kept")
     if mechanism.gate is not None:
         reason = "its gate is a control for whole clips"
-    names = ", ".join(name for name, rival in RIVALS.items() if issubclass(rival, STREAMING))
+    names = ", ".join(n for n, rival in RIVALS.items() if issubclass(rival, KernelRival) and not rival.not_streaming)
     return f"{type(mechanism).__name__} does not stream here: {reason}; use linear (without a gate), or one of {names}"

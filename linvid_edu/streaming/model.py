@@ -87,15 +87,21 @@ class ModelStream:
         return sum(part.numel() for part in kept)
 
     @torch.no_grad()
-    def update(self, frame: Float[Tensor, "b 3 h w"]) -> Step:
+    def update(self, frame: Float[Tensor, "*frame"]) -> Step:
         """Take the next frame in.
 
         Args:
-            frame: normalized to −1 to 1; as large as the first, and of the model's size where places have embeddings.
+            frame: normalized to −1 to 1, (b 3 h w); as large as the first, and of the model's size where places have
+                embeddings.
 
         Raises:
-            ValueError: another size.
+            ValueError: another size, or no frame.
         """
+        if frame.ndim != 4:
+            raise ValueError(
+                f"frame {self.seen} has shape {tuple(frame.shape)}, expected (b, 3, h, w): a stream takes one frame "
+                "after another, as clip.video.unbind(1)[i].unsqueeze(0) is"
+            )
         model = self.model
         x, grid = model.patch_embedding(frame.unsqueeze(2))
         self._grid = self._grid or grid

@@ -59,7 +59,7 @@ WRONG = {
             (s := (q @ k.mT / q.shape[-1] ** 0.5).exp()) / s.sum(dim=(-1, -2), keepdim=True) @ v
         ),
         "not divided by √e": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=1.0),
-        "large ones overflow": lambda q, k, v: (s := (q @ k.mT / q.shape[-1] ** 0.5).exp()) @ v / s.sum(-1)[..., None],
+        "not for large ones": lambda q, k, v: (s := (q @ k.mT / q.shape[-1] ** 0.5).exp()) @ v / s.sum(-1)[..., None],
         "no shares": lambda q, k, v: torch.exp(torch.einsum("...ne,...me->...nm", q, k) * q.shape[-1] ** -0.5) @ v,
         "none arrives at q": without_gradient,
         "changes its input q": scaled_query,

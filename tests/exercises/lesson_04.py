@@ -113,7 +113,7 @@ WRONG = {
         "the factor is missing": lambda x, power: x.clamp(min=0) ** power,
         "have length 1": lambda x, power: F.normalize(F.relu(x) ** power, dim=-1),
         "the length of x": lambda x, power: F.normalize(F.relu(x) ** power, dim=-1) * x.norm(dim=-1, keepdim=True),
-        "becomes NaN": lambda x, power: (
+        "must stay zeros": lambda x, power: (
             (r := F.relu(x)) ** power / (r**power).norm(dim=-1, keepdim=True) * r.norm(dim=-1, keepdim=True)
         ),
         "along the tokens": lambda x, power: (

@@ -56,7 +56,7 @@ RIGHT = {
     "05.1": [by_library, by_powers_of_2, by_rows],
     "05.2": [16, 16.0, torch.tensor(16.0), math.sqrt(2 * 128)],
     "05.3": [(8, 32, 64), [8, 32, 64], np.array([8, 32, 64]), (8.0, 32.0, 64.0)],
-    "05.4": [in_order, by_repeated, by_kron],
+    "05.4": [in_order, by_repeated, by_kron, lambda N, e: 2 * [np.tile(np.eye(e), (N // e, 1))]],
 }
 WRONG = {
     "05.1": {
@@ -68,7 +68,7 @@ WRONG = {
             normalized(weights).reshape(-1, weights.shape[-1]).mean(0)
         ).exp(),
         "exp of the mean entropy": lambda weights: torch.exp(entropy(weights).mean()),
-        "becomes NaN": lambda weights: torch.exp((-normalized(weights) * normalized(weights).log()).sum(-1)).mean(),
+        "must add 0": lambda weights: torch.exp((-normalized(weights) * normalized(weights).log()).sum(-1)).mean(),
         "your columns sum to 1": lambda weights: (
             torch.special.entr(weights / weights.sum(-2, keepdim=True)).sum(-1).exp().mean()
         ),
@@ -96,12 +96,13 @@ WRONG = {
         "asked for are 3": 8,
     },
     "05.4": {
-        "the rows of the others sum to 0": lambda N, e: 2 * [torch.eye(N)[:, :e]],
-        "all rows of your map are equal": lambda N, e: (torch.rand(N, 1).expand(N, e), torch.rand(N, e)),
+        "some rows sum to 0": lambda N, e: 2 * [torch.eye(N)[:, :e]],
+        "gives itself 1/N": lambda N, e: (torch.rand(N, 1).expand(N, e), torch.rand(N, e)),
         "your features have N channels": lambda N, e: (torch.eye(N), torch.eye(N)),
         "tokens come first": lambda N, e: (torch.ones(e, N), torch.ones(e, N)),
         "must not be negative": lambda N, e: (torch.randn(N, e), torch.randn(N, e)),
-        "asked for are the features": lambda N, e: torch.ones(N, N) / N,
+        "perhaps the map": lambda N, e: torch.ones(N, N) / N,
+        "these are 3 arrays": lambda N, e: 3 * [torch.ones(N, e)],
         "is off": lambda N, e: 2 * [in_order(N, e)[0] + 0.1],
     },
 }

@@ -21,7 +21,7 @@ def by_hand(model, optimizer, batch, limit):
 
 def with_autograd(batch, model, optimizer, limit=1.0):
     weights = list(model.parameters())
-    loss = F.cross_entropy(model(batch.video), batch.label)
+    loss = F.cross_entropy(model(batch.video, batch.readout), batch.label)
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
         weight.grad = gradient
     torch.nn.utils.clip_grad_norm_(weights, limit)
@@ -55,6 +55,16 @@ def update(model, optimizer, loss, limit):
     optimizer.step()
 
 
+def each_clipped(model, optimizer, loss, limit):
+    for weight in model.parameters():
+        torch.nn.utils.clip_grad_norm_([weight], limit)
+
+
+def by_subtraction(model, optimizer, loss, limit):
+    for weight in model.parameters():
+        weight.data -= 0.5 * weight.grad
+
+
 def summed(model, optimizer, batch, limit=1.0):
     loss = F.cross_entropy(model(batch.video, batch.readout), batch.label, reduction="sum")
     for each in (zero, back, clip, update):
@@ -72,7 +82,7 @@ WRONG = {
         "half of all steps": 450,
         "on the way up": 50,
         "counted from its start": 400,
-        "none of the usual mistakes": 501,
+        "none of the usual mistakes": 501.5,
     },
     "08.2": {
         "stay as they were": step(back, clip, zero, update),
@@ -83,6 +93,14 @@ WRONG = {
             model, optimizer, batch
         ),
         "the largest difference": summed,
+        "by its own norm": step(zero, back, each_clipped, update),
+        "may do more": step(zero, back, clip, by_subtraction),
+        "the readout is left out": lambda model, optimizer, batch, limit: by_hand(
+            model, optimizer, batch._replace(readout=None), limit
+        ),
+        "between backward and clip": step(
+            back, zero, lambda model, *_: sum(w.grad.square().sum() for w in model.parameters()), update
+        ),
         "should be": lambda model, optimizer, batch, limit: "0.5",
         "AttributeError": lambda model, optimizer, batch, limit: model(batch.clip),
     },

@@ -95,6 +95,23 @@ WRONG = {
         "one token too many": lambda predict, tokens, attention, shares: by_topk(
             predict, tokens, attention, [min(1, share + 1 / len(tokens)) for share in shares]
         ),
+        "you sorted them": lambda predict, tokens, attention, shares: by_topk(
+            predict, tokens, attention, sorted(shares)
+        ),
+        "int() cuts off": lambda predict, tokens, attention, shares: by_topk(
+            predict, tokens, attention, [int(share * len(tokens)) / len(tokens) for share in shares]
+        ),
+        "ceil() goes too far": lambda predict, tokens, attention, shares: by_topk(
+            predict, tokens, attention, [-(-share * len(tokens) // 1) / len(tokens) for share in shares]
+        ),
+        "changes its input shares": lambda predict, tokens, attention, shares: by_topk(
+            predict, tokens, attention, [shares.pop(0) for _ in range(len(shares))]
+        ),
+        "remove the rows": lambda predict, tokens, attention, shares: [
+            predict(tokens[attention.argsort()[: len(tokens) - round(share * len(tokens))].sort().values])
+            for share in shares
+        ],
+        "NameError": lambda predict, tokens, attention, shares: undefined,
         "what was lost": lambda predict, tokens, attention, shares: [
             predict(tokens) - value for value in by_topk(predict, tokens, attention, shares)
         ],

@@ -24,18 +24,24 @@ def outer(a, b):
     return a.align(b)
 
 
+def dropped(a, b):
+    a.drop(a.index.difference(b.index), inplace=True)
+    return a, b.reindex(a.index)
+
+
 RIGHT = {
-    "10.1": [0.125, Fraction(1, 8), 2 / 2**4],
+    "10.1": [0.015625, Fraction(1, 64), 0.0156, [2 / 2**7]],
     "10.2": [by_loop, by_join],
     "10.3": [max, lambda accuracies: sorted(accuracies)[-1], lambda values: np.quantile(values, 1.0)],
 }
 WRONG = {
     "10.1": {
-        "the mirror image": 0.0625,
-        "for 3 seeds": 0.25,
+        "the mirror image": 1 / 128,
+        "for 6 seeds": 1 / 32,
+        "not in 7²": 2 / 49,
         "never 0": 0,
-        "cannot be below .05": 0.01,
-        "a share": 12.5,
+        "cannot be below": 0.001,
+        "a share": 1.6,
         "none of the usual mistakes": 0.5,
     },
     "10.2": {
@@ -45,7 +51,10 @@ WRONG = {
         "as 0": lambda a, b: tuple(each.fillna(0) for each in outer(a, b)),
         "are exchanged": lambda a, b: by_loop(b, a),
         "KeyError": lambda a, b: (a[a.index], b[a.index]),
-        "(result 1 of 3)": lambda a, b: by_loop(a + 0.01, b),
+        "in different orders": lambda a, b: (a[[s in b.index for s in a.index]], b[[s in a.index for s in b.index]]),
+        "come apart": lambda a, b: map(sorted, by_loop(a, b)),
+        "changes its input a": dropped,
+        "the largest difference": lambda a, b: by_loop(a + 0.01, b),
     },
     "10.3": {
         "that is the mean": np.mean,

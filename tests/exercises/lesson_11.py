@@ -54,7 +54,9 @@ WRONG = {
         "from the first: the end": lambda F, t: [F // t * i for i in range(t)],
         "and not F − 1": lambda F, t: (torch.arange(t) + 0.5) * (F - 1) // t,
         "the first t frames": lambda F, t: range(t),
-        "some come twice": lambda F, t: by_tensor(F, t).unique(),
+        "frames come twice": lambda F, t: by_tensor(F, t).unique(),
+        "≤, not <": lambda F, t: [-(-(2 * i + 1) * F // (2 * t)) - 1 for i in range(t)],
+        "should be": lambda F, t: [str(number) for number in by_tensor(F, t).tolist()],
         "returns what cannot be used": lambda F, t: F // t,
     },
     "11.2": {

@@ -39,13 +39,16 @@ WRONG = {
         "before ReLU": lambda x, p: (
             F.normalize((F.relu(x) + 1e-6) ** p, dim=-1, eps=0) * x.norm(dim=-1, keepdim=True)
         ),
+        "F.normalize takes for 0": lambda x, p: (
+            F.normalize((x := F.relu(x) + 1e-6) ** p, dim=-1) * x.norm(dim=-1, keepdim=True)
+        ),
         "upside down": lambda x, p: (
             (y := F.relu(x) + 1e-6) ** p * (y**p).norm(dim=-1, keepdim=True) / y.norm(dim=-1, keepdim=True)
         ),
     },
     "12.2": {
         "in the numerator alone": (0.649, 0.351, 1),
-        "cos 1 in place of 1": (0.5, 0.5, 1),
+        "with 1 in radians": (0.5, math.cos(math.radians(1)) / 2, 0.5 + math.cos(math.radians(1)) / 2),
         "not divided": (1, math.cos(1), 1 + math.cos(1)),
         "the sine": (0.5, 0.42, 0.92),
     },

@@ -45,19 +45,23 @@ WRONG = {
             q @ (S + k.T @ v) / ((q @ k.sum(0))[:, None] + EPS), S + k.T @ v, z + k.sum(0)
         ),
         "return the old state": lambda S, z, q, k, v: (by_loop(S, z, q, k, v)[0], S, z),
+        "divides 0 by 0": lambda S, z, q, k, v: (
+            q @ (S + k.T @ v) / (q @ (z + k.sum(0)))[:, None], S + k.T @ v, z + k.sum(0)
+        ),
         "no average": lambda S, z, q, k, v: (q @ (S + k.T @ v), S + k.T @ v, z + k.sum(0)),
     },
     "13.2": {
         "four": (1, 1 / 3, 1 / 99),
         "asked for is the own frame": (0, 3 / 4, 99 / 100),
         "not alone": (1, 1, 1),
+        "no power": (1, 1 / 8, 0.5**99),
         "a share": (1, 4, 100),
     },
     "13.3": {
         "a state of its own": 2176,
         "z is part": 131_072,
         "keep nothing": 278_528,
-        "there are two": 69_632,
+        "and there are two": 69_632,
         "none of the usual mistakes": 17,
     },
 }
