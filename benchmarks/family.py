@@ -1,6 +1,6 @@
 """What every member of the family costs, as ratios to torch's scaled_dot_product_attention in the same run.
 
-    python benchmarks/family.py [--largest 16384] [--device cuda --dtype bfloat16] [--threads 1] [--json results.json]
+    python benchmarks/family.py [--largest 16384] [--device cuda --dtype bfloat16] [--threads 1] [--json costs.json]
 
 One clip of 16 × 16 tokens a frame, 256 tokens and up, 4 heads of 32 channels. Each measurement runs the rival and
 softmax attention in turn and takes the median of the paired ratios, forward and forward with backward; memory is the
@@ -15,6 +15,7 @@ import json
 import math
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -24,8 +25,10 @@ from torch import Tensor
 
 from linvid_edu.attention import linear_attention, softmax_attention
 from linvid_edu.cost import crossover, fit, one_call, peak_bytes
+from linvid_edu.files import atomic_path
 from linvid_edu.fixation import Fixation
 from linvid_edu.layers import LinearAttention
+from linvid_edu.provenance import provenance
 from linvid_edu.rivals import RIVALS, Setting
 from linvid_edu.streaming import CausalAttention
 from linvid_edu.tokens import Extent
@@ -135,6 +138,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write everything to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    came_from = provenance(arguments.device)
     options = {"device": arguments.device, "dtype": getattr(torch, arguments.dtype), "patience": arguments.patience}
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{platform.machine()} CPU"
     print(f"{machine}, torch {torch.__version__}, {arguments.dtype}, {arguments.threads} threads")
@@ -160,9 +164,11 @@ def main() -> None:
         plain = f"{law['against_formula']:6.2f}" if "against_formula" in law else ""
         print(f"{law['name']:28} {law['slope']:5.2f}  {place}  {plain}", flush=True)
     if arguments.json:
-        with open(arguments.json, "w") as file:
-            about = {"machine": machine, "torch": torch.__version__, **vars(arguments)}
-            json.dump({**about, "rows": rows, "laws": laws}, file, indent=1)
+        told = ("name", "tokens", "forward", "training", "memory")  # ratios: times of a shared CPU tell nothing
+        kept = [row if arguments.device == "cuda" else {key: row[key] for key in told} for row in rows]
+        about = {"command": " ".join(["python benchmarks/family.py", *sys.argv[1:]]), "provenance": came_from}
+        with atomic_path(arguments.json) as temporary:
+            temporary.write_text(json.dumps({**about, "rows": kept, "laws": laws}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
