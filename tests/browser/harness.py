@@ -136,7 +136,11 @@ class Notebook:
 
     def pixels(self, locator: "Locator") -> np.ndarray:
         """Return what is seen of an element, such as a canvas: (rows columns 3), 0 to 255."""
-        return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))
+        try:
+            seen = locator.screenshot()
+        except Exception:  # a redraw puts another element in its place: look once more
+            seen = locator.screenshot()
+        return np.asarray(Image.open(io.BytesIO(seen)).convert("RGB"))
 
     def wait_for_change(self, locator: "Locator", before: np.ndarray, *, share: float = 0.001) -> np.ndarray:
         """Wait until at least a share of an element's pixels differs from before; return them."""
