@@ -17,6 +17,10 @@ def peak_memory_mb() -> float:
     """Return the most memory that was in use: of the GPU where one is used, else of this process, in 10⁶ bytes."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where ru_maxrss begins at the peak of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) * 1024 / 1e6, 1)
     unit = 1 if platform.system() == "Darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 

@@ -247,8 +247,11 @@ def _sample(path: File, timeline: Timeline, num_frames: int, size: int, start: f
     wanted, place = np.unique(numbers, return_inverse=True)
     with _opened(path) as (container, stream):
         aspect = float(stream.sample_aspect_ratio or 1)
-        picked = pick(container, stream, timeline, wanted.tolist())
-        squares = [_square(frame, aspect, size, _turn(frame)) for frame in picked]
+        turn = None
+        squares: list[np.ndarray] = []
+        for frame in pick(container, stream, timeline, wanted.tolist()):
+            turn = turn if squares else _turn(frame)
+            squares.append(_square(frame, aspect, size, turn))
     frames = torch.from_numpy(np.stack(squares)[place])
     times = torch.from_numpy(timeline.times[numbers]).float()
     return Clip(normalize(frames), frames, times, str(path), repeated=num_frames - len(wanted))
@@ -257,7 +260,7 @@ def _sample(path: File, timeline: Timeline, num_frames: int, size: int, start: f
 def _turn(frame: VideoFrame) -> np.ndarray | None:
     """Return the display matrix of a frame; None where it stands upright.
 
-    Asking for it ties the frame into a cycle of references, so that its memory is freed late: a stream asks once.
+    Asking for it ties the frame into a cycle of references, so that its memory is freed late: ask once, of the first.
     """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     return None if matrix is None else np.frombuffer(bytes(matrix), dtype=np.int32)

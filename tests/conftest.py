@@ -5,6 +5,7 @@ import os
 import jaxtyping
 import pytest
 import torch
+from videos import write
 
 # small operations wait for their threads longer than they compute, the more so where two test processes share two cores
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -19,3 +20,9 @@ def unchecked_shapes():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A video file: 40 frames at 10 per second, with reordered frames and a keyframe a second."""
+    return write(tmp_path_factory.mktemp("plain") / "plain.mp4")

@@ -95,7 +95,7 @@ def test_nothing_of_this_machine_is_stored(path):
     assert notebook == without_widgets(notebook), "widget state or views are stored: run `make lessons`"
     for cell in notebook.cells:
         assert set(cell.metadata) <= {"tags", "jupyter"}
-    assert path.stat().st_size < 2_500_000  # the report of the ablation, with all its pictures, has 2.06 MB
+    assert path.stat().st_size < 2_000_000
 
 
 @every_notebook

@@ -150,7 +150,7 @@ OUTSIDE = {
     "statements": {"pandas"},
     "family": {"pandas"},
     "report": {"pandas"},
-    "plots": {"matplotlib", "plotly"},
+    "plots": {"PIL", "matplotlib", "plotly"},
     "widgets": {"IPython", "anywidget", "ipywidgets", "plotly", "traitlets"},
     "exercises": {"ipywidgets", "pandas"},
     "environment": {"packaging"},

@@ -1,14 +1,10 @@
-"""load_clip on videos made on the spot, whose gray level tells which frame one sees."""
+"""load_clip on videos made on the spot: which frames, which pixels, and at what cost."""
 
-import contextlib
-import math
-import os
 import struct
 import subprocess
 import sys
 import tracemalloc
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -16,84 +12,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from videos import CLIPS, centers, copy_packets, gray, shown, write
 
 from linvid_edu import timeline
 from linvid_edu.clip import normalize
 from linvid_edu.video import VideoError, load_clip
-
-CLIPS = Path(__file__).parents[2] / "shared/clips"
-
-
-def gray(number, width=48, height=32):
-    """Frame ``number``: a plain level, 5 apart from the next, so that 40 frames can be told apart."""
-    return np.full((height, width, 3), 20 + 5 * (number % 40), dtype=np.uint8)
-
-
-def shown(clip):
-    """The numbers of the frames in a clip, read off their centers."""
-    middle = clip.frames.shape[1] // 2
-    return ((clip.frames[:, middle, middle].float().mean(-1) - 20) / 5).round().int().tolist()
-
-
-def centers(count, num_frames, rate=10, start=0.0, stop=None):
-    """The numbers of the frames on screen at the centers of the segments, for a constant rate."""
-    stop = count / rate if stop is None else stop
-    times = (start + (i + 0.5) * (stop - start) / num_frames for i in range(num_frames))
-    return [math.floor(time * rate + 1e-6) for time in times]
-
-
-def write(
-    path, pictures=40, *, rate=10, codec="libx264", pix_fmt="yuv420p", gop=10, bframes=2, pts=None, edit=None, **opening
-):
-    """Encode pictures; ``pts`` are in 1/1000 s, ``edit`` changes the stream before and after it is opened."""
-    pictures = [gray(number) for number in range(pictures)] if isinstance(pictures, int) else pictures
-    quality = {
-        "libx264": {"crf": "4", "preset": "veryfast", "sc_threshold": "0", "bf": str(bframes)},
-        "mpeg4": {"bf": str(bframes)},
-    }
-    with av.open(str(path), "w", **opening) as container:
-        stream = container.add_stream(codec, rate=rate, options=quality.get(codec, {}))
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = pix_fmt
-        stream.codec_context.gop_size = gop
-        if codec in ("mpeg4", "mpeg2video", "mjpeg"):
-            stream.codec_context.qmin = stream.codec_context.qmax = 2
-        if pts is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        if edit is not None:
-            edit(stream)
-        for number, pixels in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(pixels, format="gray" if pixels.ndim == 2 else "rgb24")
-            if pts is not None:
-                frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def copy_packets(source, target, shift=0, options=None):
-    """Remux a video with its timestamps shifted by that many frames."""
-    with av.open(str(source)) as old, av.open(str(target), "w", options=options or {}) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.dts is not None:
-                step = int(shift / 10 / packet.time_base)
-                packet.pts, packet.dts = packet.pts + step, packet.dts + step
-                packet.stream = stream
-                new.mux(packet)
-    return target
-
-
-def cut_file(path, share):
-    """Throw away the end of a file."""
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    return path
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """40 frames at 10 per second, with reordered frames and a keyframe a second."""
-    return write(tmp_path_factory.mktemp("plain") / "plain.mp4")
 
 
 # what comes back
@@ -524,230 +447,16 @@ def test_large_frames_are_not_kept(tmp_path):
     picture = np.zeros((1200, 1600, 3), dtype=np.uint8)
     path = write(tmp_path / "a.mkv", [picture] * 21, codec="mjpeg", pix_fmt="yuvj420p")
     code = """
-import resource, sys
+import sys
+from linvid_edu.provenance import peak_memory_mb
 from linvid_edu.video import load_clip
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 load_clip(sys.argv[1], num_frames=1)
-before = peak()
+before = peak_memory_mb()
 load_clip(sys.argv[1], num_frames=21)
-print(peak() - before)
+print(peak_memory_mb() - before)
 """
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 60
-
-
-# errors
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"num_frames": 0}, "num_frames=0"),
-        ({"num_frames": -3}, "num_frames=-3"),
-        ({"num_frames": 2.5}, r"num_frames=2\.5"),
-        ({"num_frames": True}, "num_frames=True"),
-        ({"num_frames": "8"}, "num_frames='8'"),
-        ({"num_frames": None}, "num_frames=None"),
-        ({"size": 0}, "size=0"),
-        ({"size": 22.0}, r"size=22\.0"),
-        ({"size": float("nan")}, "size=nan"),
-        ({"start": -0.5}, r"start=-0\.5"),
-        ({"start": float("nan")}, "start=nan"),
-        ({"stop": float("nan")}, "stop=nan"),
-        ({"stop": float("inf")}, "stop=inf"),
-        ({"start": "1"}, "start='1'"),
-        ({"stop": 0}, "stop=0"),
-        ({"start": 2, "stop": 1}, "stop=1 .*start=2 "),
-        ({"start": 2.0, "stop": 2.0}, "stop=2.0 .*start=2.0 "),
-        ({"start": 4}, r"start=4\.0 s lies beyond .*\(4\.0 s\)"),
-        ({"start": 4.0, "stop": 9}, r"start=4\.0 s .*\(4\.0 s\)"),
-        ({"start": 12.0}, r"start=12\.0 s .*\(4\.0 s\): choose less than 4\.0"),
-    ],
-)
-def test_impossible_numbers(plain, arguments, words):
-    with pytest.raises(VideoError, match=rf"plain\.mp4: {words}"):
-        load_clip(plain, **arguments)
-
-
-def test_numpy_numbers_are_numbers(plain):
-    clip = load_clip(plain, num_frames=np.int64(2), size=np.int32(16), start=np.float32(1), stop=np.int64(2))
-    assert shown(clip) == [12, 17]
-
-
-def test_error_is_a_value_error():
-    assert issubclass(VideoError, ValueError)
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["http://127.0.0.1:9/a.mp4", "https://example.org/a.mp4", "concat:a.ts|b.ts", "pipe:0", "file:a.mp4", "-", ""],
-)
-def test_addresses_are_not_files(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(VideoError, match="file"):
-        load_clip(path)
-
-
-def test_missing_file(tmp_path):
-    with pytest.raises(VideoError, match=r"gone\.mp4: no such file"):
-        load_clip(tmp_path / "gone.mp4")
-    with pytest.raises(VideoError, match="cannot be read"):
-        load_clip("x" * 5000)
-
-
-def test_folder(tmp_path):
-    with pytest.raises(VideoError, match="not a file but a folder"):
-        load_clip(tmp_path)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_pipe_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(VideoError, match=r"pipe\.mp4"):
-        load_clip(tmp_path / "pipe.mp4")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"once upon a time",
-        b"0123456789\n" * 500,
-        bytes(100_000),
-        bytes(range(256)) * 100,
-        b"RIFF\x10\0\0\0AVI LIST",
-        b"\x1aE\xdf\xa3",
-    ],
-    ids=["empty", "text", "long text", "zeros", "bytes", "AVI head", "Matroska head"],
-)
-def test_no_video_at_all(tmp_path, content):
-    (tmp_path / "a.mp4").write_bytes(content)
-    with pytest.raises(VideoError, match=r"a\.mp4: .*(empty|not a readable video).*download"):
-        load_clip(tmp_path / "a.mp4")
-
-
-def test_text_is_no_drawing(tmp_path):
-    (tmp_path / "notes.txt").write_text("a line of text\n" * 500)
-    with pytest.raises(VideoError, match=r"notes\.txt: not a readable video"):
-        load_clip(tmp_path / "notes.txt")
-
-
-@pytest.mark.parametrize("name", ["list.m3u8", "list.mp4", "list.txt", "list.mpd"])
-@pytest.mark.parametrize(
-    "script",
-    [
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\na.ts\n#EXT-X-ENDLIST\n",
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://127.0.0.1:9/a.ts\n",
-        "ffconcat version 1.0\nfile 'a.ts'\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" mediaPresentationDuration="PT4S">'
-        '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>a.ts</BaseURL>'
-        "</Representation></AdaptationSet></Period></MPD>",
-    ],
-    ids=["hls", "hls of an address", "concat", "dash"],
-)
-def test_playlists_open_nothing_else(tmp_path, monkeypatch, name, script):
-    write(tmp_path / "a.ts", 4)
-    (tmp_path / name).write_text(script)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(VideoError, match=r"list\."):
-        load_clip(name)
-
-
-def test_permission_denied(plain, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("builtins.open", refuse)  # a mode of 0 would not stop root
-    with pytest.raises(VideoError, match=r"plain\.mp4: .*Permission denied.*permissions"):
-        load_clip(plain)
-
-
-def test_index_is_missing(tmp_path):
-    with pytest.raises(VideoError, match=r"a\.mp4: not a readable video"):
-        load_clip(cut_file(write(tmp_path / "a.mp4"), 0.6))
-
-
-@pytest.mark.parametrize("share", [0.4, 0.7, 0.85])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("a.mp4", {"options": {"movflags": "faststart"}}),
-        ("short.mp4", {"options": {"movflags": "faststart"}, "rate": 60}),
-        ("a.mkv", {}),
-        ("a.avi", {"codec": "mpeg4"}),
-    ],
-)
-def test_cut_in_the_middle(tmp_path, name, options, share):
-    pictures = [np.random.default_rng(number).integers(0, 256, (32, 48, 3), dtype=np.uint8) for number in range(40)]
-    path = cut_file(write(tmp_path / name, pictures, **options), share)
-    with pytest.raises(VideoError, match=rf"{name}: the stream breaks off at .* choose stop=") as caught:
-        load_clip(path)
-    end = float(str(caught.value).split("choose stop=")[1].split()[0])
-    rate = options.get("rate", 10)
-    assert (40 * share - 8) / rate < end < (40 * share + 3) / rate
-    clip = load_clip(path, num_frames=8, size=16, stop=end)
-    assert clip.repeated == 0
-    with pytest.raises(VideoError, match=rf"breaks off .* before stop={end + 0.5} s"):
-        load_clip(path, stop=end + 0.5)
-
-
-def test_damage_in_the_middle(tmp_path):
-    path = write(tmp_path / "a.mp4", gop=100, bframes=0)
-    with av.open(str(path)) as container:
-        broken = [packet for packet in container.demux(video=0) if packet.size][25]
-        at, size = broken.pos, broken.size
-    data = bytearray(path.read_bytes())
-    data[at : at + size] = b"\xff" * size
-    path.write_bytes(data)
-    with pytest.raises(VideoError, match=r"breaks off at 2\.5 s, before its end.*stop=2\.5 or less"):
-        load_clip(path)
-    assert shown(load_clip(path, num_frames=5, size=16, stop=2.5)) == [2, 7, 12, 17, 22]
-
-
-def test_damage_that_no_sample_meets_is_sought_over(tmp_path):
-    path = write(tmp_path / "a.mp4", gop=10, bframes=0)
-    with av.open(str(path)) as container:
-        broken = [packet for packet in container.demux(video=0) if packet.size][15]
-        at, size = broken.pos, broken.size
-    data = bytearray(path.read_bytes())
-    data[at : at + size] = b"\xff" * size
-    path.write_bytes(data)
-    assert shown(load_clip(path, num_frames=2, size=16)) == [10, 30]
-
-
-def test_nothing_but_broken_frames(tmp_path):
-    path = write(tmp_path / "a.mp4", 5)
-    data = bytearray(path.read_bytes())
-    with av.open(str(path)) as container:
-        for packet in container.demux(video=0):
-            if packet.size:
-                data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
-    path.write_bytes(data)
-    with pytest.raises(VideoError, match=r"a\.mp4: not a readable video"):
-        load_clip(path)
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_random_damage_gives_a_clip_or_a_video_error(tmp_path, plain, seed):
-    generator = np.random.default_rng(seed)
-    data = bytearray(plain.read_bytes())
-    for at in generator.integers(0, len(data), 1 + seed % 5 * 10):
-        data[at] = generator.integers(256)
-    (tmp_path / "a.mp4").write_bytes(data)
-    with contextlib.suppress(VideoError):
-        assert load_clip(tmp_path / "a.mp4", size=16).frames.shape == (16, 16, 16, 3)
-
-
-def test_nothing_is_printed_and_logging_is_left_alone(tmp_path, plain, capfd):
-    level = av.logging.get_level()
-    data = bytearray(plain.read_bytes())
-    data[len(data) // 2 :: 97] = b"\xff" * len(data[len(data) // 2 :: 97])
-    (tmp_path / "a.mp4").write_bytes(data)
-    load_clip(plain, size=16)
-    with pytest.raises(VideoError):
-        load_clip(tmp_path / "a.mp4")
-    assert capfd.readouterr() == ("", "")
-    assert av.logging.get_level() == level
 
 
 # real clips
@@ -782,13 +491,3 @@ def test_real_clip_shows_the_frames_that_plain_decoding_finds():
     for got, number in zip(clip.frames, centers(280, 4, 28, 3, 9), strict=True):
         middle = frames[number][:, 110:230].astype(float).mean()
         assert abs(got[:, 53:203].float().mean() - middle) < 2
-
-
-def test_real_corrupted_clip():
-    path = CLIPS / "corrupted.mp4"
-    if not path.exists():
-        pytest.skip("needs the shared clips")
-    with pytest.raises(VideoError, match=r"corrupted\.mp4: the stream breaks off at 2\.8 s") as caught:
-        load_clip(path)
-    end = float(str(caught.value).split("choose stop=")[1].split()[0])
-    assert load_clip(path, num_frames=8, size=32, stop=end).repeated == 0

@@ -39,11 +39,13 @@ class Outcome(NamedTuple):
 
     output: what it returned
     error: why it returned nothing, in words
+    raised: the exception and its message
     changed: names of the inputs that are not what they were
     """
 
     output: Any = None
     error: str = ""
+    raised: str = ""
     changed: tuple[str, ...] = ()
 
 
@@ -85,10 +87,10 @@ def attempt(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outco
     """Call a function with a copy of the inputs of a case."""
     tries, inputs = exercise.tries, copy.deepcopy(case.inputs)
     assert tries is not None
-    output, error = guarded(lambda: tries.use(answer, *inputs))
+    outcome = guarded(lambda: tries.use(answer, *inputs))
     named = zip(input_names(exercise), inputs, case.inputs, strict=True)
     changed = tuple(name for name, now, before in named if not _unchanged(now, before))
-    return Outcome(output, error, tuple(name for name in changed if name not in tries.may_change))
+    return outcome._replace(changed=tuple(name for name in changed if name not in tries.may_change))
 
 
 def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Outcome:
@@ -106,21 +108,22 @@ def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Out
             return (None,) * len(wanted)
         return torch.autograd.grad(total, wanted, allow_unused=True)
 
-    return Outcome(*guarded(run))
+    return guarded(run)
 
 
-def guarded(run: Callable[[], Any]) -> tuple[Any, str]:
-    """Return what a call returns, and "" or why it did not; silently, and within some seconds."""
+def guarded(run: Callable[[], Any]) -> Outcome:
+    """Return what a call did; silently, and within some seconds."""
     try:
         with _silent(), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _limited():
             torch.default_generator.seed()
-            return run(), ""
+            return Outcome(run())
     except TooLong:
-        return None, f"does not come back within {SECONDS} s: does a loop end?"
+        return Outcome(error=f"does not come back within {SECONDS} s: does a loop end?", raised="TooLong")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # exit() and whatever else a learner may raise
-        return None, _in_words(error)
+        raised = _raised(error)
+        return Outcome(error=f"{_where(error)} with {raised}", raised=raised)
 
 
 def _weighted(part: Any) -> Any:
@@ -175,8 +178,8 @@ def _limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _in_words(error: BaseException) -> str:
-    """Say which line of the learner's stopped, and with what."""
+def _where(error: BaseException) -> str:
+    """Say which line of the learner's stopped."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))]
     what = "stops"
@@ -185,8 +188,12 @@ def _in_words(error: BaseException) -> str:
         what += f" in line {theirs[-1].lineno}{f', `{text}`' if text else ''},"
     elif Path(frames[-1].filename).stem.startswith("lesson_"):
         what = "returns what cannot be used; the next line stops"
+    return what
+
+
+def _raised(error: BaseException) -> str:
     try:
         message = " ".join(str(error).split())[:LONGEST]
     except Exception:
         message = ""
-    return f"{what} with {type(error).__name__}{f': {message}' if message else ''}"
+    return f"{type(error).__name__}{f': {message}' if message else ''}"

@@ -164,8 +164,8 @@ def _explained(
 
 
 def _unlike(one: Outcome, other: Outcome, tolerance: float) -> bool:
-    if one.error or other.error:  # any two errors are not alike: what is raised must be
-        return one.error.partition(" with ")[2] != other.error.partition(" with ")[2]
+    if one.raised or other.raised:
+        return one.raised != other.raised
     return difference(one.output, other.output, LOOSER * tolerance) is not None
 
 

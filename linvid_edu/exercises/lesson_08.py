@@ -64,16 +64,20 @@ def my_train_step(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: f
 
 
 def _step(order: str) -> Callable[..., float]:
-    """Return a step that does what the letters say: zero, backward, clip, each entry clipped, optimizer's step."""
+    """Return a step that does what the letters say, in their order: see ``does``."""
 
     def step(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
         loss = cross_entropy(model(batch.video, batch.readout), batch.label)
+        weights: list[Any] = list(model.parameters())
         does: dict[str, Callable[[], object]] = {
             "z": optimizer.zero_grad,
             "b": loss.backward,
-            "c": lambda: clip_grad_norm_(model.parameters(), limit),
-            "e": lambda: clip_grad_value_(model.parameters(), limit),
+            "c": lambda: clip_grad_norm_(weights, limit),
+            "e": lambda: clip_grad_value_(weights, limit),  # each entry
+            "w": lambda: [clip_grad_norm_([weight], limit) for weight in weights],  # each weight
+            "n": lambda: sum(weight.grad.square().sum() for weight in weights),  # the norm alone, as in clip_scratch
             "s": optimizer.step,
+            "h": lambda: [weight.data.sub_(optimizer.param_groups[0]["lr"] * weight.grad) for weight in weights],
         }
         for letter in order:
             does[letter]()
@@ -89,34 +93,6 @@ def loss_after(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: floa
 
 def without_readout(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
     return my_train_step(model, optimizer, batch._replace(readout=None), limit)
-
-
-def each_clipped(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
-    loss = cross_entropy(model(batch.video, batch.readout), batch.label)
-    optimizer.zero_grad()
-    loss.backward()
-    for weight in model.parameters():
-        clip_grad_norm_([weight], limit)
-    optimizer.step()
-    return loss.item()
-
-
-def by_hand(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
-    loss = cross_entropy(model(batch.video, batch.readout), batch.label)
-    optimizer.zero_grad()
-    loss.backward()
-    clip_grad_norm_(model.parameters(), limit)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(weight.grad, alpha=-optimizer.param_groups[0]["lr"])  # type: ignore[arg-type]
-    return loss.item()
-
-
-def cleared_then_clipped(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
-    cross_entropy(model(batch.video, batch.readout), batch.label).backward()
-    optimizer.zero_grad()
-    gradients: list[Any] = [weight.grad for weight in model.parameters()]
-    return float(sum(gradient.square().sum() for gradient in gradients))
 
 
 def other_limit(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
@@ -167,9 +143,9 @@ EXERCISES = (
                 "over the weights twice, so it needs a list)",
                 _step("zbs"),
             ),
-            Mistake("you clip each weight by its own norm: the norm is that of all together", each_clipped),
-            Mistake("zero_grad stands between backward and clip: no gradient is left", cleared_then_clipped),
-            Mistake("you step by hand: optimizer.step() may do more, here it has a momentum", by_hand),
+            Mistake("you clip each weight by its own norm: the norm is that of all together", _step("zbws")),
+            Mistake("zero_grad stands between backward and clip: no gradient is left", _step("bzns")),
+            Mistake("you step by hand: optimizer.step() may do more, here it has a momentum", _step("zbch")),
             Mistake("the readout is left out: model(batch.video, batch.readout)", without_readout),
             Mistake("your step comes before backward, so it follows the gradient of the batch before", _step("szbc")),
             Mistake(

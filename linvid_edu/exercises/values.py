@@ -51,8 +51,7 @@ def same(value: Any, expected: Any, tolerance: float) -> bool:
 
 def _is(mistake: Mistake, value: Any, tolerance: float) -> bool:
     if callable(mistake.answer):
-        found, _ = guarded(lambda: bool(mistake.answer(value)))
-        return bool(found)
+        return bool(guarded(lambda: mistake.answer(value)).output)
     return same(value, mistake.answer, tolerance)
 
 

@@ -156,10 +156,7 @@ def _keep(found: Watched, frame: TimedFrame, step: Step) -> None:
 
 
 def _measures(step: Step, frames: int) -> dict[str, float]:
-    layers = step.layers[-1]
-    within, over = layers.get("space", layers.get("joint")), layers.get("time", layers.get("joint"))
-    assert within is not None
-    assert over is not None
+    within, over = _within_and_over(step)
     weights = frame_map(within, every=-(-within.q.shape[-2] // QUERIES))
     weights = torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, torch.ones_like(weights))
     measures = {
@@ -167,18 +164,21 @@ def _measures(step: Step, frames: int) -> dict[str, float]:
         "share of the own frame": over.own.mean().item(),
         "even weights, own frame": 1 / frames,
     }
-    ratios = [layer.ratios for layer in layers.values() if layer.ratios is not None]
+    ratios = [layer.ratios for layer in step.layers[-1].values() if layer.ratios is not None]
     for name, pairs in (("query ratio", [each.q for each in ratios]), ("key ratio", [each.k for each in ratios])):
         if pairs:
             measures[name] = sum(each.mean().item() for each in pairs) / len(pairs)
     return measures
 
 
+def _within_and_over(step: Step) -> tuple[Passed, Passed]:
+    """Return what the last block attends with within a frame, and over time: one and the same where it is joint."""
+    layers = step.layers[-1]
+    return (layers["joint"],) * 2 if "joint" in layers else (layers["space"], layers["time"])
+
+
 def _moment(asked: float, frame: TimedFrame, step: Step, found: Watched) -> Moment:
-    layers, token = step.layers[-1], found.grid.token(*found.query)
-    within, over = layers.get("space", layers.get("joint")), layers.get("time", layers.get("joint"))
-    assert within is not None
-    assert over is not None
+    (within, over), token = _within_and_over(step), found.grid.token(*found.query)
     rows = frame_rows(within, token)[0].mean(dim=0)
     weights = (rows / rows.sum().clamp(min=1e-30)).unflatten(0, tuple(found.grid)).double().numpy()
     return Moment(asked, frame.time, frame.pixels.numpy().copy(), weights, _own(over, token))

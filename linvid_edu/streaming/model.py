@@ -87,7 +87,7 @@ class ModelStream:
         return sum(part.numel() for part in kept)
 
     @torch.no_grad()
-    def update(self, frame: Float[Tensor, "*frame"]) -> Step:
+    def update(self, frame: Float[Tensor, "b 3 h w"]) -> Step:
         """Take the next frame in.
 
         Args:

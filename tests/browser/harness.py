@@ -136,18 +136,23 @@ class Notebook:
 
     def pixels(self, locator: "Locator") -> np.ndarray:
         """Return what is seen of an element, such as a canvas: (rows columns 3), 0 to 255."""
-        try:
-            seen = locator.screenshot()
-        except Exception:  # a redraw puts another element in its place: look once more
-            seen = locator.screenshot()
-        return np.asarray(Image.open(io.BytesIO(seen)).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))
 
     def wait_for_change(self, locator: "Locator", before: np.ndarray, *, share: float = 0.001) -> np.ndarray:
         """Wait until at least a share of an element's pixels differs from before; return them."""
+        from playwright.sync_api import Error
+
         deadline = time.monotonic() + SECONDS
-        while difference(before, after := self.pixels(locator)) < share:
-            assert time.monotonic() < deadline, f"not {share:.1%} of the pixels changed within {SECONDS:.0f} s"
-        return after
+        while time.monotonic() < deadline:
+            try:
+                after = self.pixels(locator)
+            except Error as error:  # a redraw may take the element away while it is looked at
+                if "not attached" not in str(error):
+                    raise
+                continue
+            if difference(before, after) >= share:
+                return after
+        raise AssertionError(f"not {share:.1%} of the pixels changed within {SECONDS:.0f} s")
 
     def switch_theme(self, theme: str) -> None:
         """Switch to "light" or "dark" by the menu."""
