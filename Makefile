@@ -33,9 +33,10 @@ test: setup lint  ## everything that is checked: lint, unit and golden tests, ev
 	# a busy machine can exceed a browser's patience: what failed gets a second try
 	$(BIN)/pytest tests/browser || $(BIN)/pytest tests/browser --last-failed
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 gpu: setup  ## on a GPU: check, time and train in under 9 minutes, results/gpu/<card>.json
 	$(BIN)/python benchmarks/gpu.py

@@ -23,15 +23,15 @@ import torch
 from family_formulas import FORMULAS
 from torch import Tensor
 
-from linvid_edu.attention import linear_attention, softmax_attention
-from linvid_edu.cost import crossover, fit, one_call, peak_bytes
+from linvid_edu.attention.causal import CausalAttention
+from linvid_edu.attention.fixation import Fixation
+from linvid_edu.attention.functions import linear_attention, softmax_attention
+from linvid_edu.attention.mechanisms import LinearAttention
+from linvid_edu.attention.rivals import RIVALS, Setting
+from linvid_edu.figures.cost import crossover, fit, one_call, peak_bytes
 from linvid_edu.files import atomic_path
-from linvid_edu.fixation import Fixation
-from linvid_edu.layers import LinearAttention
-from linvid_edu.provenance import provenance
-from linvid_edu.rivals import RIVALS, Setting
-from linvid_edu.streaming import CausalAttention
-from linvid_edu.tokens import Extent
+from linvid_edu.shapes import Extent
+from linvid_edu.training.provenance import provenance
 
 HEADS, D, SIDE = 4, 32, 16
 FRAME = SIDE * SIDE

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from linvid_edu.rivals.sana_video_attention import rotary_angles
-from linvid_edu.rivals.windows import bias_index
+from linvid_edu.attention.rivals.sana_video_attention import rotary_angles
+from linvid_edu.attention.rivals.windows import bias_index
 
 
 def _normalized(phi_q: Tensor, phi_k: Tensor, v: Tensor, eps: float = 0.0) -> Tensor:

@@ -19,8 +19,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.tokens import Grid
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Grid
 
 SHAPES = {
     "reference": (1, ModelConfig.reference, Grid(17, 17)),

@@ -29,10 +29,11 @@ from gpu_clips import Clips  # noqa: E402
 from gpu_report import MARGIN, Report, file_name, table  # noqa: E402
 from gpu_training import TIMED, WARMUP, train_task  # noqa: E402
 
-from linvid_edu.official import load_official  # noqa: E402
-from linvid_edu.provenance import provenance  # noqa: E402
-from linvid_edu.tasks import VARIANTS  # noqa: E402
-from linvid_edu.train import TrainConfig, make_fabric  # noqa: E402
+from linvid_edu.models.reference_weights import load_official  # noqa: E402
+from linvid_edu.models.variants import VARIANTS  # noqa: E402
+from linvid_edu.training.config import TrainConfig  # noqa: E402
+from linvid_edu.training.fabric import make_fabric  # noqa: E402
+from linvid_edu.training.provenance import provenance  # noqa: E402
 
 GOLDEN_LIMIT = 1e-4
 TEST_CLIPS = 512

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from linvid_edu.cost import MECHANISMS as OF_THE_LIBRARY
-from linvid_edu.cost import milliseconds
-from linvid_edu.fixation import Fixation
-from linvid_edu.layers import LinearAttention
+from linvid_edu.attention.fixation import Fixation
+from linvid_edu.attention.mechanisms import LinearAttention
+from linvid_edu.figures.cost import MECHANISMS as OF_THE_LIBRARY
+from linvid_edu.figures.cost import milliseconds
 
 HEADS, HEAD_WIDTH = 8, 64
 TOKENS = tuple(2**power for power in range(8, 17))  # 256 to 65,536

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from linvid_edu.clip import denormalize, normalize
-from linvid_edu.tasks import Batch
-from linvid_edu.train import TrainConfig
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.video.batch import Batch
+from linvid_edu.video.clip import denormalize, normalize
 
 Packed = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # frames 0 to 255 (b t h w 3), labels (b), readout
 

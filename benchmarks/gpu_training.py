@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from gpu_clips import Clips
 from gpu_report import Report
+from stacked_seeds import StackedModels, stacked_optimizer, train_seeds
 
-from linvid_edu.evaluate import accuracy
-from linvid_edu.model import VideoTransformer
-from linvid_edu.provenance import peak_memory_mb
-from linvid_edu.seeds import StackedModels, stacked_optimizer, train_seeds
-from linvid_edu.train import Diverged, Record, TrainConfig, initialize, make_optimizer, train
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.evaluation import accuracy
+from linvid_edu.training.loop import Diverged, Record, initialize, make_optimizer, train
+from linvid_edu.training.provenance import peak_memory_mb
 
 WARMUP, TIMED = 3, 4  # steps of a measurement
 SHORTEST = 4  # where not even one seed fits, runs get shorter, down to this fraction of their steps

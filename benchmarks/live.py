@@ -28,8 +28,9 @@ from server import running_lab  # noqa: E402
 
 PREPARE = """
 import torch
-from linvid_edu import ModelConfig, VideoTransformer
-from linvid_edu.video import load_clip
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import AttentionExplorer, FixationExplorer
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=16, size=68)
 size = dict(num_frames=16, image_size=68)  # 17 × 17 tokens

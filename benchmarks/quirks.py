@@ -20,11 +20,11 @@ from einops import rearrange
 from quirks_kernels import FRAMES
 from torch import Tensor
 
-from linvid_edu import record
-from linvid_edu.checkpoint import load_model
 from linvid_edu.files import atomic_path
-from linvid_edu.provenance import provenance
-from linvid_edu.video import load_clip
+from linvid_edu.models.checkpoint import load_model
+from linvid_edu.models.trace import record
+from linvid_edu.training.provenance import provenance
+from linvid_edu.video.reading import load_clip
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 

@@ -10,13 +10,13 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from linvid_edu import rivals
-from linvid_edu.attention import attention_map, feature_attention
-from linvid_edu.rivals.cosformer import cosformer_features
-from linvid_edu.rivals.focused_linear import focused_features
-from linvid_edu.rivals.performer import performer_features
-from linvid_edu.rivals.sana_video_attention import rotary_angles, rotary_widths, rotate
-from linvid_edu.tokens import Extent
+from linvid_edu.attention import rivals
+from linvid_edu.attention.functions import attention_map, feature_attention
+from linvid_edu.attention.rivals.cosformer import cosformer_features
+from linvid_edu.attention.rivals.focused_linear import focused_features
+from linvid_edu.attention.rivals.performer import performer_features
+from linvid_edu.attention.rivals.sana_video_attention import rotary_angles, rotary_widths, rotate
+from linvid_edu.shapes import Extent
 
 FRAMES = Extent(8, 8, 8)
 FRAME = FRAMES.h * FRAMES.w

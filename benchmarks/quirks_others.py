@@ -9,7 +9,7 @@ from quirks_kernels import FRAME, FRAMES, Row, change, merged
 from torch import Tensor
 from torch.nn import functional as F
 
-from linvid_edu import rivals
+from linvid_edu.attention import rivals
 
 LANDMARKS = 16
 

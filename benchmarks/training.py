@@ -35,7 +35,8 @@ def training_step(preset: str, variant: str, batch: int) -> Callable[[], None]:
     """Return a function that takes one step of a new model, of whichever version of the library is imported."""
     import torch
 
-    from linvid_edu.model import ModelConfig, VideoTransformer
+    from linvid_edu.models.config import ModelConfig
+    from linvid_edu.models.transformer import VideoTransformer
 
     torch.manual_seed(0)
     name, changes = PRESETS[preset]

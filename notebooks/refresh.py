@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from linvid_edu.course import KERNEL, LESSONS, Lesson, find_lessons, run_lesson, without_widgets
+from linvid_edu.course.lessons import KERNEL, LESSONS, Lesson, find_lessons, run_lesson, without_widgets
 from linvid_edu.files import atomic_path
 
 CELL_METADATA = {"tags", "jupyter"}

@@ -8,7 +8,7 @@ import re
 import psutil
 import pytest
 
-from linvid_edu.course import find_lessons
+from linvid_edu.course.lessons import find_lessons
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from traitlets import TraitError
 
-from linvid_edu.fixation import NEIGHBORS
-from linvid_edu.model import ModelConfig
-from linvid_edu.plots import channel_sources
-from linvid_edu.tokens import Grid
+from linvid_edu.attention.association import NEIGHBORS
+from linvid_edu.figures.plots import channel_sources
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.shapes import Grid
 from linvid_edu.widgets import AssociationExplorer
 from linvid_edu.widgets.association import NOTHING, in_words, rule, sources
 

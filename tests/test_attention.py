@@ -6,20 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from linvid_edu.attention import (
+from linvid_edu.attention.feature_maps import elu_plus_one, identity, relu_offset
+from linvid_edu.attention.functions import (
     attention_map,
     attention_row,
-    divided_row,
-    elu_plus_one,
-    fold,
-    identity,
     linear_attention,
     linear_attention_oracle,
-    relu_offset,
     softmax_attention,
     softmax_attention_oracle,
-    unfold,
 )
+from linvid_edu.attention.spans import divided_row, fold, unfold
 
 # batch axes, queries n, keys m, head width e, value width e2
 SHAPES = [((2, 3), 5, 5, 4, 4), ((), 1, 1, 1, 1), ((1,), 7, 3, 2, 5), ((2,), 3, 9, 16, 1), ((4, 1, 2), 33, 33, 8, 8)]

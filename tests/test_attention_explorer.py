@@ -11,12 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.clip import Clip, normalize
-from linvid_edu.concentration import effective_tokens, mass_on, negative_share, normalized_entropy, top_mass
-from linvid_edu.explain import answering_models
-from linvid_edu.model import KERNELS, ModelConfig, VideoTransformer
-from linvid_edu.rivals import RIVALS
-from linvid_edu.tokens import Grid
+from linvid_edu.attention.measures import (
+    effective_tokens,
+    mass_on,
+    negative_share,
+    normalized_entropy,
+    top_mass,
+)
+from linvid_edu.attention.rivals import RIVALS
+from linvid_edu.figures.explain_page import answering_models
+from linvid_edu.models.config import KERNELS, ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Grid
+from linvid_edu.video.clip import Clip, normalize
 
 pytest.importorskip("anywidget")
 
@@ -380,7 +387,7 @@ def test_a_token_that_gives_no_weight_is_still_drawn():
 
 def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
     pytest.importorskip("av")
-    from linvid_edu.video import load_clip
+    from linvid_edu.video.reading import load_clip
 
     path = SAMPLES / "motion_left_photo.mp4"
     explorer = AttentionExplorer(load_clip(path, num_frames=8, size=32))
@@ -393,9 +400,9 @@ def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
 
 def test_known_objects_are_where_the_scene_has_them(tmp_path):
     pytest.importorskip("av")
-    from linvid_edu.samples import SAMPLES as MADE
-    from linvid_edu.scenes import render, role_mask
-    from linvid_edu.video import load_clip
+    from linvid_edu.video.reading import load_clip
+    from linvid_edu.video.samples import SAMPLES as MADE
+    from linvid_edu.video.scenes import render, role_mask
 
     sample = next(each for each in MADE if each.name == "motion_right_plain")
     scenes = render(sample.config, count=1, seed=sample.seed)

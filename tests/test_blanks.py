@@ -6,10 +6,10 @@ import pandas
 import pytest
 import torch
 
-from linvid_edu.blanks import blanks, content, statements
-from linvid_edu.devices import plain_fabric
-from linvid_edu.runs import fit
-from linvid_edu.train import TrainConfig
+from linvid_edu.experiments.blank_tokens import blanks, content, statements
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.run import fit
 
 
 def test_grids_differ_in_blank_cells_alone():

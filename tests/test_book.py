@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from linvid_edu.book import BookError, build_book
-from linvid_edu.book.equations import block
-from linvid_edu.book.links import imported
-from linvid_edu.book.reference import marked_up
-from linvid_edu.course import LESSONS, find_lessons
-from linvid_edu.plots import curves, heatmap
+from linvid_edu.course.book import BookError, build_book
+from linvid_edu.course.book.equations import block
+from linvid_edu.course.book.links import imported
+from linvid_edu.course.book.reference import marked_up
+from linvid_edu.course.lessons import LESSONS, find_lessons
+from linvid_edu.figures.plots import curves, heatmap
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
 
@@ -28,7 +28,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 OPENING = "# 00 · First & last\n\n- **Time:** 1 min to read, 1 s to run on 2 cores"
 PROSE = """## Names and links
 
-`linear_attention`, `attention.linear_attention(q, k, v)`, `linvid_edu.check` and `assert_nothing`.
+`linear_attention`, `attention.linear_attention(q, k, v)`, `linvid_edu.testing` and `assert_nothing`.
 [The protocol](../results/PROTOCOL.md#what-counts), [the table](../results/table.csv),
 [what is elsewhere](../LICENSE.md).
 
@@ -45,7 +45,7 @@ Because $a = b$.
 </details>
 """
 CODE = """from linvid_edu import check, linear_attention as attend
-from linvid_edu.plots import curves
+from linvid_edu.figures.plots import curves
 
 check.assert_same(attend(q, k, v), other.linear_attention)"""
 
@@ -83,7 +83,7 @@ def root(tmp_path_factory):
 def book(root):
     """The book of that course; its reference has three modules, so that it is quick to build."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("linvid_edu.book.reference.modules", lambda: ["attention", "check", "shapes"])
+        patch.setattr("linvid_edu.course.book.reference.modules", lambda: ["attention", "check", "shapes"])
         lessons, private = find_lessons(root / "notebooks"), [Path("/private/clips")]
         return build_book(lessons, root / "site", root=root, note="A note.", private=private).parent
 
@@ -115,21 +115,21 @@ def test_figures_keep_their_own_alt_text_and_widgets_their_picture(lesson):
 
 
 def test_names_lead_to_the_reference(lesson, book):
-    place = "../reference/attention.html#linvid_edu.attention.linear_attention"
+    place = "../reference/attention.html#linvid_edu.attention.functions.linear_attention"
     reference = (book / "reference" / "attention.html").read_text()
-    assert 'id="linvid_edu.attention.linear_attention"' in reference
+    assert 'id="linvid_edu.attention.functions.linear_attention"' in reference
     inline = re.findall(r'<a class="reference internal" href="([^"]+)"><code[^>]*>(.*?)</code>', lesson)
     found = [(target, re.sub("<.*?>", "", text)) for target, text in inline]
     assert found == [
         (place, "linear_attention"),
         (place, "attention.linear_attention(q, k, v)"),
-        ("../reference/check.html#module-linvid_edu.check", "linvid_edu.check"),
+        ("../reference/check.html#module-linvid_edu.testing", "linvid_edu.testing"),
     ]
     code = re.findall(r'<a class="reference internal" href="([^"]+)">(<span class="n.*?)</a>', lesson)
     assert [(target, re.sub("<.*?>", "", text)) for target, text in code] == [
-        ("../reference/check.html#module-linvid_edu.check", "check"),
+        ("../reference/check.html#module-linvid_edu.testing", "check"),
         (place, "attend"),
-        ("../reference/check.html#linvid_edu.check.assert_same", "check.assert_same"),
+        ("../reference/check.html#linvid_edu.testing.assert_same", "check.assert_same"),
         (place, "attend"),
     ]
 
@@ -180,7 +180,7 @@ def test_paths_of_this_machine_are_cut_to_names(book, lesson):
 
 
 def test_a_link_that_leads_nowhere_is_told_and_the_book_is_written(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("linvid_edu.book.reference.modules", lambda: ["shapes"])
+    monkeypatch.setattr("linvid_edu.course.book.reference.modules", lambda: ["shapes"])
     faulty = tmp_path / "notebooks" / "00_faulty.ipynb"
     write_lesson(faulty, new_markdown_cell("[nowhere](#no-such-heading)"))
     with pytest.raises(BookError, match=r"notebooks/00_faulty\.ipynb.*no-such-heading") as caught:
@@ -265,7 +265,8 @@ def brightness(page, name):
 
 def test_search_by_keyboard_finds_a_word_of_a_lesson_and_a_function(page, book):
     page.goto((book / "index.html").as_uri())
-    for word, found in (("zebra", "00 · First & last"), ("attention_map", "linvid_edu.attention.attention_map")):
+    full = "linvid_edu.attention.functions.attention_map"
+    for word, found in (("zebra", "00 · First & last"), ("attention_map", full)):
         reach(page, "input[name=q]")
         page.keyboard.type(word)
         page.keyboard.press("Enter")
@@ -306,4 +307,4 @@ def test_answers_unfold_and_figures_come_alive_by_keyboard(page, book):
 def test_a_name_in_code_leads_to_its_place(page, book):
     page.goto((book / "notebooks" / "00_first.html").as_uri())
     page.locator(".highlight a", has_text="attend").last.click()
-    assert page.url.endswith("reference/attention.html#linvid_edu.attention.linear_attention")
+    assert page.url.endswith("reference/attention.html#linvid_edu.attention.functions.linear_attention")

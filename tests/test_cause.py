@@ -7,13 +7,13 @@ import pandas
 import pytest
 import torch
 
-from linvid_edu import cause as module
-from linvid_edu.cause import POWERS, SHARES, cause, first_layer, last_model
-from linvid_edu.grid import Effort, plan
-from linvid_edu.resume import checkpoints
-from linvid_edu.runs import read_metrics
-from linvid_edu.sweep import run_plain
-from linvid_edu.tasks import TASKS
+from linvid_edu.experiments import intervention_study as module
+from linvid_edu.experiments.intervention_study import POWERS, SHARES, cause, first_layer, last_model
+from linvid_edu.experiments.sweep_grid import Effort, plan
+from linvid_edu.experiments.sweep_runs import run_plain
+from linvid_edu.training.run import read_metrics
+from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.training.tasks import TASKS
 
 SETTINGS = {"task": "lookup", "preset": "probe", "steps": 4, "batch": 8, "warmup": 1, "learning_rate": 0.01}
 EFFORT = Effort(points=1, validation_clips=8, test_clips=64)
@@ -70,7 +70,7 @@ def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
 
 def test_mass_on_the_target_is_its_share_of_the_tokens_where_the_map_is_flat(folder):
     model = last_model(next(folder.rglob("*softmax*")))
-    task = TASKS["lookup"].sized(model.config)
+    task = TASKS["lookup"].sized(model.config.num_frames, model.config.image_size)
     flat, sharp = (first_layer(model, task, power=power, clips=16) for power in (1e-6, 50.0))
     assert flat["mass_on_answer"] == pytest.approx(1 / 64, rel=1e-3)
     assert flat["query_entropy"] == pytest.approx(1, abs=1e-5)

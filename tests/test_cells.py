@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from linvid_edu.scenes import CELL, CueLookup, Flash, box_coverage, render, role_mask
+from linvid_edu.video.scenes import CELL, CueLookup, Flash, box_coverage, render, role_mask
 
 FAMILIES = [CueLookup, Flash]
 GRAY = 128
@@ -200,7 +200,7 @@ def test_same_seed_same_bytes_and_other_seeds_other_clips(family):
 
 def test_same_bytes_in_another_process():
     program = (
-        "import hashlib; from linvid_edu.scenes import *\n"
+        "import hashlib; from linvid_edu.video.scenes import *\n"
         "for family in (CueLookup, Flash):\n"
         "    parts = render(family(clutter=5), count=200, seed=(1, 2))[:3]\n"
         "    print(hashlib.sha256(b''.join(part.numpy().tobytes() for part in parts)).hexdigest())"

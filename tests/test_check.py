@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.check import assert_same, to_numpy
+from linvid_edu.testing import assert_same, to_numpy
 
 
 def test_equal_tensors_print_one_line_without_a_measured_number(capsys):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from linvid_edu.checkpoint import CheckpointError, load_model, read_state, save_model
 from linvid_edu.files import atomic_path
-from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.models.checkpoint import CheckpointError, load_model, read_state, save_model
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
 
 
 @pytest.mark.parametrize(

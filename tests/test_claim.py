@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from linvid_edu.claim import CLAIM, FolderTaken, claimed
+from linvid_edu.training.run_lock import CLAIM, FolderTaken, claimed
 
 # holds a folder until it is killed; "forked" leaves a child behind, as a killed training leaves its decoding workers
 HOLD = """
 import os, sys, time
-from linvid_edu.claim import claimed
+from linvid_edu.training.run_lock import claimed
 with claimed(sys.argv[1]):
     if sys.argv[2:] == ["forked"] and (child := os.fork()):
         print(child, flush=True)
@@ -101,6 +101,6 @@ def test_an_error_inside_ends_the_claim(tmp_path):
 
 def test_without_locks_a_folder_is_held_all_the_same(tmp_path, monkeypatch):
     """As on Windows, where two runs in one folder are the user's to avoid."""
-    monkeypatch.setattr("linvid_edu.claim.fcntl", None)
+    monkeypatch.setattr("linvid_edu.training.run_lock.fcntl", None)
     with claimed(tmp_path / "run", wait=False):
         assert (tmp_path / "run" / CLAIM).read_text().strip().isdigit()

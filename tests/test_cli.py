@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from linvid_edu import __version__
-from linvid_edu.checkpoint import load_model, save_model
-from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.models.checkpoint import load_model, save_model
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
 
 pytest.importorskip("typer")
 
@@ -157,17 +158,17 @@ def test_samples_tells_what_it_wrote(tmp_path, monkeypatch):
         progress(folder / "a.mp4")
         return [folder / "a.mp4", folder / "b.mp4", folder / "manifest.json"]
 
-    monkeypatch.setattr("linvid_edu.samples.write_samples", write)
+    monkeypatch.setattr("linvid_edu.video.samples.write_samples", write)
     result = run("samples", tmp_path)
     assert result.exit_code == 0, result.output
     assert "2 clips and their manifest" in result.stdout
 
 
 def test_course_passes_the_video_and_the_folder_on(tmp_path, monkeypatch):
-    calls, made = [], ModuleType("linvid_edu.book")
+    calls, made = [], ModuleType("linvid_edu.course.book")
     made.build_course = lambda video, output: calls.append((video, output)) or output / "index.html"
-    monkeypatch.setitem(sys.modules, "linvid_edu.book", made)
-    monkeypatch.setattr("linvid_edu.book", made, raising=False)
+    monkeypatch.setitem(sys.modules, "linvid_edu.course.book", made)
+    monkeypatch.setattr("linvid_edu.course.book", made, raising=False)
     assert run("course", "--video", SAMPLE, "--output", tmp_path).exit_code == 0
     assert run("course").exit_code == 0
     assert calls == [(SAMPLE, tmp_path), (None, Path("build/course"))]

@@ -17,12 +17,13 @@ pytest.importorskip("typer")
 
 from test_cli import refused, run
 
-from linvid_edu.checkpoint import save_model
-from linvid_edu.claim import CLAIM, claimed
-from linvid_edu.devices import plain_fabric
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.runs import fit, read_metrics
-from linvid_edu.train import TrainConfig
+from linvid_edu.models.checkpoint import save_model
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.run import fit, read_metrics
+from linvid_edu.training.run_lock import CLAIM, claimed
 
 TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batch", 8, "--warmup", 2)
 
@@ -31,7 +32,7 @@ TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batc
 def quick(monkeypatch, tmp_path):
     """Make the tests of a run short, and let it write where nothing else is."""
     pytest.importorskip("rich")
-    monkeypatch.setattr("linvid_edu.runs.fit", partial(fit, validation_clips=8, test_clips=40))
+    monkeypatch.setattr("linvid_edu.training.run.fit", partial(fit, validation_clips=8, test_clips=40))
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     yield
@@ -103,7 +104,7 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypa
 
         return fit(config, folder, fabric, resume=resume, watch=kill, validation_clips=8, test_clips=40)
 
-    monkeypatch.setattr("linvid_edu.runs.fit", interrupted)
+    monkeypatch.setattr("linvid_edu.training.run.fit", interrupted)
     result = run(*TRAIN, *options, "--folder", "a run")
     assert result.exit_code == 130
     assert not result.stdout

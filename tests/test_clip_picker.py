@@ -6,9 +6,9 @@ import tempfile
 import pytest
 import torch
 
-from linvid_edu.clip import Clip
-from linvid_edu.materials import materials
-from linvid_edu.video import VideoError, VideoFacts, load_clip, video_facts
+from linvid_edu.files import materials
+from linvid_edu.video.clip import Clip
+from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
 from linvid_edu.widgets import ClipPicker
 from linvid_edu.widgets.clips import LIMIT, describe, read_upload
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from linvid_edu.comparison import compare, holm, share_interval, verdict
+from linvid_edu.experiments.paired_tests import compare, holm, share_interval, verdict
 
 
 def exact_p(a, b):

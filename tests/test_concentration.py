@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linvid_edu.concentration import (
+from linvid_edu.attention.measures import (
     concentration,
     effective_tokens,
     entropy,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.attention import softmax_attention, softmax_attention_oracle
-from linvid_edu.cost import Cost, Law, crossover, fit, measure, peak_bytes
+from linvid_edu.attention.functions import softmax_attention, softmax_attention_oracle
+from linvid_edu.figures.cost import Cost, Law, crossover, fit, measure, peak_bytes
 from linvid_edu.widgets import CostLab
 from linvid_edu.widgets.cost import evaluate, findings
 

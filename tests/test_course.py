@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from linvid_edu.book import build_course
-from linvid_edu.course import CourseError, find_lessons, run_course, without_widgets
-from linvid_edu.video import VideoError
+from linvid_edu.course.book import build_course
+from linvid_edu.course.lessons import CourseError, find_lessons, run_course, without_widgets
+from linvid_edu.video.reading import VideoError
 from linvid_edu.widgets.frontend import stand_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
@@ -22,7 +22,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 @pytest.fixture
 def lessons(tmp_path, monkeypatch):
     """A folder for lessons; the book's reference has one module, which is enough here and quick."""
-    monkeypatch.setattr("linvid_edu.book.reference.modules", lambda: ["check"])
+    monkeypatch.setattr("linvid_edu.course.book.reference.modules", lambda: ["check"])
     folder = tmp_path / "course" / "notebooks"
     folder.mkdir(parents=True)
     return folder

@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from typer.main import get_command
 
-from linvid_edu import rivals
+from linvid_edu.attention import rivals
 from linvid_edu.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ def test_every_command_exists():
 def test_the_grading_script_says_what_the_checkers_said(tmp_path):
     script = next(code for code in re.findall(r"```python\n(.+?)```", TEACHING, re.DOTALL) if "NotebookClient" in code)
     (tmp_path / "grade.py").write_text(script)
-    answers = ["from linvid_edu.exercises import check\nanswer = ...\ncheck('02.2', answer)", "1 / 0"]
+    answers = ["from linvid_edu.course.exercises import check\nanswer = ...\ncheck('02.2', answer)", "1 / 0"]
     notebook = new_notebook(cells=[new_code_cell(source, metadata={"tags": ["exercise"]}) for source in answers])
     (tmp_path / "handed-in").mkdir()
     nbformat.write(notebook, tmp_path / "handed-in" / "ada.ipynb")

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from linvid_edu import environment
-from linvid_edu.environment import Finding, check_environment, summary
+from linvid_edu.course import environment
+from linvid_edu.course.environment import Finding, check_environment, summary
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 

@@ -7,12 +7,14 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from linvid_edu.attention import relu_offset
-from linvid_edu.evaluate import accuracy, concentration_per_layer
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.scenes import CueLookup, CueMatch, Flash, render, role_mask
-from linvid_edu.tasks import TEST, VALIDATION, Batch, Task
-from linvid_edu.trace import record
+from linvid_edu.attention.feature_maps import relu_offset
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.trace import record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.evaluation import accuracy, concentration_per_layer
+from linvid_edu.training.tasks import Task
+from linvid_edu.video.batch import TEST, VALIDATION, Batch
+from linvid_edu.video.scenes import CueLookup, CueMatch, Flash, render, role_mask
 
 CELLS = {"kernel": 4, "stride": 4, "padding": 0}
 MEASURES = {"entropy", "effective_tokens", "top_mass"}
@@ -93,7 +95,7 @@ def maps_of_first_block(model, video):
     found = {}
     for span, layer in layers.items():
         q, k, _ = (
-            rearrange(part, "b t n (g e) -> b g (t n) e", g=heads) for part in layer.qkv(norms[span](x)).chunk(3, -1)
+            rearrange(part, "b t n (g d) -> b g (t n) d", g=heads) for part in layer.qkv(norms[span](x)).chunk(3, -1)
         )
         if model.config.attention == "softmax":
             similarity = (q @ k.mT / math.sqrt(q.shape[-1])).exp()

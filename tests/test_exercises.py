@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from linvid_edu.exercises import attempt, check, exercise_widget, hint, shown, solution
-from linvid_edu.exercises.judge import judge
-from linvid_edu.exercises.shown import find
+from linvid_edu.course.exercises import attempt, check, exercise_widget, hint, shown, solution
+from linvid_edu.course.exercises.judge import judge
+from linvid_edu.course.exercises.shown import find
 
 PLANTED = {
     path.stem: import_module(f"exercises.{path.stem}")
     for path in sorted(Path(__file__).parent.glob("exercises/lesson_*.py"))
 }
-MODULES = sorted(path.stem for path in Path(import_module("linvid_edu.exercises").__file__).parent.glob("lesson_*.py"))
-EXERCISES = {each.id: each for name in MODULES for each in import_module(f"linvid_edu.exercises.{name}").EXERCISES}
+ROOM = "linvid_edu.course.exercises"
+MODULES = sorted(path.stem for path in Path(import_module(ROOM).__file__).parent.glob("lesson_*.py"))
+EXERCISES = {each.id: each for name in MODULES for each in import_module(f"{ROOM}.{name}").EXERCISES}
 RIGHT = [(id, answer) for module in PLANTED.values() for id, answers in module.RIGHT.items() for answer in answers]
 WRONG = [(id, *pair) for module in PLANTED.values() for id, answers in module.WRONG.items() for pair in answers.items()]
 
@@ -82,7 +83,7 @@ def half_blank(q, k, v):
 
 
 def blank_step(model, optimizer, batch, limit=1.0):
-    loss = ...  # noqa: F841, as a student may find it
+    loss = ...  # noqa: F841
 
 
 def forgotten(q, k, v):

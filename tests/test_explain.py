@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from linvid_edu.checkpoint import load_model, save_model
-from linvid_edu.clip import Clip, normalize
-from linvid_edu.concentration import concentration
-from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.attention.measures import concentration
+from linvid_edu.models.checkpoint import load_model, save_model
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.clip import Clip, normalize
 
 pytest.importorskip("matplotlib")
 
-from linvid_edu.explain import (
+from linvid_edu.figures.explain_page import (
     MECHANISMS,
     choose_query,
     explain,
@@ -24,7 +25,7 @@ from linvid_edu.explain import (
     parse_mechanism,
     pictures,
 )
-from linvid_edu.plots import patch_grid
+from linvid_edu.figures.plots import patch_grid
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
 SIZE = ModelConfig.compact(num_frames=4)
@@ -76,7 +77,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def random_page():
     pytest.importorskip("av")
-    from linvid_edu.video import load_clip
+    from linvid_edu.video.reading import load_clip
 
     explanation = explain(load_clip(SAMPLE, num_frames=8, size=112))
     return explanation, page(explanation, command="linvid explain -- motion_left_photo.mp4")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from linvid_edu.family import claims, statements, together, write
+from linvid_edu.experiments.rivals_hypotheses import claims, statements, together, write
 
 TESTS = {"clutter 24": 0.0, "clutter 0": 0.02, "clutter 48": -0.02, "clutter 61": -0.05, "grid 12, clutter 24": -0.1}
 

@@ -7,19 +7,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from linvid_edu.attention import EPS, elu_plus_one, relu_offset
-from linvid_edu.fixation import (
-    NEIGHBORS,
+from linvid_edu.attention.association import NEIGHBORS, spatial_association, temporal_association
+from linvid_edu.attention.feature_maps import elu_plus_one, relu_offset
+from linvid_edu.attention.fixation import (
     Fixation,
     ValueGate,
     constant_fixation,
     cooperative_fixation,
     separate_fixation,
-    spatial_association,
-    temporal_association,
 )
-from linvid_edu.layers import LinearAttention
-from linvid_edu.tokens import Grid
+from linvid_edu.attention.functions import EPS
+from linvid_edu.attention.mechanisms import LinearAttention
+from linvid_edu.shapes import Grid
 
 
 def temporal_oracle(x, shift_div):

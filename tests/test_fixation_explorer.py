@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from linvid_edu.clip import Clip, denormalize
-from linvid_edu.interventions import changed_ratios, forced
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.plots import fixation_ratios
-from linvid_edu.tasks import TASKS
-from linvid_edu.train import initialize
+from linvid_edu.figures.plots import fixation_ratios
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.interventions import changed_ratios, forced
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.loop import initialize
+from linvid_edu.training.tasks import TASKS
+from linvid_edu.video.clip import Clip, denormalize
 from linvid_edu.widgets import FixationExplorer
 from linvid_edu.widgets.fixation import run_forced
 

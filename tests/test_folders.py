@@ -19,18 +19,20 @@ pytest.importorskip("safetensors")
 
 from safetensors.torch import load_file
 
-from linvid_edu import decoding, video
-from linvid_edu.decoding import FrameCache
-from linvid_edu.devices import make_fabric
-from linvid_edu.folders import ClipFolder, epochs, open_clips
-from linvid_edu.layouts import LabeledClip
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.resume import checkpoints
-from linvid_edu.runs import fit
-from linvid_edu.samples import encode
-from linvid_edu.scenes import Motion, render
-from linvid_edu.train import TrainConfig, initialize
-from linvid_edu.video import load_clip
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import make_fabric
+from linvid_edu.training.loop import initialize
+from linvid_edu.training.run import fit
+from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.video import reading as video
+from linvid_edu.video.clip_folder import decoding
+from linvid_edu.video.clip_folder.decoding import FrameCache
+from linvid_edu.video.clip_folder.folder import ClipFolder, epochs, open_clips
+from linvid_edu.video.clip_folder.layouts import LabeledClip
+from linvid_edu.video.reading import load_clip
+from linvid_edu.video.samples import encode
+from linvid_edu.video.scenes import Motion, render
 
 CLIP_BYTES = 4 * 16 * 16 * 3  # of 4 frames of 16 × 16
 
@@ -101,7 +103,7 @@ def test_what_is_asked_of_a_task(clips):
     assert folder.classes == ("down", "left", "up")
     assert folder.tests == ("test",)
     assert folder.ceiling == 1
-    sized = folder.sized(ModelConfig.compact(3))
+    sized = folder.sized(8, 32)
     assert (sized.num_frames, sized.size) == (8, 32)
     batch = next(sized.batches(seed=0, batch=5, stop=1))
     assert batch.video.shape == (5, 3, 8, 32, 32)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from stacked_seeds import StackedModels, stacked_optimizer, train_seeds
 
-from linvid_edu.model import VideoTransformer
-from linvid_edu.seeds import StackedModels, stacked_optimizer, train_seeds
-from linvid_edu.tasks import VARIANTS
-from linvid_edu.train import TrainConfig, initialize, make_optimizer, plain_fabric, train
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import VARIANTS
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.loop import initialize, make_optimizer, train
 
 ROOT = Path(__file__).parents[1]
 TINY = {"num_frames": 2, "image_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_hidden": 8, "head_hidden": 8}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from linvid_edu.clip import Clip, normalize
-from linvid_edu.model import ModelConfig, VideoTransformer
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.clip import Clip, normalize
 
 pytest.importorskip("anywidget")
 

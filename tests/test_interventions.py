@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from linvid_edu.concentration import normalized_entropy
-from linvid_edu.fixation import FixationRatios
-from linvid_edu.interventions import averaged, changed_ratios, forced, opened, restricted, sharpened
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.trace import record
-from linvid_edu.train import initialize
+from linvid_edu.attention.fixation import FixationRatios
+from linvid_edu.attention.measures import normalized_entropy
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.interventions import averaged, changed_ratios, forced, opened, restricted, sharpened
+from linvid_edu.models.trace import record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.loop import initialize
 
 VARIANTS = [
     {"attention": "softmax"},

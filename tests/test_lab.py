@@ -11,9 +11,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from linvid_edu import lab
 from linvid_edu.cli import app
-from linvid_edu.materials import Materials, materials
+from linvid_edu.course import learner_copy as lab
+from linvid_edu.files import Materials, materials
 
 LESSON = "notebooks/00_first.ipynb"
 ABOUT = "# 00 · First\n\n- **Time:** 1 min to read, 1 s to run on 2 cores"

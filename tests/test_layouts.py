@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from linvid_edu.layouts import LabeledClip, names_direction, read_layout
+from linvid_edu.video.clip_folder.layouts import LabeledClip, names_direction, read_layout
 
 
 def touch(*paths):

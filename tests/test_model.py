@@ -7,9 +7,10 @@ import re
 import pytest
 import torch
 
-from linvid_edu.fixation import FixationRatios
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.tokens import Grid
+from linvid_edu.attention.fixation import FixationRatios
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Grid
 
 GATES, MAPS = ("value", "output", "both"), ("relu", "elu + 1")
 VARIANTS = [

@@ -11,15 +11,21 @@ import pytest
 import torch
 from einops import rearrange
 
-from linvid_edu import attention, concentration
-from linvid_edu.course import find_lessons, without_widgets
-from linvid_edu.fixation import cooperative_fixation, spatial_association, temporal_association
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.rivals.focused_linear import focused_features
-from linvid_edu.streaming import CausalAttention
-from linvid_edu.tokens import Grid, from_patches, to_patches
-from linvid_edu.trace import record
-from linvid_edu.train import TrainConfig, initialize, learning_rate, make_optimizer, plain_fabric, train
+from linvid_edu.attention import functions as attention
+from linvid_edu.attention import measures as concentration
+from linvid_edu.attention.association import spatial_association, temporal_association
+from linvid_edu.attention.causal import CausalAttention
+from linvid_edu.attention.fixation import cooperative_fixation
+from linvid_edu.attention.rivals.focused_linear import focused_features
+from linvid_edu.course.lessons import find_lessons, without_widgets
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.trace import record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Grid
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.loop import initialize, learning_rate, make_optimizer, train
+from linvid_edu.video.tokens import from_patches, to_patches
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/**/*.ipynb"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.official import load_official, official_name
+from linvid_edu.models.reference_weights import load_official, official_name
 
 GOLDEN = sorted(Path(__file__).parent.glob("golden/*.npz"))
 
@@ -114,7 +114,8 @@ def test_names_of_data_parallel_training_and_arrays_are_taken():
 
 def test_other_sizes_are_read_off_the_shapes():
     """A checkpoint of another geometry, made by renaming the weights of a model of ours."""
-    from linvid_edu.model import ModelConfig, VideoTransformer
+    from linvid_edu.models.config import ModelConfig
+    from linvid_edu.models.transformer import VideoTransformer
 
     config = ModelConfig(
         num_classes=3, num_frames=5, image_size=(30, 44), kernel=12, stride=14, padding=8, width=36, depth=3, heads=6,

@@ -15,13 +15,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 from PIL import Image
 
-from linvid_edu import plots
-from linvid_edu.plots import picture as shared
-from linvid_edu.plots.charts import BAR_COLORS, LOOKS
-from linvid_edu.plots.interactive import escape
-from linvid_edu.plots.matrices import LARGEST_TWIN
-from linvid_edu.plots.sizes import PRODUCT_INK
-from linvid_edu.plots.strips import COLORS, NEGATIVE
+from linvid_edu.figures import plots
+from linvid_edu.figures.plots import picture as shared
+from linvid_edu.figures.plots.charts import BAR_COLORS, LOOKS
+from linvid_edu.figures.plots.interactive import escape
+from linvid_edu.figures.plots.matrices import LARGEST_TWIN
+from linvid_edu.figures.plots.sizes import PRODUCT_INK
+from linvid_edu.figures.plots.strips import COLORS, NEGATIVE
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ 100 % %{y} a_b \\frac{ $5 & &amp;"
 GENERATOR = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from linvid_edu.course import find_lessons
+from linvid_edu.course.lessons import find_lessons
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from linvid_edu.report import (
+from linvid_edu.experiments.report import (
     FAMILIES,
     accuracy_dots,
     blank_curves,
@@ -14,7 +14,7 @@ from linvid_edu.report import (
     learning_curves,
     lost_to_tokens,
 )
-from linvid_edu.tasks import VARIANTS
+from linvid_edu.models.variants import VARIANTS
 
 LEVELS = {"softmax": (0.99, 1.0), "linear": (0.8, 0.9), "gate": (0.85,)}
 TESTS = {"clutter 24": 0.0, "clutter 0": 0.0, "clutter 48": -0.1, "clutter 61": -0.2, "grid 12, clutter 24": -0.3}

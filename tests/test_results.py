@@ -9,11 +9,11 @@ import torch
 from typer.testing import CliRunner
 
 from linvid_edu.cli import app
-from linvid_edu.grid import Effort, plan
-from linvid_edu.results import collect, steps_to, write
-from linvid_edu.runs import METRICS
-from linvid_edu.sweep import run_plain
-from linvid_edu.tasks import TASKS
+from linvid_edu.experiments.sweep_grid import Effort, plan
+from linvid_edu.experiments.sweep_runs import run_plain
+from linvid_edu.experiments.tables import collect, steps_to, write
+from linvid_edu.training.run import METRICS
+from linvid_edu.training.tasks import TASKS
 
 EFFORT = Effort(points=2, validation_clips=16, test_clips=16)
 SETTINGS = {"task": "lookup", "preset": "probe", "steps": 4, "batch": 8, "warmup": 1, "learning_rate": 0.01}

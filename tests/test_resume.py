@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from linvid_edu.checkpoint import CheckpointError, save_model
-from linvid_edu.claim import CLAIM
-from linvid_edu.model import VideoTransformer
-from linvid_edu.resume import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
-from linvid_edu.runs import fit
-from linvid_edu.train import TrainConfig, initialize, make_optimizer, plain_fabric
+from linvid_edu.models.checkpoint import CheckpointError, save_model
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.loop import initialize, make_optimizer
+from linvid_edu.training.run import fit
+from linvid_edu.training.run_checkpoints import (
+    Progress,
+    checkpoint_path,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from linvid_edu.training.run_lock import CLAIM
 
 pytest.importorskip("lightning_fabric")
 
@@ -31,8 +39,9 @@ FILES = ("model.safetensors", "optimizer.safetensors", "run.json")
 WORKER = """
 import json, os, signal, sys
 import lightning_fabric, torch
-from linvid_edu import resume, runs
-from linvid_edu.train import TrainConfig, make_fabric
+from linvid_edu.training import run as runs, run_checkpoints as resume
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import make_fabric
 
 torch.set_num_threads(1)
 config = TrainConfig.from_dict(json.loads(sys.argv[1]))

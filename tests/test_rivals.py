@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from linvid_edu import ModelConfig, VideoTransformer, record, rivals
-from linvid_edu.attention import unfold, weights_between
-from linvid_edu.checkpoint import load_model, save_model
-from linvid_edu.model import KERNELS
-from linvid_edu.rivals import RIVALS, KernelRival, Setting
-from linvid_edu.tokens import Extent
-from linvid_edu.train import initialize
+from linvid_edu.attention import rivals
+from linvid_edu.attention.mechanisms import weights_between
+from linvid_edu.attention.rivals import RIVALS, KernelRival, Setting
+from linvid_edu.attention.spans import unfold
+from linvid_edu.models.checkpoint import load_model, save_model
+from linvid_edu.models.config import KERNELS, ModelConfig
+from linvid_edu.models.trace import record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Extent
+from linvid_edu.training.loop import initialize
 
 VIDEO = torch.linspace(-1, 1, 2 * 3 * 8 * 32 * 32).reshape(2, 3, 8, 32, 32).sin()
 JOINT = sorted(set(RIVALS) - {"dynamic_window_attention", "shuffle_window"})

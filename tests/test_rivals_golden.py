@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu import rivals
+from linvid_edu.attention import rivals
 
 FILES = sorted((Path(__file__).parent / "golden" / "rivals").glob("*.npz"))
 

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linvid_edu import rivals
-from linvid_edu.attention import attention_map
-from linvid_edu.rivals import RIVALS, Setting
-from linvid_edu.tokens import Extent
+from linvid_edu.attention import rivals
+from linvid_edu.attention.functions import attention_map
+from linvid_edu.attention.rivals import RIVALS, Setting
+from linvid_edu.shapes import Extent
 
 SIZES = [(1, 1, 1, 2, 3, 1), (2, 3, 12, 8, 8, 4), (1, 2, 30, 5, 7, 6)]  # b, heads, n, d, d2, landmarks
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from linvid_edu import rivals
+from linvid_edu.attention import rivals
 
 
 def tensors(*shapes):

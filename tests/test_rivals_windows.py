@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from linvid_edu import ModelConfig, rivals
-from linvid_edu.rivals import RIVALS, Setting
-from linvid_edu.rivals.windows import bias_index
-from linvid_edu.tokens import Extent
+from linvid_edu.attention import rivals
+from linvid_edu.attention.rivals import RIVALS, Setting
+from linvid_edu.attention.rivals.windows import bias_index
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.shapes import Extent
 
 
 def rows(windows):

@@ -15,14 +15,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from linvid_edu import runs
-from linvid_edu.checkpoint import CheckpointError, load_model
-from linvid_edu.claim import CLAIM, FolderTaken, claimed
-from linvid_edu.devices import plain_fabric
-from linvid_edu.evaluate import accuracy
-from linvid_edu.resume import checkpoints
-from linvid_edu.runs import Stopped, read_metrics
-from linvid_edu.train import Diverged, TrainConfig
+from linvid_edu.models.checkpoint import CheckpointError, load_model
+from linvid_edu.training import run as runs
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.evaluation import accuracy
+from linvid_edu.training.fabric import plain_fabric
+from linvid_edu.training.loop import Diverged
+from linvid_edu.training.run import Stopped, read_metrics
+from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.training.run_lock import CLAIM, FolderTaken, claimed
 
 CONFIG = TrainConfig(task="lookup", preset="probe", variant="linear", steps=10, batch=8, warmup=2)
 fit = partial(runs.fit, validation_clips=16, test_clips=40)
@@ -189,10 +190,10 @@ TOGETHER = """
 import json, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from linvid_edu import runs
-from linvid_edu.claim import FolderTaken
-from linvid_edu.devices import make_fabric
-from linvid_edu.train import TrainConfig
+from linvid_edu.training import run as runs
+from linvid_edu.training.run_lock import FolderTaken
+from linvid_edu.training.fabric import make_fabric
+from linvid_edu.training.config import TrainConfig
 
 config, folder = TrainConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2]
 fabric = make_fabric("cpu", processes=2)

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linvid_edu.samples import SAMPLES, encode, load_manifest, render_sample, sample_config, write_samples
+from linvid_edu.video.samples import (
+    SAMPLES,
+    encode,
+    load_manifest,
+    render_sample,
+    sample_config,
+    write_samples,
+)
 
 av = pytest.importorskip("av")
 

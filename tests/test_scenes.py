@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.scenes import PALETTE, CueMatch, Motion, box_coverage, render, role_mask
+from linvid_edu.video.scenes import PALETTE, CueMatch, Motion, box_coverage, render, role_mask
 
 FAMILIES = [CueMatch, Motion]
 GRAY = 128
@@ -87,7 +87,7 @@ def test_same_seed_same_bytes_and_other_seeds_other_clips(family):
 
 def test_same_bytes_in_another_process():
     program = (
-        "import hashlib; from linvid_edu.scenes import *\n"
+        "import hashlib; from linvid_edu.video.scenes import *\n"
         "for family in (CueMatch, Motion):\n"
         "    parts = render(family(clutter=0.5), count=5, seed=(1, 2))[:3]\n"
         "    print(hashlib.sha256(b''.join(part.numpy().tobytes() for part in parts)).hexdigest())"

@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
-from linvid_edu.checkpoint import load_model
 from linvid_edu.cli import app
-from linvid_edu.evaluate import accuracy
-from linvid_edu.train import TrainConfig
+from linvid_edu.models.checkpoint import load_model
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.evaluation import accuracy
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 FOLDER = SAMPLES / "checkpoints"

@@ -9,11 +9,11 @@ import pandas
 import pytest
 from scipy.stats import spearmanr
 
-from linvid_edu import statements as module
-from linvid_edu.comparison import compare, mean_interval, rank_correlation
-from linvid_edu.grid import plan
-from linvid_edu.statements import CLAIMS, conclusion, in_words, statements
-from linvid_edu.summary import by_run, concentration, owed, variants
+from linvid_edu.experiments import hypotheses as module
+from linvid_edu.experiments.hypotheses import CLAIMS, conclusion, in_words, statements
+from linvid_edu.experiments.paired_tests import compare, mean_interval, rank_correlation
+from linvid_edu.experiments.per_variant import by_run, concentration, owed, variants
+from linvid_edu.experiments.sweep_grid import plan
 
 TESTS = {"clutter 24": 0.0, "clutter 0": 0.04, "clutter 48": -0.04, "clutter 61": -0.08}
 SPREAD = np.array([0.0, 0.004, -0.004, 0.002, -0.002, 0.003, -0.003, 0.0])

@@ -9,11 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from linvid_edu import ModelConfig, VideoTransformer
 from linvid_edu.cli import app
-from linvid_edu.stream import save, watch
-from linvid_edu.stream.watch import POINTS, THUMBNAILS, Thinned
-from linvid_edu.video import TimedFrame, VideoError, declared_seconds, load_clip, stream_frames
+from linvid_edu.figures.stream_page import save, watch
+from linvid_edu.figures.stream_page.watch import POINTS, THUMBNAILS, Thinned
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.reading import TimedFrame, VideoError, declared_seconds, load_clip, stream_frames
 
 SIZE = 32
 
@@ -223,7 +224,7 @@ PEAK = """
 import sys
 from typer.testing import CliRunner
 from linvid_edu.cli import app
-from linvid_edu.provenance import peak_memory_mb
+from linvid_edu.training.provenance import peak_memory_mb
 done = CliRunner().invoke(app, ["stream", sys.argv[1], "--rate", "8", "--output", sys.argv[2]])
 assert done.exit_code == 0, done.output
 print(peak_memory_mb())

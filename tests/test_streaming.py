@@ -6,22 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from linvid_edu import ModelConfig, VideoTransformer, linear_attention, relu_offset, temporal_association
-from linvid_edu.attention import elu_plus_one, fold, identity, unfold
-from linvid_edu.fixation import Fixation, spatial_association
-from linvid_edu.layers import fixate
-from linvid_edu.rivals import RIVALS, KernelRival, Setting
-from linvid_edu.streaming import (
-    CausalAssociation,
-    CausalAttention,
-    CausalRival,
-    ModelStream,
-    causal_attention,
-    frame_map,
-    frame_rows,
-)
-from linvid_edu.tokens import Extent, Grid
-from linvid_edu.train import initialize
+from linvid_edu.attention.association import spatial_association, temporal_association
+from linvid_edu.attention.causal import CausalAttention, frame_map, frame_rows
+from linvid_edu.attention.causal_rivals import CausalRival, causal_attention
+from linvid_edu.attention.feature_maps import elu_plus_one, identity, relu_offset
+from linvid_edu.attention.fixation import Fixation
+from linvid_edu.attention.functions import linear_attention
+from linvid_edu.attention.mechanisms import fixate
+from linvid_edu.attention.rivals import RIVALS, KernelRival, Setting
+from linvid_edu.attention.spans import fold, unfold
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.streaming import CausalAssociation, ModelStream
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Extent, Grid
+from linvid_edu.training.loop import initialize
 
 MAPS = {"relu + offset": relu_offset, "elu + 1": elu_plus_one, "relu": F.relu}
 

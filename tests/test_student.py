@@ -10,8 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from linvid_edu.course import find_lessons
-from linvid_edu.exercises.student import BEGIN, END, TAG, blank, student_notebook
+from linvid_edu.course.exercises.student import BEGIN, END, TAG, blank, student_notebook
+from linvid_edu.course.lessons import find_lessons
 
 LESSONS = [lesson.path for lesson in find_lessons() if lesson.path.name[:2] != "00"]
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -67,7 +67,7 @@ def exercises(notebook):
 @every_lesson
 def test_each_exercise_of_a_lesson_is_checked_there_once_and_solved(path):
     number = path.name[:2]
-    module = import_module(f"linvid_edu.exercises.lesson_{number}")
+    module = import_module(f"linvid_edu.course.exercises.lesson_{number}")
     assert len(module.EXERCISES) >= 2
     cells = exercises(nbformat.read(path, as_version=4))
     checked = [id for cell in cells for id in re.findall(r'check\("([\d.]+)"', cell.source)]
@@ -78,8 +78,8 @@ def test_each_exercise_of_a_lesson_is_checked_there_once_and_solved(path):
 
 
 def test_there_are_many_exercises():
-    modules = Path(import_module("linvid_edu.exercises").__file__).parent.glob("lesson_*.py")
-    counts = [len(import_module(f"linvid_edu.exercises.{path.stem}").EXERCISES) for path in modules]
+    modules = Path(import_module("linvid_edu.course.exercises").__file__).parent.glob("lesson_*.py")
+    counts = [len(import_module(f"linvid_edu.course.exercises.{path.stem}").EXERCISES) for path in modules]
     assert sum(counts) >= 24
 
 

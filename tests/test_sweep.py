@@ -17,14 +17,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from linvid_edu import sweep as sweeping
-from linvid_edu.claim import CLAIM, claimed
 from linvid_edu.cli import app
-from linvid_edu.grid import Effort, complete, expand, plan, read_grid
-from linvid_edu.resume import checkpoints
-from linvid_edu.runs import METRICS, read_metrics
-from linvid_edu.sweep import NOTEBOOK, run_plain, sweep
-from linvid_edu.train import TrainConfig
+from linvid_edu.experiments import sweep_runs as sweeping
+from linvid_edu.experiments.sweep_grid import Effort, complete, expand, plan, read_grid
+from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_plain, sweep
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.run import METRICS, read_metrics
+from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.training.run_lock import CLAIM, claimed
 
 TINY = {"task": "lookup", "preset": "probe", "variant": "linear", "batch": 8, "warmup": 5}
 EFFORT = {"save_every": 20, "points": 3, "validation_clips": 16, "test_clips": 16}
@@ -251,7 +251,8 @@ def test_equal_settings_are_one_run_and_others_another():
 
 def test_whole_numbers_may_be_written_either_way():
     """In a process of its own, since the tests' type checker refuses 2 where 2.0 is meant."""
-    code = "from linvid_edu.grid import plan; print(*{run.name for run in plan([{'gain': 2}, {'gain': 2.0}])})"
+    names = "*{run.name for run in plan([{'gain': 2}, {'gain': 2.0}])}"
+    code = f"from linvid_edu.experiments.sweep_grid import plan; print({names})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert told.stdout.split() == [plan([{"gain": 2.0}])[0].name]
 

@@ -6,20 +6,12 @@ from dataclasses import fields
 import pytest
 import torch
 
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.scenes import CellScene, CueLookup, CueMatch, Flash, Motion, render
-from linvid_edu.tasks import (
-    PRESETS,
-    TASKS,
-    TEST,
-    TRAINING,
-    VALIDATION,
-    VARIANTS,
-    Task,
-    find_task,
-    matched_hidden,
-    model_config,
-)
+from linvid_edu.models.config import PRESETS, ModelConfig
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import VARIANTS, matched_hidden
+from linvid_edu.training.tasks import TASKS, Task, find_task, model_config
+from linvid_edu.video.batch import TEST, TRAINING, VALIDATION
+from linvid_edu.video.scenes import CellScene, CueLookup, CueMatch, Flash, Motion, render
 
 
 def weights(config):
@@ -127,11 +119,11 @@ def test_changed_knobs_reach_every_scene_but_those_that_name_the_tests():
 
 def test_scenes_over_a_background_take_the_models_size_and_cells_keep_theirs():
     config = ModelConfig.compact(num_frames=5, image_size=48)
-    task = Task(training=(Motion(),), tests={"test": Motion(clutter=0.5)}).sized(config)
+    task = Task(training=(Motion(),), tests={"test": Motion(clutter=0.5)}).sized(config.num_frames, config.image_size)
     assert {(scene.frames, scene.size) for scene in (*task.training, *task.tests.values())} == {(5, 48)}
     assert task.tests["test"].clutter == 0.5
     cells = Task(training=(Flash(),), tests={"test": Flash(grid=6)})
-    assert cells.sized(config) == cells
+    assert cells.sized(config.num_frames, config.image_size) == cells
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -143,7 +135,7 @@ def test_every_variant_of_every_task_is_a_model_that_takes_its_clips(name, prese
     configs = {variant: model_config(task, variant, preset) for variant in VARIANTS}
     assert len({(config.variant, config.mlp_hidden) for config in configs.values()}) == len(VARIANTS)
     config = configs["cooperative-association"]
-    batch = next(iter(task.sized(config).batches(seed=0, batch=2, stop=1)))
+    batch = next(iter(task.sized(config.num_frames, config.image_size).batches(seed=0, batch=2, stop=1)))
     model = VideoTransformer(config)
     assert model(batch.video, batch.readout).shape == (2, len(task.classes))
     if isinstance(task.training[0], CellScene):

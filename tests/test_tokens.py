@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linvid_edu.tokens import (
-    Grid,
+from linvid_edu.shapes import Grid
+from linvid_edu.video.tokens import (
     PatchEmbedding,
     from_patches,
     from_tubelets,

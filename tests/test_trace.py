@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from linvid_edu.attention import relu_offset
-from linvid_edu.model import ModelConfig, VideoTransformer
-from linvid_edu.trace import record
+from linvid_edu.attention.feature_maps import relu_offset
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.trace import record
+from linvid_edu.models.transformer import VideoTransformer
 
 CONFIGS = [
     {"attention": "softmax"},

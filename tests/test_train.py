@@ -13,18 +13,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from linvid_edu.devices import make_fabric, plain_fabric
-from linvid_edu.model import VideoTransformer
-from linvid_edu.tasks import VARIANTS, Batch
-from linvid_edu.train import (
-    Diverged,
-    TrainConfig,
-    _share,
-    initialize,
-    learning_rate,
-    make_optimizer,
-    train,
-)
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import VARIANTS
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import make_fabric, plain_fabric
+from linvid_edu.training.loop import Diverged, _share, initialize, learning_rate, make_optimizer, train
+from linvid_edu.video.batch import Batch
 
 SMALL = TrainConfig(task="lookup", preset="probe", variant="linear", steps=20, batch=8, warmup=2)
 
@@ -179,7 +173,7 @@ REPEAT = """
 import torch
 torch.set_num_threads(1)
 from dataclasses import replace
-from linvid_edu.train import TrainConfig
+from linvid_edu.training.config import TrainConfig
 from tests.test_train import losses
 config = TrainConfig(task="motion", preset="compact", steps=20, batch=4, model={"dropout": 0.5}, seed=SEED)
 print([loss.hex() for loss in losses(config, steps=3)])

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from linvid_edu.train import Diverged, Record
+from linvid_edu.training.loop import Diverged, Record
 from linvid_edu.widgets import TrainingMonitor
 from linvid_edu.widgets.monitor import POINTS, SHARE, learning_curves
 

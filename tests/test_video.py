@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from videos import CLIPS, centers, copy_packets, gray, shown, write
 
-from linvid_edu import timeline
-from linvid_edu.clip import normalize
-from linvid_edu.video import VideoError, load_clip
-
+from linvid_edu.video import timeline
+from linvid_edu.video.clip import normalize
+from linvid_edu.video.reading import VideoError, load_clip
 
 # what comes back
 
@@ -448,8 +447,8 @@ def test_large_frames_are_not_kept(tmp_path):
     path = write(tmp_path / "a.mkv", [picture] * 21, codec="mjpeg", pix_fmt="yuvj420p")
     code = """
 import sys
-from linvid_edu.provenance import peak_memory_mb
-from linvid_edu.video import load_clip
+from linvid_edu.training.provenance import peak_memory_mb
+from linvid_edu.video.reading import load_clip
 load_clip(sys.argv[1], num_frames=1)
 before = peak_memory_mb()
 load_clip(sys.argv[1], num_frames=21)

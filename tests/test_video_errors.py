@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from videos import CLIPS, cut_file, shown, write
 
-from linvid_edu.video import VideoError, load_clip
+from linvid_edu.video.reading import VideoError, load_clip
 
 
 @pytest.mark.parametrize(

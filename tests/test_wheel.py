@@ -16,11 +16,11 @@ import os, sys
 from pathlib import Path
 import nbformat
 import linvid_edu
-from linvid_edu.course import LESSONS, find_lessons
-from linvid_edu.provenance import commit
-from linvid_edu.samples import load_manifest
-from linvid_edu.materials import materials
-from linvid_edu.sweep import NOTEBOOK
+from linvid_edu.course.lessons import LESSONS, find_lessons
+from linvid_edu.training.provenance import commit
+from linvid_edu.video.samples import load_manifest
+from linvid_edu.files import materials
+from linvid_edu.experiments.sweep_runs import NOTEBOOK
 
 assert Path(linvid_edu.__file__).is_relative_to(sys.argv[1]), linvid_edu.__file__
 assert NOTEBOOK.is_file() and all(folder.is_dir() for folder in materials())

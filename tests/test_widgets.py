@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from linvid_edu.plots import heatmap
+from linvid_edu.figures.plots import heatmap
 from linvid_edu.widgets import LiveFigure, clickable, controlled
 from linvid_edu.widgets.frontend import stand_in
 

@@ -57,9 +57,9 @@ def explain(
             raise ValueError(f"--output {output} does not end in .html: choose a name that does")
         if interactive and png:
             raise ValueError("--png goes without --interactive, whose page saves a PNG of what is seen: leave one out")
-        from .. import explain as explaining
-        from ..checkpoint import load_model
-        from ..video import load_clip
+        from linvid_edu.figures import explain_page as explaining
+        from linvid_edu.models.checkpoint import load_model
+        from linvid_edu.video.reading import load_clip
 
         files, query = checkpoint or [], {"--frame": frame, "--row": row, "--column": column}
         models = [(path.name, load_model(path)) for path in files]
@@ -73,7 +73,7 @@ def explain(
             asked: dict[str, Any] = {"query": (frame, row, column), "block": block, "head": head, "seed": seed}
             asked["mechanisms"] = mechanism or ()
             if interactive:
-                from ..widgets.page import explorer_of, save_page
+                from linvid_edu.widgets.page import explorer_of, save_page
 
                 step("models")
                 explorer = explorer_of(clip, checkpoints=models, **asked)
@@ -115,8 +115,8 @@ def convert(
             raise ValueError(f"{output} exists: choose another name, or overwrite it with --force")
         if output.exists() and source.exists() and output.samefile(source):
             raise ValueError(f"{output} is the source itself: choose another name")
-        from ..checkpoint import read_state, save_model
-        from ..official import load_official
+        from linvid_edu.models.checkpoint import read_state, save_model
+        from linvid_edu.models.reference_weights import load_official
 
         state = read_state(source)
         model = load_official(state, heads=heads, image_size=image_size, temporal_shift_div=temporal_shift_div)
@@ -136,7 +136,7 @@ def samples(
     Example: linvid samples data_samples
     """
     with plain_errors():
-        from ..samples import SAMPLES, write_samples
+        from linvid_edu.video.samples import SAMPLES, write_samples
 
         with progress(len(SAMPLES) + 1) as step:
 
@@ -159,7 +159,7 @@ def course(
     Example: linvid course --video clip.mp4 --output build/course
     """
     with plain_errors():
-        from ..book import build_course
+        from linvid_edu.course.book import build_course
 
         typer.echo(build_course(video, output))
 
@@ -173,8 +173,8 @@ def book(
     Example: linvid book --output build/book
     """
     with plain_errors():
-        from ..book import build_book
-        from ..course import LESSONS, find_lessons
+        from linvid_edu.course.book import build_book
+        from linvid_edu.course.lessons import LESSONS, find_lessons
 
         note = "The outputs are those stored with the lessons; `linvid course` runs them anew."
         typer.echo(build_book(find_lessons(), output, root=LESSONS.parent, note=note))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..tasks import TASKS, Batch, Data, Task, find_task
-from ..train import CLIPS, TrainConfig
+from linvid_edu.training.config import CLIPS, TrainConfig
+from linvid_edu.training.tasks import TASKS, Data, Task, find_task
+from linvid_edu.video.batch import Batch
+
 from .shared import app, number, plain_errors, progress
 
 if TYPE_CHECKING:
-    from ..model import VideoTransformer
+    from linvid_edu.models.transformer import VideoTransformer
 
 AT_ONCE = 128  # clips
 SHOWN = ("entropy", "effective_tokens", "query_entropy", "query_effective_tokens", "mass_on_answer", "share_answer")
@@ -50,8 +52,8 @@ def evaluate(
     Example: linvid evaluate runs/lookup-cooperative-probe-0
     """
     with plain_errors():
-        from ..checkpoint import load_model
-        from ..files import atomic_path
+        from linvid_edu.files import atomic_path
+        from linvid_edu.models.checkpoint import load_model
 
         weights = _model_file(checkpoint)
         model = load_model(weights)
@@ -69,7 +71,7 @@ def evaluate(
 
 def _model_file(path: Path) -> Path:
     """Return the weights of a run, a checkpoint or a file."""
-    from ..resume import checkpoints
+    from linvid_edu.training.run_checkpoints import checkpoints
 
     if (path / "model.safetensors").is_file():
         return path / "model.safetensors"
@@ -83,8 +85,8 @@ def _model_file(path: Path) -> Path:
 
 def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> tuple[str, Data]:
     """Return the name of what to test on, and itself in the model's size: as asked, or what the model learned from."""
-    from ..fitting import fitted
-    from ..folders import open_clips
+    from linvid_edu.training.fitting import fitted
+    from linvid_edu.video.clip_folder.folder import open_clips
 
     if task and clips:
         raise ValueError(f"--task {task} and --clips {clips} are two things to test on: choose one")
@@ -129,10 +131,10 @@ def _refuse_other_classes(data: Data, clips: Path, weights: Path) -> None:
 
 def _measure(model: "VideoTransformer", data: Data, count: int, device: str) -> dict[str, Any]:
     """Test the model; concentration is measured where the clips' objects are known."""
-    from ..comparison import share_interval
-    from ..devices import make_fabric
-    from ..evaluate import concentration_per_layer, count_right
-    from ..folders import ClipFolder
+    from linvid_edu.experiments.paired_tests import share_interval
+    from linvid_edu.training.evaluation import concentration_per_layer, count_right
+    from linvid_edu.training.fabric import make_fabric
+    from linvid_edu.video.clip_folder.folder import ClipFolder
 
     place = make_fabric(device, precision="32-true").device
     rows, concentration = {}, []

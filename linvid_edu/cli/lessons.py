@@ -13,7 +13,7 @@ import typer
 from .shared import app, plain_errors
 
 if TYPE_CHECKING:
-    from ..lab import Item
+    from linvid_edu.course.learner_copy import Item
 
 FOLDER = Path("linvid-lessons")
 
@@ -45,7 +45,7 @@ def open_lessons(
             raise ValueError(f"name the folder before --, as in: linvid lab {FOLDER} -- {folder}")
         if open_lab and find_spec("jupyterlab") is None:
             raise ModuleNotFoundError("jupyterlab is not installed", name="jupyterlab")
-        from ..lab import CHANGED, compare, copy_course, lessons
+        from linvid_edu.course.learner_copy import CHANGED, compare, copy_course, lessons
 
         changed = {item.name for item in compare(folder, solved=solved) if item.state == CHANGED}
         written = copy_course(folder, solved=solved)
@@ -69,7 +69,7 @@ def list_lessons(
     Example: linvid lessons --diff my-lessons
     """
     with plain_errors():
-        from ..lab import compare, lessons
+        from linvid_edu.course.learner_copy import compare, lessons
 
         if diff:
             typer.echo(_updates(compare(folder), folder))
@@ -83,7 +83,7 @@ def list_lessons(
 
 def _updates(items: "Sequence[Item]", folder: Path) -> str:
     """Write what `linvid lab` would change in a folder: notebooks cell by cell, other files by name."""
-    from ..lab import CHANGED, NEW, difference
+    from linvid_edu.course.learner_copy import CHANGED, NEW, difference
 
     paragraphs = []
     for item in items:
@@ -101,7 +101,7 @@ def _jupyter_lab(folder: Path, lesson: str, options: list[str]) -> int:
     """Run JupyterLab until it ends; Ctrl-C is answered by JupyterLab, which asks before it stops."""
     place = (f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url=/lab/tree/{lesson}")
     # our settings: no question, over the first figure, whether to fetch news from the network
-    ours = str(Path(__file__).parents[1] / "jupyter")
+    ours = str(Path(__file__).parents[1] / "course" / "jupyter")
     paths = os.pathsep.join(filter(None, (ours, os.environ.get("JUPYTER_CONFIG_PATH"))))
     command = [sys.executable, "-m", "jupyterlab", *place, *options]
     with subprocess.Popen(command, env={**os.environ, "JUPYTER_CONFIG_PATH": paths}) as process:

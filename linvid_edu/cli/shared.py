@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__
+from linvid_edu import __version__
 
 MOST_PROBLEMS = 5  # lines of a long error that are told
 

@@ -44,11 +44,12 @@ def stream(
             raise ValueError(f"--at {wrong[0]:g} lies before the film: choose seconds, 0 or more")
         import torch
 
-        from ..checkpoint import load_model
-        from ..model import ModelConfig, VideoTransformer
-        from ..stream import save, watch
-        from ..tokens import pair
-        from ..video import declared_seconds, stream_frames
+        from linvid_edu.figures.stream_page import save, watch
+        from linvid_edu.models.checkpoint import load_model
+        from linvid_edu.models.config import ModelConfig
+        from linvid_edu.models.transformer import VideoTransformer
+        from linvid_edu.video.reading import declared_seconds, stream_frames
+        from linvid_edu.video.tokens import pair
 
         if checkpoint is None:
             torch.manual_seed(seed)

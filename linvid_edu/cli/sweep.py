@@ -11,8 +11,8 @@ import typer
 from .shared import app, number, plain_errors
 
 if TYPE_CHECKING:
-    from ..grid import Grid
-    from ..sweep import Standing
+    from linvid_edu.experiments.sweep_grid import Grid
+    from linvid_edu.experiments.sweep_runs import Standing
 
 
 @app.command(no_args_is_help=True)
@@ -41,7 +41,7 @@ def sweep(
     Example: linvid sweep --grid grid.json --folder runs/first --workers 2 --collect
     """
     with plain_errors():
-        from ..grid import read_grid
+        from linvid_edu.experiments.sweep_grid import read_grid
 
         if grid is None and not collect:
             raise ValueError("nothing to do: say what to run with --grid, or --collect what was run")
@@ -52,7 +52,7 @@ def sweep(
             standing = _carry_out(wanted, folder, workers, cluster, plain)
             _report(standing)
         if collect:
-            from .. import results
+            from linvid_edu.experiments import tables as results
 
             typer.echo("\n".join(map(str, results.write(results.collect(folder), folder))))
         if grid is not None and standing.failed:
@@ -60,7 +60,7 @@ def sweep(
 
 
 def _carry_out(grid: "Grid", folder: Path, workers: int, cluster: str | None, plain: bool) -> "Standing":
-    from ..sweep import NOTEBOOK, sweep
+    from linvid_edu.experiments.sweep_runs import NOTEBOOK, sweep
 
     try:
         with _watching() as watch:
@@ -86,8 +86,8 @@ def _report(standing: "Standing") -> None:
 
 def _list(grid: "Grid", folder: Path) -> None:
     """Tell what a sweep would do."""
-    from ..grid import complete, plan
-    from ..resume import checkpoints
+    from linvid_edu.experiments.sweep_grid import complete, plan
+    from linvid_edu.training.run_checkpoints import checkpoints
 
     for run in plan(grid.settings):
         begun = checkpoints(folder / run.name)

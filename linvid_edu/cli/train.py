@@ -11,9 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ..devices import PRECISIONS
-from ..tasks import FAMILY, PRESETS, TASKS, VARIANTS
-from ..train import CLIPS, Record, TrainConfig
+from linvid_edu.models.config import PRESETS
+from linvid_edu.models.variants import FAMILY, VARIANTS
+from linvid_edu.training.config import CLIPS, TrainConfig
+from linvid_edu.training.fabric import PRECISIONS
+from linvid_edu.training.loop import Record
+from linvid_edu.training.tasks import TASKS
+
 from .shared import app, number, plain_errors
 
 RECENT = 20  # steps whose mean loss and accuracy are told
@@ -107,11 +111,11 @@ def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any
     """Train in one of the processes; only the first one returns the metrics, shows progress and tells errors."""
     import torch
 
-    from ..checkpoint import CheckpointError
-    from ..claim import FolderTaken
-    from ..devices import make_fabric
-    from ..runs import Stopped, fit
-    from ..train import Diverged
+    from linvid_edu.models.checkpoint import CheckpointError
+    from linvid_edu.training.fabric import make_fabric
+    from linvid_edu.training.loop import Diverged
+    from linvid_edu.training.run import Stopped, fit
+    from linvid_edu.training.run_lock import FolderTaken
 
     logging.disable(logging.INFO)  # Fabric's, from each process
     fabric = make_fabric(options["--device"], options["--processes"], options["--precision"])

@@ -9,13 +9,14 @@ import traitlets
 from einops import repeat
 from torch import Tensor
 
-from ..attention import Span
-from ..explain import index_of
-from ..layers import SoftmaxAttention, SpaceTimeAttention
-from ..model import ModelConfig
-from ..plots import Picture, channel_sources
-from ..shapes import Int
-from ..tokens import Grid
+from linvid_edu.attention.mechanisms import SoftmaxAttention
+from linvid_edu.attention.spans import Span
+from linvid_edu.figures.explain_page import index_of
+from linvid_edu.figures.plots import Picture, channel_sources
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.layers import SpaceTimeAttention
+from linvid_edu.shapes import Grid, Int
+
 from .frontend import Pictured, front_end, style
 
 NOTHING = -1

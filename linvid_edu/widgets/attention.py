@@ -10,12 +10,13 @@ import torch
 import traitlets
 from torch import Tensor
 
-from ..checkpoint import load_model
-from ..clip import Clip
-from ..explain import Answering, choose_query, index_of
-from ..materials import materials
-from ..model import VideoTransformer
-from ..plots import Picture, attention_strips, film_strip
+from linvid_edu.figures.explain_page import Answering, choose_query, index_of
+from linvid_edu.figures.plots import Picture, attention_strips, film_strip
+from linvid_edu.files import materials
+from linvid_edu.models.checkpoint import load_model
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.clip import Clip
+
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack

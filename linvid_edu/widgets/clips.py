@@ -11,12 +11,13 @@ import ipywidgets
 import torch
 import traitlets
 
-from ..clip import Clip
-from ..materials import materials
-from ..plots import Picture, film_strip
-from ..plots.picture import number
-from ..samples import load_manifest
-from ..video import VideoError, VideoFacts, load_clip, video_facts
+from linvid_edu.figures.plots import Picture, film_strip
+from linvid_edu.figures.plots.picture import number
+from linvid_edu.files import materials
+from linvid_edu.video.clip import Clip
+from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
+from linvid_edu.video.samples import load_manifest
+
 from .controls import LiveFigure
 from .frontend import front_end
 from .panel import Panel, row, sentences

@@ -6,7 +6,7 @@ from html import escape
 
 import ipywidgets
 
-from ..plots import Picture
+from linvid_edu.figures.plots import Picture
 
 
 def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget) -> ipywidgets.VBox:

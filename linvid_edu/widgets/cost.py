@@ -9,13 +9,14 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
-from ..cost import MECHANISMS, Attention, Cost, Law, crossover, fit, measure
-from ..plots import Picture, curves
-from ..plots.charts import LOOKS, label_above
-from ..plots.interactive import curve_twin, escape, rounded
-from ..plots.picture import SOFT_INK, Words, number
-from ..rivals import RIVALS, Rival, Setting
-from ..tokens import Extent
+from linvid_edu.attention.rivals import RIVALS, Rival, Setting
+from linvid_edu.figures.cost import MECHANISMS, Attention, Cost, Law, crossover, fit, measure
+from linvid_edu.figures.plots import Picture, curves
+from linvid_edu.figures.plots.charts import LOOKS, label_above
+from linvid_edu.figures.plots.interactive import curve_twin, escape, rounded
+from linvid_edu.figures.plots.picture import SOFT_INK, Words, number
+from linvid_edu.shapes import Extent
+
 from .chart import Chart
 from .panel import Panel, row, sentences
 

@@ -10,13 +10,14 @@ import torch
 import traitlets
 from torch import Tensor
 
-from ..attention import Span
-from ..clip import Clip
-from ..explain import choose_query, index_of, mechanism_name
-from ..interventions import changed_ratios, forced
-from ..model import VideoTransformer
-from ..plots import Picture, fixation_ratios
-from ..tasks import find_task
+from linvid_edu.attention.spans import Span
+from linvid_edu.figures.explain_page import choose_query, index_of, mechanism_name
+from linvid_edu.figures.plots import Picture, fixation_ratios
+from linvid_edu.models.interventions import changed_ratios, forced
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.tasks import find_task
+from linvid_edu.video.clip import Clip
+
 from .attention import PackedData, shipped_models
 from .frontend import Pictured, front_end, style
 from .packing import pack

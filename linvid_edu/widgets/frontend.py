@@ -8,8 +8,8 @@ from typing import Any
 
 from IPython.display import display
 
-from ..materials import STAND_IN
-from ..plots import Picture
+from linvid_edu.figures.html import STAND_IN
+from linvid_edu.figures.plots import Picture
 
 _IMPORT = re.compile(r'^import .* from "\./(.+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:default .*;\n|(?=function|async function|class|const|let))", re.MULTILINE)

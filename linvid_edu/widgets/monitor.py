@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 from IPython import get_ipython
 from plotly.subplots import make_subplots
 
-from ..plots import Picture, curves
-from ..plots.interactive import rounded
-from ..plots.picture import number, sentence
-from ..train import Diverged, Record
+from linvid_edu.figures.plots import Picture, curves
+from linvid_edu.figures.plots.interactive import rounded
+from linvid_edu.figures.plots.picture import number, sentence
+from linvid_edu.training.loop import Diverged, Record
+
 from .chart import Chart
 from .panel import Panel, sentences
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..clip import Clip
-from ..samples import MANIFEST, load_manifest
-from ..scenes import Scenes, role_mask
-from ..shapes import Bool
-from ..tokens import Grid
+from linvid_edu.shapes import Bool, Grid
+from linvid_edu.video.clip import Clip
+from linvid_edu.video.samples import MANIFEST, load_manifest
+from linvid_edu.video.scenes import Scenes, role_mask
 
 
 def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows columns"]]:

@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ..clip import Clip
-from ..shapes import Bool
-from ..trace import LayerTrace
+from linvid_edu.models.trace import LayerTrace
+from linvid_edu.shapes import Bool
+from linvid_edu.video.clip import Clip
+
 from .recording import Recording, choices, normalizer
 
 Kind = Literal["float32", "float16", "scaled"]

@@ -7,10 +7,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from .. import __version__
-from ..clip import Clip
-from ..explain import Checkpoint, answering_models, at_most_four, choose_query, index_of
-from ..files import atomic_path
+from linvid_edu import __version__
+from linvid_edu.figures.explain_page import Checkpoint, answering_models, at_most_four, choose_query, index_of
+from linvid_edu.files import atomic_path
+from linvid_edu.video.clip import Clip
+
 from .attention import AttentionExplorer
 from .frontend import front_end, style
 from .packing import Kind

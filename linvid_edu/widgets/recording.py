@@ -7,13 +7,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from ..attention import EPS, Span
-from ..clip import Clip
-from ..explain import mechanism_name
-from ..model import VideoTransformer
-from ..shapes import Float
-from ..tokens import Grid, pair
-from ..trace import LayerTrace, Trace, record
+from linvid_edu.attention.functions import EPS
+from linvid_edu.attention.spans import Span
+from linvid_edu.figures.explain_page import mechanism_name
+from linvid_edu.models.trace import LayerTrace, Trace, record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Float, Grid
+from linvid_edu.video.clip import Clip
+from linvid_edu.video.tokens import pair
 
 MOST_MODELS = 4
 UNTRAINED = "untrained: random weights"

@@ -3,7 +3,7 @@
 FIGURE = """
 import ipywidgets
 import numpy as np
-from linvid_edu.plots import heatmap
+from linvid_edu.figures.plots import heatmap
 from linvid_edu.widgets import controlled
 
 def scaled(scale):

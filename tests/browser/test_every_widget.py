@@ -17,8 +17,8 @@ WIDGETS = {
     "CostLab": "CostLab(budget=0.5, sizes=(16, 64, 256))",
     "TrainingMonitor": "for _ in TrainingMonitor(Record(step, 1.4 / step, 0.25, 1e-3, 2.0) for step in (1, 2)): pass",
 }
-IMPORTS = """from linvid_edu.video import load_clip
-from linvid_edu.train import Record
+IMPORTS = """from linvid_edu.video.reading import load_clip
+from linvid_edu.training.loop import Record
 from linvid_edu.widgets import *
 """
 

@@ -1,6 +1,6 @@
 """An exercise in JupyterLab: a verdict is said once, and the buttons work by keyboard."""
 
-IMPORTS = "from linvid_edu.exercises import check, exercise_widget"
+IMPORTS = "from linvid_edu.course.exercises import check, exercise_widget"
 BLANK = """def mine(q, k, v):
     ...
 

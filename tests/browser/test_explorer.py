@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("anywidget")
 
 SETUP = """import torch
-from linvid_edu.video import load_clip
+from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import AttentionExplorer
 torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
@@ -13,9 +13,9 @@ explorer = AttentionExplorer(clip)
 explorer"""
 NAMES = ["sana_video_attention", "nystrom", "cosformer + fixation", "performer", "shuffle_window"]
 FAMILY = f"""import torch
-from linvid_edu.checkpoint import load_model
-from linvid_edu.explain import answering_models
-from linvid_edu.video import load_clip
+from linvid_edu.models.checkpoint import load_model
+from linvid_edu.figures.explain_page import answering_models
+from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import AttentionExplorer
 torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("anywidget")
 
 CELL = """import torch
-from linvid_edu.video import load_clip
+from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import FixationExplorer
 torch.set_num_threads(1)
 explorer = FixationExplorer(load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32))

@@ -8,7 +8,7 @@ SAMPLE = ROOT / "data_samples" / "motion_right_plain.mp4"
 EVIL = "<img src=x onerror=alert(1)>.mp4"
 PLOT = ".linvid-panel .main-svg .trace"
 TRAINING = """import time
-from linvid_edu.train import Record
+from linvid_edu.training.loop import Record
 from linvid_edu.widgets import TrainingMonitor
 
 def records(count, pause):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from linvid_edu.tokens import patch_boxes, patch_grid, to_tubelets
+from linvid_edu.video.tokens import patch_boxes, patch_grid, to_tubelets
 
 
 def by_views(video, f, p):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from linvid_edu.attention import linear_attention
+from linvid_edu.attention.functions import linear_attention
 
 
 def by_loop(q, k, v):

@@ -3,8 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from linvid_edu import attention
-from linvid_edu.attention import elu_plus_one, relu_offset
+from linvid_edu.attention import functions as attention
+from linvid_edu.attention.feature_maps import elu_plus_one, relu_offset
 
 
 def in_place(state, normalizer, k, v):

@@ -6,7 +6,7 @@ from fractions import Fraction
 import torch
 from torch.nn import functional as F
 
-from linvid_edu.attention import elu_plus_one, relu_offset
+from linvid_edu.attention.feature_maps import elu_plus_one, relu_offset
 
 # 04.1
 

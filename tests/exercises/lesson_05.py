@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from linvid_edu.concentration import effective_tokens, entropy
+from linvid_edu.attention.measures import effective_tokens, entropy
 
 # 05.1
 

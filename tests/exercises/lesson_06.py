@@ -5,8 +5,9 @@ from fractions import Fraction
 import torch
 from torch.nn import functional as F
 
-from linvid_edu.attention import attention_map, identity, linear_attention, relu_offset
-from linvid_edu.fixation import Fixation, cooperative_fixation, separate_fixation
+from linvid_edu.attention.feature_maps import identity, relu_offset
+from linvid_edu.attention.fixation import Fixation, cooperative_fixation, separate_fixation
+from linvid_edu.attention.functions import attention_map, linear_attention
 
 # 06.1
 

@@ -7,8 +7,8 @@ import torch
 from einops import rearrange
 from torch.nn import functional as F
 
-from linvid_edu.fixation import NEIGHBORS, spatial_association, temporal_association
-from linvid_edu.tokens import Grid
+from linvid_edu.attention.association import NEIGHBORS, spatial_association, temporal_association
+from linvid_edu.shapes import Grid
 
 # 07.1
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from linvid_edu.attention import EPS
-from linvid_edu.streaming import CausalAttention, State
+from linvid_edu.attention.causal import CausalAttention, State
+from linvid_edu.attention.functions import EPS
 
 
 def by_loop(S, z, phi_q, phi_k, v):

@@ -1,0 +1,95 @@
+"""Executed notebooks as the book shows them: without machine paths, with alt text, and with live figures."""
+
+import hashlib
+import json
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from sphinx.application import Sphinx
+
+from linvid_edu.course.lessons import without_widgets
+
+PLOTLY = "application/vnd.plotly.v1+json"
+NO_ALT = "a figure without a description"
+ERROR_NOTE = "papermill-error-cell-tag"  # papermill's own note on a failed cell, with links that lead nowhere here
+METADATA = ("kernelspec", "language_info")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what gives figures their alt text."""
+    app.connect("doctree-read", _describe_figures)
+
+
+def beginning(folders: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of a path's beginning: one of some folders, and the slash after it."""
+    names = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+    return re.compile(rf"(?<![\w.])(?:{names})/" if names else "(?!)")
+
+
+def cleaned(notebook: NotebookNode, private: re.Pattern[str]) -> NotebookNode:
+    """Return a copy without widgets, without papermill's notes, and without the names of some folders.
+
+    Args:
+        notebook: an executed one.
+        private: as of ``beginning``; cut off every path.
+    """
+
+    def public(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: inner if key.startswith("image/") else public(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [public(inner) for inner in value]
+        return private.sub("", value) if isinstance(value, str) else value
+
+    notebook = nbformat.from_dict(public(without_widgets(notebook)))
+    notebook.metadata = {key: value for key, value in notebook.metadata.items() if key in METADATA}
+    notebook.cells = [cell for cell in notebook.cells if ERROR_NOTE not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+    return notebook
+
+
+def with_live_figures(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy in which each plotly figure follows its picture as data, behind a button; book.js draws it."""
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [shown for output in cell.outputs for shown in _live(output)]
+    return notebook
+
+
+def _live(output: NotebookNode) -> Iterator[NotebookNode]:
+    figure = output.get("data", {}).pop(PLOTLY, None)
+    if figure is None or len(output.data) > 0:
+        yield output
+    if figure is not None:
+        data = json.dumps(figure, ensure_ascii=False).replace("<", "\\u003c")
+        html = (
+            '<div class="live-figure"><button type="button">Show values on hover</button>'
+            f'<script type="application/json">{data}</script></div>'
+        )
+        yield new_output("display_data", {"text/html": html})
+
+
+def _describe_figures(app: Sphinx, document: nodes.document) -> None:
+    """Give each picture of a notebook the alt text of its output, which myst-nb drops; it names files by their hash."""
+    path = Path(app.env.doc2path(app.env.docname))
+    if path.suffix == ".ipynb":
+        found = dict(_alt_texts(nbformat.read(path, as_version=4)))
+        for image in document.findall(nodes.image):
+            image.setdefault("alt", found.get(Path(image["uri"]).stem, NO_ALT))
+
+
+def _alt_texts(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for kind, shown in output.get("metadata", {}).items():
+                if kind.startswith("image/") and isinstance(shown, dict) and "alt" in shown:
+                    yield hashlib.sha256(b64decode(output.data[kind])).hexdigest(), shown["alt"]

@@ -1,0 +1,277 @@
+"""Exercises of lesson 07: neighborhood association."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from einops import rearrange
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from linvid_edu.attention.association import NEIGHBORS
+
+from .exercise import Case, Exercise, Mistake, Tries, draw
+
+# 07.1 in time
+
+
+def clip_cases(generator: Generator) -> Iterator[Case]:
+    """Yield clips of several lengths, widths and divisors, and those at which a shift has nothing to shift."""
+    for *shape, shift_div in ((2, 4, 3, 8, 4), (1, 5, 6, 12, 3), (3, 7, 5, 16, 8), (2, 6, 4, 20, 4)):
+        yield Case((*draw(generator, tuple(shape)), shift_div))
+    yield Case((*draw(generator, (2, 1, 4, 8)), 4), "one frame")
+    yield Case((*draw(generator, (2, 5, 1, 8)), 4), "one token a frame")
+    yield Case((*draw(generator, (1, 4, 3, 8)), 2), "no channel that stays")
+    yield Case((*draw(generator, (1, 4, 3, 11)), 4), "channels that shift_div does not divide")
+    yield Case((*draw(generator, (1, 4, 3, 3)), 8), "fewer channels than shift_div")
+    yield Case((*draw(generator, (1, 3, 2, 8), dtype=torch.float64), 4), "float64")
+
+
+def temporal_by_hand(x: Tensor, shift_div: int) -> Tensor:
+    s = x.shape[-1] // shift_div
+    y = torch.zeros_like(x)
+    y[:, :-1, :, :s] = x[:, 1:, :, :s]
+    y[:, 1:, :, s : 2 * s] = x[:, :-1, :, s : 2 * s]
+    y[..., 2 * s :] = x[..., 2 * s :]
+    return y
+
+
+def moved(x: Tensor, steps: int, axis: int = 1) -> Tensor:
+    """Take from the next (1) or the previous (−1) place along an axis, zeros from outside."""
+    size, zeros = x.shape[axis], torch.zeros_like(x.narrow(axis, 0, 1))
+    parts = (x.narrow(axis, 1, size - 1), zeros) if steps > 0 else (zeros, x.narrow(axis, 0, size - 1))
+    return torch.cat(parts, dim=axis)
+
+
+def three(x: Tensor, s: int, ahead: Tensor, back: Tensor, stay: Tensor) -> Tensor:
+    return torch.cat([ahead[..., :s], back[..., s : 2 * s], stay[..., 2 * s :]], dim=-1)
+
+
+def shifted(x: Tensor, s: int, axis: int = 1) -> Tensor:
+    return three(x, s, moved(x, 1, axis), moved(x, -1, axis), x)
+
+
+def kept_at_the_ends(x: Tensor, s: int) -> Tensor:
+    return three(x, s, torch.cat([x[:, 1:], x[:, -1:]], 1), torch.cat([x[:, :1], x[:, :-1]], 1), x)
+
+
+def interleaved(x: Tensor, shift_div: int) -> Tensor:
+    y = x.clone()
+    y[..., ::shift_div] = moved(x, 1)[..., ::shift_div]
+    y[..., 1::shift_div] = moved(x, -1)[..., 1::shift_div]
+    return y
+
+
+# 07.3 in space
+
+Offsets = Sequence[tuple[int, int]]
+ALL = range(8)
+
+
+def grid_cases(generator: Generator) -> Iterator[Case]:
+    """Yield clips with grids of several shapes and widths, and those with hardly a neighbor."""
+    for b, t, rows, columns, d in ((1, 2, 3, 3, 16), (2, 1, 4, 6, 32), (1, 3, 5, 2, 35), (2, 2, 3, 4, 48)):
+        yield Case((*draw(generator, (b, t, rows * columns, d)), rows, columns))
+    yield Case((*draw(generator, (1, 2, 1, 16)), 1, 1), "one token a frame")
+    yield Case((*draw(generator, (1, 2, 4, 16)), 1, 4), "one row")
+    yield Case((*draw(generator, (1, 2, 3, 32)), 3, 1), "one column")
+    yield Case((*draw(generator, (1, 2, 6, 15)), 2, 3), "fewer than 16 channels, so that none moves")
+    yield Case((*draw(generator, (1, 2, 6, 16), dtype=torch.float64), 2, 3), "float64")
+
+
+def spatial(
+    x: Tensor, rows: int, columns: int, offsets: Offsets = NEIGHBORS, zero: Sequence[int] = range(4), share: int = 16
+) -> Tensor:
+    """Borrow from the places at the offsets; outside, groups in `zero` are 0 and the others keep their own value."""
+    s = x.shape[-1] // share
+    picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
+    inside = x.new_ones(rows, columns, 1)
+    y = picture.clone()
+    for g, (down, right) in enumerate(offsets):
+        pads, group = (0, 0, -right, right, -down, down), slice(g * s, (g + 1) * s)
+        outside = torch.zeros_like(picture[..., group]) if g in zero else picture[..., group]
+        y[..., group] = torch.where(F.pad(inside, pads) > 0, F.pad(picture[..., group], pads), outside)
+    return rearrange(y, "b t h w d -> b t (h w) d")
+
+
+def repaired(x: Tensor, rows: int, columns: int) -> Tensor:
+    return spatial(x, rows, columns)
+
+
+def in_a_circle(x: Tensor, rows: int, columns: int) -> Tensor:
+    s = x.shape[-1] // 16
+    picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
+    parts = [picture[..., g * s : (g + 1) * s].roll((-y, -x), (2, 3)) for g, (y, x) in enumerate(NEIGHBORS)]
+    return rearrange(torch.cat([*parts, picture[..., 8 * s :]], dim=-1), "b t h w d -> b t (h w) d")
+
+
+def grid_turned(x: Tensor, rows: int, columns: int) -> Tensor:
+    return spatial(x, columns, rows)
+
+
+TURNED = tuple((right, down) for down, right in NEIGHBORS)
+OPPOSITE = tuple((-down, -right) for down, right in NEIGHBORS)
+
+EXERCISES = (
+    Exercise(
+        id="07.1",
+        question="Write temporal association (7.1) without a loop over frames or channels: (b t n d) → (b t n d).",
+        answer=temporal_by_hand,
+        why="Each frame but the last gets the first s channels of the next one, each frame but the first gets the "
+        "following s channels of the previous one, and the rest stays. What nothing is written to keeps its zeros: "
+        "missing frames are zeros. s = d // shift_div rounds down.",
+        hints=(
+            "Begin with zeros. (7.1) has three lines: which channels does each of them fill?",
+            "Frames are axis 1. `y[:, :-1] = x[:, 1:]` gives each frame but the last what the next one has. Now "
+            "restrict it to channels :s, and write the same for looking back.",
+            "y[:, :-1, :, :s] = x[:, 1:, :, :s], then y[:, 1:, :, s : 2 * s] = x[:, :-1, :, s : 2 * s], then the rest.",
+        ),
+        mistakes=(
+            Mistake(
+                "your shift wraps around: torch.roll gives the last frame what the first one has. Missing frames are "
+                "zeros",
+                lambda x, shift_div: three(x, x.shape[-1] // shift_div, x.roll(-1, 1), x.roll(1, 1), x),
+            ),
+            Mistake(
+                "your shift moves tokens where it should move frames: frames are axis 1 of (b t n d)",
+                lambda x, shift_div: shifted(x, x.shape[-1] // shift_div, axis=2),
+            ),
+            Mistake(
+                "your shift moves clips of the batch where it should move frames: frames are axis 1 of (b t n d)",
+                lambda x, shift_div: shifted(x, x.shape[-1] // shift_div, axis=0),
+            ),
+            Mistake(
+                "both directions are the wrong way round: the first channels come from the next frame, so what is in "
+                "frame f + 1 goes to frame f",
+                lambda x, shift_div: three(x, x.shape[-1] // shift_div, moved(x, -1), moved(x, 1), x),
+            ),
+            Mistake(
+                "at the ends your frames keep their own value: a frame that does not exist counts as zeros",
+                lambda x, shift_div: kept_at_the_ends(x, x.shape[-1] // shift_div),
+            ),
+            Mistake(
+                "you move shift_div channels each way: it is the divisor, d // shift_div channels move",
+                lambda x, shift_div: shifted(x, shift_div),
+            ),
+            Mistake(
+                "you round s up: d // shift_div rounds down, and torch.chunk does not",
+                lambda x, shift_div: shifted(x, -(-x.shape[-1] // shift_div)),
+            ),
+            Mistake(
+                "only half as many channels move as should: 1/shift_div of them moves each way, not in all",
+                lambda x, shift_div: shifted(x, x.shape[-1] // (2 * shift_div)),
+            ),
+            Mistake(
+                "you move every shift_div-th channel: channels that move lie side by side, the first s, then the next",
+                interleaved,
+            ),
+            Mistake(
+                "you move the last channels: (7.1) moves the first 2 s, and the rest behind them stays",
+                lambda x, shift_div: shifted(x.flip(-1), x.shape[-1] // shift_div).flip(-1),
+            ),
+            Mistake(
+                "the channels that should stay are zero in your result",
+                lambda x, shift_div: three(x, x.shape[-1] // shift_div, moved(x, 1), moved(x, -1), torch.zeros_like(x)),
+            ),
+            Mistake(
+                "your channels look ahead, and none looks back",
+                lambda x, shift_div: three(x, x.shape[-1] // shift_div, moved(x, 1), x, x),
+            ),
+        ),
+        tries=Tries(clip_cases, gradients=True),
+    ),
+    Exercise(
+        id="07.2",
+        question="d = 512 in 8 heads, shift_div 8, attention over space: from which frames do channels 10, 100 and 200 "
+        "of the keys of frame 5 come?",
+        answer=(6, 4, 5),
+        why="s = 512 / 8 = 64. Channel 10 is below s: the next frame. Channel 100 is from s to 2 s: the previous "
+        "one. Channel 200 stays. s runs over all channels, whatever the heads are; here it is one head.",
+        hints=(
+            "How many channels move each way? That is s in (7.1).",
+            "s = 64: which channels look ahead, which look back, and from which one on do they stay?",
+            "0–63 look ahead, 64–127 look back, 128–511 stay. To look ahead is to get from frame 5 + 1.",
+        ),
+        mistakes=(
+            Mistake("these are the frames for shift_div 4: with 8 only 64 channels move each way", (6, 6, 4)),
+            Mistake("both directions are the wrong way round: the first channels come from the next frame", (4, 6, 5)),
+            Mistake("you split each head by itself: s counts channels over all heads, head-major", (4, 5, 4)),
+            Mistake("you move shift_div channels each way: it is the divisor, s = 512 / 8", (4, 5, 5)),
+            Mistake("you move every eighth channel: channels that move lie side by side", (5, 5, 6)),
+            Mistake("1/shift_div of the channels moves each way, not in all: s = 64", (6, 5, 5)),
+            Mistake(
+                "that is attention over time, where keys borrow from places: over space they borrow from frames",
+                (5, 5, 5),
+            ),
+        ),
+    ),
+    Exercise(
+        id="07.3",
+        question="Repair the spatial shift: (b t n d) with n = rows · columns → (b t n d), as (7.3).",
+        answer=repaired,
+        why="The offsets are (row, column): unpacked as (right, down), rows and columns are exchanged. Where the "
+        "neighbor does not exist, groups 0 to 3 are zero and groups 4 to 7 keep their own value, as in the reference.",
+        hints=(
+            "The token in the middle of 1 to 9 gets 6 in group 0, and should get 8. Where do 6 and 8 lie?",
+            "Group 0 has the offset (+1, 0), one row down. What does the loop call these two numbers?",
+            "for g, (down, right) in …; and at the border torch.zeros_like(moved) if g < 4.",
+        ),
+        mistakes=(
+            Mistake(
+                "both bugs are still there: compare the middle and the corner with the numbers from above",
+                lambda x, rows, columns: spatial(x, rows, columns, TURNED, zero=()),
+            ),
+            Mistake(
+                "rows and columns are exchanged: an offset is (row, column), (+1, 0) is the place below",
+                lambda x, rows, columns: spatial(x, rows, columns, TURNED),
+            ),
+            Mistake(
+                "the directions are right, the border is not: groups 0 to 3 are zero there, and yours keep their value",
+                lambda x, rows, columns: spatial(x, rows, columns, zero=()),
+            ),
+            Mistake(
+                "your border is zero in all groups: groups 4 to 7 keep their own value, the reference's quirk",
+                lambda x, rows, columns: spatial(x, rows, columns, zero=ALL),
+            ),
+            Mistake(
+                "your quirk is the wrong way round: groups 0 to 3 are zero at the border, 4 to 7 keep their value",
+                lambda x, rows, columns: spatial(x, rows, columns, zero=range(4, 8)),
+            ),
+            Mistake(
+                "all directions are opposite: a token gets from the place at the offset, it does not give to it",
+                lambda x, rows, columns: spatial(x, rows, columns, OPPOSITE),
+            ),
+            Mistake(
+                "your shift wraps around: what lies outside the frame does not come in on the other side", in_a_circle
+            ),
+            Mistake("tokens are counted row by row: your grid has rows and columns exchanged", grid_turned),
+            Mistake(
+                "all channels move: each direction gets d // 16 of them, and half stay",
+                lambda x, rows, columns: spatial(x, rows, columns, share=8),
+            ),
+        ),
+        tries=Tries(grid_cases, gradients=True),
+    ),
+    Exercise(
+        id="07.4",
+        question="d = 64, 8 × 8 tokens, attention over time: how many channels of the key in the top right corner are "
+        "zero, and how many are its own?",
+        answer=(8, 44),
+        why="s = 64 / 16 = 4. Groups 1 (above) and 2 (right) have no neighbor: 2 · 4 zeros. Groups 4, 5 and 6 are "
+        "diagonals without a neighbor and keep their value, and half of all channels stay: 3 · 4 + 32.",
+        hints=(
+            "Which of the eight neighbors exist in the top right corner?",
+            "Below, left, and below left. Of the five that are missing, which groups are zero, which keep their value?",
+            "s = 4. Zero: groups 1 and 2. Kept: groups 4, 5 and 6, and the 32 channels that never move.",
+        ),
+        mistakes=(
+            Mistake("at the border only groups 0 to 3 are zero: 4 to 7 keep their own value", (20, 32)),
+            Mistake("the zeros are right; those that keep their value at the border are its own, too", (8, 32)),
+            Mistake("the quirk holds for groups 4 to 7 alone: groups 1 and 2 are zero here", (0, 52)),
+            Mistake("that is a token on an edge: in a corner two sides are missing", (4, 40)),
+            Mistake("each direction gets d / 16 channels: half of all channels stay", (16, 24)),
+            Mistake("you count groups: each has s = 4 channels", (2, 3)),
+            Mistake("the two are the wrong way round: zeros first", (44, 8)),
+            Mistake("your quirk is the wrong way round: groups 0 to 3 are zero, 4 to 7 keep their value", (12, 40)),
+        ),
+    ),
+)

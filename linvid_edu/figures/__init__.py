@@ -1,0 +1,5 @@
+"""Arrays to figures and self-contained pages."""
+
+from linvid_edu.lazy import public_names
+
+__getattr__, __dir__, __all__ = public_names(__name__, __file__)

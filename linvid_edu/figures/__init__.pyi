@@ -1,0 +1,43 @@
+from .explain_page import (
+    answering_models as answering_models,
+)
+from .explain_page import (
+    explain as explain,
+)
+from .explain_page import (
+    pictures as pictures,
+)
+from .plots import (
+    attention_map as attention_map,
+)
+from .plots import (
+    attention_strip as attention_strip,
+)
+from .plots import (
+    attention_strips as attention_strips,
+)
+from .plots import (
+    bars as bars,
+)
+from .plots import (
+    curves as curves,
+)
+from .plots import (
+    dots as dots,
+)
+from .plots import (
+    film_strip as film_strip,
+)
+from .plots import (
+    heatmap as heatmap,
+)
+from .plots import (
+    histograms as histograms,
+)
+from .plots import (
+    matrix_product_sizes as matrix_product_sizes,
+)
+from .plots import (
+    patch_grid as patch_grid,
+)
+from .stream_page import watch as watch

@@ -1,0 +1,201 @@
+"""One dot for each run: variants below each other with their intervals, or two measures against each other."""
+
+import math
+import textwrap
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+
+from linvid_edu.testing import ArrayLike, to_numpy
+
+from .charts import LABEL, LOOKS, label_above, panel
+from .interactive import SYMBOLS, escape, rounded, ticks, twin_figure
+from .picture import (
+    DPI,
+    INK,
+    LINE_HEIGHT,
+    SOFT_INK,
+    NumberFormatter,
+    Picture,
+    Words,
+    number,
+    numbers,
+    sentence,
+    styled,
+)
+
+DOT, MEAN = "#56b4e9", "#0072b2"
+MOST_ROWS = 24
+ROW_HEIGHT = 0.36  # inches
+SPREAD = 0.28  # of a row's height, over which its dots are spread, so that equal values stay countable
+
+
+@styled
+def dots(
+    rows: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    intervals: Mapping[str, tuple[int | float, int | float]] | None = None,
+    marks: Mapping[str, int | float] | None = None,
+    title: str | None = None,
+) -> Picture:
+    """Draw one faint dot for each seed, their mean, and its interval; rows from top to bottom.
+
+    Args:
+        rows: label to values, one for each seed in the order of the seeds, NaN where a run is missing; 1 to 24 rows. A
+            dot's height within its row tells its seed: the first is on top.
+        xlabel: what is measured.
+        intervals: label of a row to the ends of its interval; none is drawn where they are NaN.
+        marks: label to a value that is marked by a vertical line, such as chance.
+        title: a line above.
+
+    Returns:
+        the picture, with an interactive twin.
+
+    Raises:
+        ValueError: too many rows, a row that is no list, or an interval of an unknown row.
+    """
+    values = {name: np.atleast_1d(to_numpy(row)).astype(float) for name, row in rows.items()}
+    ends = dict(intervals or {})
+    _check(values, ends, MOST_ROWS)
+    above = max((textwrap.fill(label, LABEL).count("\n") + 1 for label in marks or {}), default=0)
+    figure, ax = panel(ROW_HEIGHT * len(values) + 0.85 + LINE_HEIGHT * above, title)
+    known = {name: row[np.isfinite(row)] for name, row in values.items()}
+    means = [row.mean() if row.size else np.nan for row in known.values()]
+    largest = max((np.abs(row).max() for row in known.values() if row.size), default=0)
+    digits = max(0, 3 - math.ceil(math.log10(largest))) if largest else 0  # of a mean no more than the scale calls for
+    written = iter(numbers([round(mean, digits) for mean in means if np.isfinite(mean)]))
+    texts = [next(written) if np.isfinite(mean) else "no runs" for mean in means]
+    for place, (name, row) in enumerate(values.items()):
+        ax.scatter(row, place + _heights(row), s=26, color=DOT, alpha=0.65, linewidths=0, zorder=2)
+        if name in ends and np.isfinite(ends[name]).all():
+            ax.plot(ends[name], (place, place), color=MEAN, linewidth=2.4, zorder=3)
+        ax.plot(means[place], place, "D", color=MEAN, markersize=6.5, markeredgecolor="white", zorder=4)
+        ax.annotate(texts[place], (1, place), (6, 0), ax.get_yaxis_transform(), "offset points", va="center", color=INK)
+    ax.annotate("mean ◆", (1, 1), (6, 4), "axes fraction", "offset points", color=SOFT_INK)
+    for value in (marks or {}).values():
+        ax.axvline(value, color=SOFT_INK, linewidth=0.9, linestyle=":", zorder=1)
+    for label, value in (marks or {}).items():
+        label_above(ax, label, value)
+    ax.set_yticks(range(len(values)), [textwrap.fill(label, 28) for label in values])
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.set_xlabel(textwrap.fill(xlabel, 60))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.xaxis.set_major_formatter(NumberFormatter())
+    twin = _dot_twin(values, ends, marks or {}, Words(title, xlabel), height=int(figure.get_figheight() * DPI))
+    told = [_told(name, row, text, ends.get(name)) for (name, row), text in zip(known.items(), texts, strict=True)]
+    return Picture(figure, sentence(title, f"One dot for each seed: {xlabel}", *told), twin)
+
+
+def _heights(row: np.ndarray) -> np.ndarray:
+    return np.linspace(-SPREAD, SPREAD, len(row)) if len(row) > 1 else np.zeros(1)
+
+
+def _told(name: str, row: np.ndarray, text: str, ends: tuple[int | float, int | float] | None) -> str:
+    if not row.size:
+        return f"{name}: no runs"
+    told = f"{name}: mean {text} of {row.size}, from {number(row.min())} to {number(row.max())}"
+    if ends is not None and np.isfinite(ends).all():
+        told += f", interval {number(ends[0])} to {number(ends[1])}"
+    return told
+
+
+@styled
+def scatter(
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str, ylabel: str, title: str | None = None
+) -> Picture:
+    """Draw one dot for each run: one measure against another, groups told apart by color and marker.
+
+    Args:
+        groups: label to x and y, (n) each; 1 to 7 groups.
+        xlabel, ylabel: what the axes show.
+        title: a line above.
+
+    Returns:
+        the picture, with an interactive twin.
+
+    Raises:
+        ValueError: too many groups, or x and y of a group differ in length.
+    """
+    places = {name: (to_numpy(x).astype(float), to_numpy(y).astype(float)) for name, (x, y) in groups.items()}
+    if not 1 <= len(places) <= len(LOOKS):
+        raise ValueError(f"groups has {len(places)} entries, 1 to {len(LOOKS)} can be told apart")
+    for name, (x, y) in places.items():
+        if x.shape != y.shape or x.ndim != 1 or not x.size:
+            raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}: pass one of each for a dot")
+    figure, ax = panel(4.2, title)
+    for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False):
+        ax.scatter(x, y, s=44, color=color, marker=marker, label=textwrap.fill(name, 24), edgecolors="white", alpha=0.8)
+    ax.set(xlabel=textwrap.fill(xlabel, 60), ylabel=textwrap.fill(ylabel, 36))
+    ax.grid()
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(NumberFormatter())
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=1, borderaxespad=0)
+    twin = _scatter_twin(places, Words(title, xlabel, ylabel), height=int(figure.get_figheight() * DPI))
+    told = [
+        f"{name}: {len(x)}, {xlabel} {number(x.min())} to {number(x.max())}, "
+        f"{ylabel} {number(y.min())} to {number(y.max())}"
+        for name, (x, y) in places.items()
+    ]
+    return Picture(figure, sentence(title, f"A dot for each run: {ylabel} against {xlabel}", *told), twin)
+
+
+def _check(values: Mapping[str, np.ndarray], ends: Mapping[str, tuple[int | float, int | float]], most: int) -> None:
+    if not 1 <= len(values) <= most:
+        raise ValueError(f"rows has {len(values)} entries, 1 to {most} stay readable")
+    for name, row in values.items():
+        if row.ndim != 1 or not row.size:
+            raise ValueError(f"{name!r} has shape {row.shape}: pass one value for each seed")
+    if unknown := [name for name in ends if name not in values]:
+        raise ValueError(f"intervals has {unknown}, the rows are {list(values)}")
+
+
+def _dot_twin(
+    values: Mapping[str, np.ndarray],
+    ends: Mapping[str, tuple[int | float, int | float]],
+    marks: Mapping[str, int | float],
+    words: Words,
+    *,
+    height: int,
+) -> go.Figure:
+    traces = []
+    for place, (name, row) in enumerate(values.items()):
+        low, high = ends.get(name, (np.nan, np.nan))
+        seeds = {"x": rounded(row), "y": rounded(place + _heights(row)), "mode": "markers", "showlegend": False}
+        text = [f"{escape(name)}, seed {seed}" for seed in range(len(row))]
+        traces.append(go.Scatter(**seeds, marker={"color": DOT, "size": 8, "opacity": 0.65}, hovertext=text))
+        middle = {"color": MEAN, "symbol": "diamond", "size": 10}
+        line = {"mode": "lines+markers", "line": {"color": MEAN, "width": 3}, "showlegend": False}
+        mean = row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan
+        span = rounded(np.array([low, mean, high]))
+        sizes = [0, middle["size"], 0]
+        text = [f"{escape(name)}: {part}" for part in ("low", "mean", "high")]
+        traces.append(go.Scatter(x=span, y=[place] * 3, **line, marker=middle | {"size": sizes}, hovertext=text))
+    figure = twin_figure(traces, words, height=height)
+    for trace in figure.data:
+        trace.hovertemplate = "%{hovertext}: %{x:.4~g}<extra></extra>"
+    for label, value in marks.items():
+        figure.add_vline(value, line={"color": SOFT_INK, "dash": "dot", "width": 1}, annotation_text=escape(label))
+    figure.update_yaxes(range=[len(values) - 0.5, -0.5], showgrid=False, zeroline=False, **ticks(list(values)))
+    figure.update_xaxes(zeroline=False)
+    return figure
+
+
+def _scatter_twin(places: Mapping[str, tuple[np.ndarray, np.ndarray]], words: Words, *, height: int) -> go.Figure:
+    traces = [
+        go.Scatter(
+            x=rounded(x),
+            y=rounded(y),
+            name=escape(name),
+            mode="markers",
+            marker={"color": color, "symbol": SYMBOLS[marker], "size": 9},
+            hovertemplate="%{x:.4~g}: %{y:.4~g}",
+        )
+        for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False)
+    ]
+    figure = twin_figure(traces, words, height=height)
+    figure.update_xaxes(zeroline=False)
+    figure.update_yaxes(zeroline=False)
+    return figure

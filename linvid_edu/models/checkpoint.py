@@ -1,0 +1,125 @@
+"""Save and load models: weights as safetensors with the configuration inside, and nothing that can run code."""
+
+import json
+import pickle
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from linvid_edu.files import atomic_path
+
+from .config import ModelConfig
+from .transformer import VideoTransformer
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read; it names the file, what is wrong and what to do."""
+
+
+def save_model(model: VideoTransformer, path: str | Path) -> Path:
+    """Write weights and configuration into one safetensors file, atomically.
+
+    Args:
+        model: on any device.
+        path: the file; parent folders are made.
+
+    Returns:
+        The path.
+    """
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
+    with atomic_path(path) as temporary:
+        save_file(weights, temporary, metadata={"config": json.dumps(model.config.to_dict())})
+    return Path(path)
+
+
+def load_model(path: str | Path) -> VideoTransformer:
+    """Read a file that ``save_model`` wrote; the model is on the CPU and in evaluation mode.
+
+    Raises:
+        CheckpointError: the file is missing, cut, of another kind, or does not fit the configuration inside it.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}): `linvid convert` turns a reference checkpoint into one"
+        ) from error
+    if "config" not in metadata:
+        raise CheckpointError(f"{path} holds weights but no model configuration: write it with save_model")
+    try:
+        model = VideoTransformer(ModelConfig.from_dict(json.loads(metadata["config"])))
+    except ValueError as error:
+        raise CheckpointError(f"{path} holds a broken model configuration: {error}") from error
+    _fill(model, weights, path)
+    return model.eval()
+
+
+def _values(model: VideoTransformer) -> dict[str, Tensor]:
+    """Return what a model holds: its weights, and what is drawn but not learned, such as Performer's projection."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _fill(model: VideoTransformer, weights: dict[str, Tensor], path: Path) -> None:
+    parameters = _values(model)
+    wrong = sorted(
+        name
+        for name in set(parameters) | set(weights)
+        if name not in weights or name not in parameters or weights[name].shape != parameters[name].shape
+    )
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {len(wrong)} weights are missing, unknown or misshapen for its {model.config.variant} model: "
+            + ", ".join(wrong)
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read name to weight from a file of another program, without running anything in it.
+
+    Args:
+        path: .safetensors, .npz (a leading "state/" of each name is taken off, other arrays are left out where there
+            is one), or what torch.save wrote, possibly with the weights under "state_dict" or "model".
+
+    Raises:
+        CheckpointError: the file is missing, cut, or holds more than weights.
+    """
+    path = _existing(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                names = [name for name in arrays.files if name.startswith("state/")] or arrays.files
+                return {name.removeprefix("state/"): torch.from_numpy(arrays[name]) for name in names}
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile) as error:
+        raise CheckpointError(f"{path} cannot be read as weights ({error}): is it cut or of another kind?") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than weights, and loading it could run code, so it is refused: "
+            "save model.state_dict() alone"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
+        raise CheckpointError(f"{path} is not a mapping of names to weights: save model.state_dict() alone")
+    return state
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is {'a folder' if path.is_dir() else 'missing'}: pass a checkpoint file")
+    return path

@@ -1,0 +1,149 @@
+"""Observe a model from outside: what every attention layer saw in its last forward pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from linvid_edu.attention.fixation import FixationRatios
+from linvid_edu.attention.mechanisms import Mechanism, Similarity, weights_between
+from linvid_edu.attention.spans import Span, divided_row, unfold
+from linvid_edu.shapes import Extent, Float, Grid
+
+from .layers import SpaceTimeAttention
+from .transformer import VideoTransformer
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """One attention layer in one forward pass, all tensors detached, of shape (b heads t n d).
+
+    Args:
+        span: which tokens attend to each other.
+        q, k, v: after association, before the feature map.
+        input_q, input_k: what the attention itself receives: q and k for softmax attention, r_q ∘ φ(q) and
+            r_k ∘ φ(k) for linear attention, and for a rival two factors whose product is its map, f channels wide.
+        ratios: the fixation ratios r_q and r_k; None without fixation.
+        similarity: which of the three, "softmax", "linear" or "product".
+    """
+
+    span: Span
+    q: Float[Tensor, "b heads t n d"]
+    k: Float[Tensor, "b heads t n d"]
+    v: Float[Tensor, "b heads t n d"]
+    input_q: Float[Tensor, "b heads t n f"]
+    input_k: Float[Tensor, "b heads t n f"]
+    ratios: FixationRatios | None
+    similarity: Similarity
+
+    def map(self) -> Tensor:
+        """Return the explicit map: space (b heads t n n), time (b heads n t t), joint (b heads t·n t·n)."""
+        q, k = self._grouped(self.input_q), self._grouped(self.input_k)
+        return weights_between(q, k, self.similarity)
+
+    def row(self, frame: int, token: int) -> Tensor:
+        """Return the weights of one query: space (b heads n), time (b heads t), joint (b heads t n); O(tokens · d)."""
+        t, n = self.q.shape[2:4]
+        q, k = self.input_q[:, :, frame, token], self._grouped(self.input_k)
+        if self.span == "space":
+            return self._row(q, k[:, :, frame])
+        if self.span == "time":
+            return self._row(q, k[:, :, token])
+        return self._row(q, k).unflatten(-1, (t, n))
+
+    def rows_over_time(self, frame: int) -> Float[Tensor, "b heads n t"]:
+        """Return, for every location, the weights of one frame on all frames; temporal attention only."""
+        if self.span != "time":
+            raise ValueError(f"rows over time belong to temporal attention, this layer's span is {self.span!r}")
+        return self._row(self.input_q[:, :, frame], self._grouped(self.input_k))
+
+    def _row(self, q: Tensor, k: Tensor) -> Tensor:
+        return weights_between(q.unsqueeze(-2), k, self.similarity).squeeze(-2)
+
+    def _grouped(self, x: Tensor) -> Tensor:
+        """Put the tokens that attend to each other on the last but one axis."""
+        if self.span == "time":
+            return x.transpose(2, 3)
+        return x.flatten(2, 3) if self.span == "joint" else x
+
+
+@dataclass
+class Trace:
+    """The layers of the latest forward pass, by block: ``trace.blocks[i]["time"]``, ``["space"]`` or ``["joint"]``.
+
+    A block is empty until a forward pass has run inside the ``with`` block; a further pass replaces what was there.
+    """
+
+    blocks: list[dict[str, LayerTrace]]
+
+    def row(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
+        """Return the weights of one query on all tokens of the clip.
+
+        Divided attention is composed of its two layers (``divided_row``), joint attention is read as it is.
+
+        Args:
+            block: index of the block; −1 is the last.
+            frame, token: the query's place.
+
+        Raises:
+            ValueError: nothing was recorded yet.
+            IndexError: there is no such block, frame or token.
+        """
+        layers = self.blocks[block]
+        if not layers:
+            raise ValueError("nothing was recorded: run the model inside `with record(model) as trace:` first")
+        t, n = next(iter(layers.values())).q.shape[2:4]
+        if not (0 <= frame < t and 0 <= token < n):
+            raise IndexError(f"query (frame {frame}, token {token}) is outside the clip's {t} frames of {n} tokens")
+        if "joint" in layers:
+            return layers["joint"].row(frame, token)
+        return divided_row(layers["space"].row(frame, token), layers["time"].rows_over_time(frame))
+
+
+@contextmanager
+def record(model: VideoTransformer) -> Iterator[Trace]:
+    """Record what every attention layer sees while the ``with`` block runs.
+
+    The computation and the model stay as they are, also after an exception.
+
+    Args:
+        model: any VideoTransformer, on any device.
+
+    Returns:
+        A Trace that each forward pass fills anew; its tensors stay on the model's device.
+    """
+    trace = Trace([{} for _ in model.blocks])
+    with ExitStack() as stack:
+        for block, layers in zip(model.blocks.children(), trace.blocks, strict=True):
+            for layer in _attention_layers(block):
+                sizes: dict[str, int] = {}
+                stack.callback(layer.register_forward_pre_hook(_keep_sizes(sizes)).remove)
+                stack.callback(layer.mechanism.register_forward_hook(_keep_layer(layers, layer.span, sizes)).remove)
+        yield trace
+
+
+def _attention_layers(block: nn.Module) -> list[SpaceTimeAttention]:
+    return [module for module in block.modules() if isinstance(module, SpaceTimeAttention)]
+
+
+def _keep_sizes(sizes: dict[str, int]) -> Callable:
+    def see(_: nn.Module, inputs: tuple[Tensor, Grid]) -> None:
+        sizes["t"], sizes["n"] = inputs[0].shape[1:3]
+
+    return see
+
+
+def _keep_layer(layers: dict[str, LayerTrace], span: Span, sizes: dict[str, int]) -> Callable:
+    def see(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor, Extent], _: Tensor) -> None:
+        def place(x: Tensor) -> Tensor:
+            return unfold(x.detach(), span, **sizes, merge_heads=False)
+
+        with torch.no_grad():
+            attended = mechanism.attention_inputs(*inputs)
+        q, k, v = map(place, inputs[:3])
+        ratios = attended.ratios and FixationRatios(*map(place, attended.ratios))
+        layers[span] = LayerTrace(span, q, k, v, place(attended.q), place(attended.k), ratios, attended.similarity)
+
+    return see

@@ -1,0 +1,110 @@
+"""The video transformer: its configuration, and the model that every variant of the ablation is a setting of."""
+
+
+import torch
+from torch import Tensor, nn
+
+from linvid_edu.shapes import Bool, Float, Grid
+from linvid_edu.video.tokens import PatchEmbedding, pair
+
+from .config import ModelConfig, make_mechanism
+from .layers import Block, ConvolutionalMLP, SpaceTimeAttention
+
+
+class VideoTransformer(nn.Module):
+    """Classify a clip.
+
+    tokens = patch embedding + temporal embedding (+ spatial embedding); blocks; LayerNorm; mean over the tokens of a
+    frame, then over frames; head: LayerNorm → Linear → GELU → Dropout → Linear.
+
+    Args:
+        config: size and mechanism.
+
+    Source: arXiv 2210.08164.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.patch_embedding = PatchEmbedding(
+            width, kernel=config.kernel, stride=config.stride, padding=config.padding
+        )
+        self.temporal_embedding = nn.Parameter(torch.zeros(1, config.num_frames, 1, width))
+        tokens = config.grid.tokens
+        self.spatial_embedding = (
+            nn.Parameter(0.02 * torch.randn(1, 1, tokens, width)) if config.spatial_embedding else None
+        )
+        self.blocks = nn.ModuleList(_block(config, index) for index in range(config.depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Sequential(
+            nn.LayerNorm(width, eps=1e-5),
+            nn.Linear(width, config.head_hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.head_hidden, config.num_classes),
+        )
+
+    def embed(self, video: Float[Tensor, "b 3 t h w"]) -> tuple[Float[Tensor, "b t n width"], Grid]:
+        """Turn a clip into tokens that know their frame, and say on which grid they stand.
+
+        Raises:
+            ValueError: the clip has another number of frames, or, with a spatial embedding, another size.
+        """
+        frames, expected = video.shape[2], self.config.num_frames
+        if frames != expected:
+            raise ValueError(
+                f"clip has {frames} frames, the model expects {expected}: resample with num_frames={expected}"
+            )
+        x, grid = self.patch_embedding(video)
+        x = x + self.temporal_embedding
+        if self.spatial_embedding is not None:
+            if grid != self.config.grid:
+                height, width = pair(self.config.image_size)
+                raise ValueError(
+                    f"clip has {video.shape[3]}×{video.shape[4]} pixels, the model's spatial embedding expects "
+                    f"{height}×{width}: load the clip with size={self.config.image_size}"
+                )
+            x = x + self.spatial_embedding
+        return x, grid
+
+    def forward(
+        self, video: Float[Tensor, "b 3 t h w"], readout: Bool[Tensor, "b t n"] | None = None
+    ) -> Float[Tensor, "b classes"]:
+        """Return the logits of a batch of clips.
+
+        Args:
+            video: normalized to −1 to 1.
+            readout: the tokens whose mean goes to the head, at least one of each clip; None means all of them.
+        """
+        x, grid = self.embed(video)
+        for block in self.blocks:
+            x = block(x, grid)
+        x = self.norm(x)
+        if readout is None:
+            return self.head(x.mean(dim=2).mean(dim=1))
+        weights = readout.to(x.dtype)
+        weights = weights / weights.sum(dim=(1, 2), keepdim=True)
+        return self.head(torch.einsum("btn,btnd->bd", weights, x))
+
+
+def _block(config: ModelConfig, index: int) -> Block:
+    attention: dict[str, SpaceTimeAttention] = {
+        span: SpaceTimeAttention(
+            config.width,
+            config.heads,
+            span=span,
+            mechanism=make_mechanism(config, span, index),
+            shift_div=config.shift_div if config.association else None,
+            qkv_bias=config.qkv_bias,
+        )
+        for span in config.spans
+    }
+    mlp = ConvolutionalMLP(config.width, config.mlp_hidden, convolution=config.mlp_convolution)
+    return Block(attention, width=config.width, mlp=mlp)
+
+
+
+
+
+

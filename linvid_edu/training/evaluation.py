@@ -1,0 +1,144 @@
+"""Judge a trained model: accuracy on every test, where its attention lies, and what its fixation ratios do."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from linvid_edu.attention.measures import (
+    effective_tokens,
+    mask_share,
+    mass_on,
+    normalized_entropy,
+    numerical_rank,
+    top_mass,
+)
+from linvid_edu.models.trace import LayerTrace, record
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.shapes import Bool, Float
+from linvid_edu.video.batch import TEST, VALIDATION, Batch
+from linvid_edu.video.scenes import render, role_mask
+from linvid_edu.video.tokens import patch_grid
+
+from .tasks import Task
+
+SHUT, OPEN = 0.05, 0.95  # a fixation ratio below the one is shut, above the other open
+
+
+def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> float:
+    """Return the share of clips whose largest logit is their label's; its arguments are those of ``count_right``."""
+    right, count = count_right(model, batches, device)
+    return right / count
+
+
+@torch.no_grad()
+def count_right(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> tuple[int, int]:
+    """Return how many clips have their largest logit at their label, and how many clips there were.
+
+    Args:
+        model: takes video and readout; it is put into evaluation mode and back.
+        batches: at least one.
+        device: where the model is.
+    """
+    right = count = 0
+    with _evaluating(model):
+        for video, label, readout in batches:
+            logits = model(video.to(device), None if readout is None else readout.to(device))
+            right += int((logits.argmax(dim=-1).cpu() == label).sum())
+            count += len(label)
+    return right, count
+
+
+@torch.no_grad()
+def concentration_per_layer(
+    model: VideoTransformer, task: Task, test: str, *, clips: int = 128, validation: bool = False
+) -> list[dict[str, Any]]:
+    """Measure how concentrated the attention of each layer is, averaged over heads, clips and rows.
+
+    Args:
+        model: on the CPU; it is put into evaluation mode and back.
+        task: whose test is shown.
+        test: name of the test.
+        clips: how many clips.
+        validation: show validation clips, not the test's.
+
+    Returns:
+        One row for each layer: ``block`` and ``span``; ``entropy`` (normalized), ``effective_tokens``, ``top_mass``
+        (of the largest 5 %) over all queries; the same three for the query's own rows (``query_…``), and
+        ``mass_on_answer``, ``mass_on_query`` and the ``share_…`` that uniform attention would put there, where a layer
+        of divided attention sees only its own frame or location; ``rank`` (numerical, relative tolerance 1e-3) of the
+        maps of 16 groups; with fixation, for r = q and k, ``mean_r``, ``shut_r`` and ``open_r``, the share of ratios
+        below .05 and above .95; for a rival ``negative``, the share of |weight| that is below 0, and ``row_sum``. Where
+        weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
+    """
+    task = task.sized(model.config.num_frames, model.config.image_size)
+    scene = task.tests[test]
+    scenes = render(scene, count=clips, seed=(VALIDATION if validation else TEST, 0))
+    kernel, stride, padding = model.config.kernel, model.config.stride, model.config.padding
+    grid = patch_grid(scene.size, kernel=kernel, stride=stride, padding=padding)
+    query, answer = (role_mask(scenes, role, grid=grid) for role in (scene.query, scene.answer))
+    with _evaluating(model), record(model) as trace:
+        model(scenes.video)
+    return [
+        {"block": block, "span": span, **_measure(layer, query, answer)}
+        for block, layers in enumerate(trace.blocks)
+        for span, layer in layers.items()
+    ]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its modules back into the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tensor, "b t n"]) -> dict[str, float]:
+    """Measure one layer; every map is brought into the shape (groups, heads, tokens, tokens) of its span first."""
+    signed, query, answer = _groups(layer, query, answer)
+    maps = signed.abs()
+    rows = _whole(maps.transpose(0, 1)[:, query])  # (heads queries tokens)
+    of_answer = answer.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
+    of_query = query.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
+    found: dict[str, float] = {}
+    for prefix, weights in (("", _whole(maps)), ("query_", rows)):
+        measures = {"entropy": normalized_entropy, "effective_tokens": effective_tokens, "top_mass": top_mass}
+        found |= {prefix + name: measure(weights).mean().item() for name, measure in measures.items()}
+    for name, mask in (("answer", of_answer), ("query", of_query)):
+        found[f"mass_on_{name}"] = mass_on(rows, mask).mean().item()
+        found[f"share_{name}"] = mask_share(mask).mean().item()
+    found["rank"] = numerical_rank(signed[:16], tolerance=1e-3).double().mean().item()
+    if layer.similarity == "product":
+        found["negative"] = ((maps - signed).sum() / (2 * maps.sum())).item()
+        found["row_sum"] = signed.sum(dim=-1).mean().item()
+    if layer.ratios is not None:
+        for name, ratio in zip("qk", layer.ratios, strict=True):
+            found |= {
+                f"mean_{name}": ratio.mean().item(),
+                f"shut_{name}": (ratio < SHUT).float().mean().item(),
+                f"open_{name}": (ratio > OPEN).float().mean().item(),
+            }
+    return found
+
+
+def _groups(layer: LayerTrace, *masks: Tensor) -> tuple[Tensor, ...]:
+    """Bring maps to (groups heads tokens tokens) and masks to (groups tokens): a group attends within itself."""
+    maps = layer.map()
+    if layer.span == "joint":
+        return maps, *(mask.flatten(1) for mask in masks)
+    maps = maps.transpose(1, 2).flatten(0, 1)
+    if layer.span == "time":
+        masks = tuple(mask.transpose(1, 2) for mask in masks)
+    return maps, *(mask.flatten(0, 1) for mask in masks)
+
+
+def _whole(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch m"]:
+    """Replace rows without any weight, which φ without offset can give, by uniform ones."""
+    return torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, torch.ones_like(weights))

@@ -1,0 +1,61 @@
+from .clip import (
+    Clip as Clip,
+)
+from .clip import (
+    normalize as normalize,
+)
+from .reading import (
+    VideoError as VideoError,
+)
+from .reading import (
+    load_clip as load_clip,
+)
+from .reading import (
+    stream_frames as stream_frames,
+)
+from .reading import (
+    video_facts as video_facts,
+)
+from .samples import encode as encode
+from .scenes import (
+    CueLookup as CueLookup,
+)
+from .scenes import (
+    CueMatch as CueMatch,
+)
+from .scenes import (
+    Flash as Flash,
+)
+from .scenes import (
+    Motion as Motion,
+)
+from .scenes import (
+    render as render,
+)
+from .scenes import (
+    role_mask as role_mask,
+)
+from .tokens import (
+    PatchEmbedding as PatchEmbedding,
+)
+from .tokens import (
+    color_tokens as color_tokens,
+)
+from .tokens import (
+    from_patches as from_patches,
+)
+from .tokens import (
+    from_tubelets as from_tubelets,
+)
+from .tokens import (
+    patch_boxes as patch_boxes,
+)
+from .tokens import (
+    patch_grid as patch_grid,
+)
+from .tokens import (
+    to_patches as to_patches,
+)
+from .tokens import (
+    to_tubelets as to_tubelets,
+)
