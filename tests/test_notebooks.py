@@ -11,7 +11,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from linvid_edu.attention import functions as attention
+from linvid_edu import attention
 from linvid_edu.attention import measures as concentration
 from linvid_edu.attention.association import spatial_association, temporal_association
 from linvid_edu.attention.causal import CausalAttention

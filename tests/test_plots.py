@@ -335,7 +335,7 @@ def lab(colors, sight):
 
 
 def test_the_browser_tints_negative_weights_with_the_same_red():
-    source = (Path(plots.__file__).parents[1] / "widgets" / "static" / "strip.js").read_text()
+    source = (Path(plots.__file__).parents[2] / "widgets" / "static" / "strip.js").read_text()
     assert f"RED = {[round(255 * each) for each in NEGATIVE(1.0)[:3]]}" in source
 
 
