@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from linvid_edu.attention.rivals.sana_video_attention import rotary_angles
+from linvid_edu.attention.rivals.sana_video_attention_2025 import rotary_angles
 from linvid_edu.attention.rivals.windows import bias_index
 
 

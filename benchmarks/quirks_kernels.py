@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from linvid_edu.attention import rivals
 from linvid_edu.attention.functions import attention_map, feature_attention
-from linvid_edu.attention.rivals.cosformer import cosformer_features
-from linvid_edu.attention.rivals.focused_linear import focused_features
-from linvid_edu.attention.rivals.performer import performer_features
-from linvid_edu.attention.rivals.sana_video_attention import rotary_angles, rotary_widths, rotate
+from linvid_edu.attention.rivals.cosformer_2022 import cosformer_features
+from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
+from linvid_edu.attention.rivals.performer_2020 import performer_features
+from linvid_edu.attention.rivals.sana_video_attention_2025 import rotary_angles, rotary_widths, rotate
 from linvid_edu.shapes import Extent
 
 FRAMES = Extent(8, 8, 8)

@@ -16,7 +16,7 @@ from linvid_edu.attention import measures as concentration
 from linvid_edu.attention.association import spatial_association, temporal_association
 from linvid_edu.attention.causal import CausalAttention
 from linvid_edu.attention.fixation import cooperative_fixation
-from linvid_edu.attention.rivals.focused_linear import focused_features
+from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
 from linvid_edu.course.lessons import find_lessons, without_widgets
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.trace import record

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from linvid_edu.attention import rivals
 from linvid_edu.attention.functions import linear_attention
-from linvid_edu.attention.rivals.focused_linear import focused_features
-from linvid_edu.attention.rivals.performer import performer_features
-from linvid_edu.attention.rivals.sana_video_attention import rotary_angles, rotary_widths, rotate
+from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
+from linvid_edu.attention.rivals.performer_2020 import performer_features
+from linvid_edu.attention.rivals.sana_video_attention_2025 import rotary_angles, rotary_widths, rotate
 from linvid_edu.shapes import Extent
 
 SIZES = [(1, 1, 1, 2), (2, 3, 12, 8), (1, 2, 24, 14)]  # b, heads, n, d

@@ -8,8 +8,8 @@ from .causal import CausalAttention
 from .mechanisms import LinearAttention, Mechanism
 from .rivals import RIVALS
 from .rivals.base import KernelRival, Products
-from .rivals.focused_linear import FocusedLinear
-from .rivals.sana_video_attention import SanaVideoAttention, rotary_angles, rotate
+from .rivals.focused_linear_2023 import FocusedLinear
+from .rivals.sana_video_attention_2025 import SanaVideoAttention, rotary_angles, rotate
 
 
 class CausalRival(CausalAttention):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from linvid_edu.attention.association import spatial_association
 from linvid_edu.attention.causal import Passed
 from linvid_edu.attention.causal_rivals import causal_attention
-from linvid_edu.attention.rivals.sana_block_causal import SanaBlockCausal
+from linvid_edu.attention.rivals.sana_block_causal_2025 import SanaBlockCausal
 from linvid_edu.attention.spans import Span, fold, unfold
 from linvid_edu.shapes import Extent, Float, Grid
 

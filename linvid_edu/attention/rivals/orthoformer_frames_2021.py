@@ -6,7 +6,7 @@ from torch import Tensor
 
 from linvid_edu.shapes import Float, Int
 
-from .orthoformer import check_landmarks, take_landmarks
+from .orthoformer_2021 import check_landmarks, take_landmarks
 
 
 def orthoformer_frames(

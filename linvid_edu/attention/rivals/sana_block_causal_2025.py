@@ -12,7 +12,7 @@ from linvid_edu.attention.mechanisms import AttentionInputs, fixate
 from linvid_edu.shapes import Extent, Float
 
 from .base import Products, Setting, whole_map
-from .sana_video_attention import EPS, THETA, SanaVideoAttention, rotated_products, sana_video_attention_map
+from .sana_video_attention_2025 import EPS, THETA, SanaVideoAttention, rotated_products, sana_video_attention_map
 
 
 def sana_block_causal(
