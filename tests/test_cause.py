@@ -70,7 +70,7 @@ def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
 
 def test_mass_on_the_target_is_its_share_of_the_tokens_where_the_map_is_flat(folder):
     model = last_model(next(folder.rglob("*softmax*")))
-    task = TASKS["lookup"].sized(model.config.num_frames, model.config.image_size)
+    task = TASKS["lookup"].resized(model.config.num_frames, model.config.image_size)
     flat, sharp = (first_layer(model, task, power=power, clips=16) for power in (1e-6, 50.0))
     assert flat["mass_on_answer"] == pytest.approx(1 / 64, rel=1e-3)
     assert flat["query_entropy"] == pytest.approx(1, abs=1e-5)

@@ -178,7 +178,7 @@ def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tm
 @pytest.mark.parametrize(
     ("task", "changes", "told"),
     [
-        ("motion", {}, "the model tells 4 classes apart, task 'motion' has 8: choose the task it was trained on"),
+        ("motion", {}, "the model distinguishes 4 classes, task 'motion' has 8: choose the task it was trained on"),
         ("flash", {}, "the model takes 1 frames, clips of task 'flash' have 4: choose the task"),
         ("cue", {}, "the model does not fit task 'cue': frames is 1, it must be at least 2"),
         (

@@ -168,7 +168,7 @@ def test_mass_is_the_share_where_attention_is_uniform_and_one_where_it_is_fixed(
         layer.qkv.weight[:64] = torch.eye(32).repeat(2, 1)
     model.blocks[0].attention_norm["joint"] = nn.Identity()
     model.patch_embedding.register_forward_hook(white_pixels)
-    (row,) = concentration_per_layer(model, task.changed(noise=0.0), "test", clips=8)
+    (row,) = concentration_per_layer(model, task.with_knobs(noise=0.0), "test", clips=8)
     assert row["mass_on_query"] == pytest.approx(1, abs=1e-4)
     assert row["query_entropy"] == pytest.approx(0, abs=1e-4)
     assert row["mass_on_answer"] == pytest.approx(0, abs=1e-4)

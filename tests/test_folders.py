@@ -103,7 +103,7 @@ def test_what_is_asked_of_a_task(clips):
     assert folder.classes == ("down", "left", "up")
     assert folder.tests == ("test",)
     assert folder.ceiling == 1
-    sized = folder.sized(8, 32)
+    sized = folder.resized(8, 32)
     assert (sized.num_frames, sized.size) == (8, 32)
     batch = next(sized.batches(seed=0, batch=5, stop=1))
     assert batch.video.shape == (5, 3, 8, 32, 32)
@@ -474,4 +474,4 @@ def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_p
     for split in ("train", "test"):
         shutil.copytree(clips / split / "up", fewer / split / "up")
     told = refused("evaluate", folder, "--clips", fewer)
-    assert told.endswith(f"3 classes apart, the folder {fewer} has 1: choose the clips it was trained on")
+    assert told.endswith(f"3 classes, the folder {fewer} has 1: choose the clips it was trained on")

@@ -41,6 +41,28 @@ def test_every_scene_of_a_task_has_its_classes_its_readout_and_a_token_of_query_
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_every_test_is_described_by_the_knobs_of_its_scene_and_found_by_them(name):
+    task = TASKS[name]
+    assert {test.name: test.scene for test in task.described_tests} == dict(task.tests)
+    main = task.described_tests[0]
+    for test in task.described_tests:
+        assert test.knobs == {knob: getattr(test.scene, knob) for knob in main.knobs}
+        differing = {knob: value for knob, value in test.knobs.items() if value != main.knobs[knob]}
+        assert task.find_test(**differing) == test
+        for knob in ("clutter", "grid"):  # the numbers in a name are those of its scene
+            for number in re.findall(rf"{knob} ([\d.]+)", test.name):
+                assert float(number) == test.knobs[knob]
+
+
+def test_a_test_is_found_by_knobs_and_an_unknown_one_is_reported_with_the_choices():
+    task = TASKS["lookup"]
+    assert task.described_tests[0].knobs == {"clutter": 24, "grid": 8}
+    assert task.find_test(clutter=24, grid=12).name == "grid 12, clutter 24"
+    with pytest.raises(ValueError, match=r"no test of this task has {'clutter': 5}: choose from clutter 24, clutter 0"):
+        task.find_test(clutter=5)
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_clutter_is_a_knob_of_every_task_and_zero_is_its_control(name):
     task = TASKS[name]
     assert 0 in {scene.clutter for scene in task.training}
@@ -109,21 +131,21 @@ def test_the_readout_is_the_roles_tokens():
 
 def test_changed_knobs_reach_every_scene_but_those_that_name_the_tests():
     task = Task(training=(Flash(clutter=1), Flash(clutter=3)), tests={"a": Flash(clutter=6), "b": Flash(grid=6)})
-    quiet = task.changed(noise=0.0, frames=3)
+    quiet = task.with_knobs(noise=0.0, frames=3)
     assert {(scene.noise, scene.frames) for scene in (*quiet.training, *quiet.tests.values())} == {(0.0, 3)}
     assert [scene.clutter for scene in quiet.training] == [1, 3]
-    other = task.changed(clutter=2, grid=5)
+    other = task.with_knobs(clutter=2, grid=5)
     assert other.training == (Flash(clutter=2, grid=5),)
     assert other.tests == task.tests
 
 
 def test_scenes_over_a_background_take_the_models_size_and_cells_keep_theirs():
     config = ModelConfig.compact(num_frames=5, image_size=48)
-    task = Task(training=(Motion(),), tests={"test": Motion(clutter=0.5)}).sized(config.num_frames, config.image_size)
+    task = Task(training=(Motion(),), tests={"test": Motion(clutter=0.5)}).resized(config.num_frames, config.image_size)
     assert {(scene.frames, scene.size) for scene in (*task.training, *task.tests.values())} == {(5, 48)}
     assert task.tests["test"].clutter == 0.5
     cells = Task(training=(Flash(),), tests={"test": Flash(grid=6)})
-    assert cells.sized(config.num_frames, config.image_size) == cells
+    assert cells.resized(config.num_frames, config.image_size) == cells
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -135,7 +157,7 @@ def test_every_variant_of_every_task_is_a_model_that_takes_its_clips(name, prese
     configs = {variant: model_config(task, variant, preset) for variant in VARIANTS}
     assert len({(config.variant, config.mlp_hidden) for config in configs.values()}) == len(VARIANTS)
     config = configs["cooperative-association"]
-    batch = next(iter(task.sized(config.num_frames, config.image_size).batches(seed=0, batch=2, stop=1)))
+    batch = next(iter(task.resized(config.num_frames, config.image_size).batches(seed=0, batch=2, stop=1)))
     model = VideoTransformer(config)
     assert model(batch.video, batch.readout).shape == (2, len(task.classes))
     if isinstance(task.training[0], CellScene):

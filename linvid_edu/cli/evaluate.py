@@ -85,7 +85,7 @@ def _model_file(path: Path) -> Path:
 
 def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> tuple[str, Data]:
     """Return the name of what to test on, and itself in the model's size: as asked, or what the model learned from."""
-    from linvid_edu.training.fitting import fitted
+    from linvid_edu.training.tasks import fitted
     from linvid_edu.video.clip_folder.folder import open_clips
 
     if task and clips:

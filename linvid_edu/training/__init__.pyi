@@ -43,3 +43,5 @@ from .run_checkpoints import (
 )
 from .run_lock import claimed as claimed
 from .tasks import TASKS as TASKS
+from .tasks import Task as Task
+from .tasks import TaskTest as TaskTest

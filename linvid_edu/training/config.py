@@ -8,8 +8,7 @@ from typing import Any, get_origin, get_type_hints
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.video.clip_folder.folder import open_clips
 
-from .fitting import fitted
-from .tasks import Data, find_task, model_config
+from .tasks import Data, find_task, fitted, model_config
 
 CLIPS = "clips"  # the task of a run on a folder of clips
 
@@ -89,7 +88,7 @@ class TrainConfig:
             raise ValueError(f"scenes={knobs} names no folder of clips: set scenes={{'root': 'ucf'}}, or --clips ucf")
         task = open_clips(knobs.pop("root")) if self.task == CLIPS else find_task(self.task)
         try:
-            return task.changed(**knobs)
+            return task.with_knobs(**knobs)
         except TypeError as error:
             raise ValueError(f"scenes={self.scenes} has a knob that task {self.task!r} lacks: {error}") from error
 

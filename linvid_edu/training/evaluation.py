@@ -73,7 +73,7 @@ def concentration_per_layer(
         below .05 and above .95; for a rival ``negative``, the share of |weight| that is below 0, and ``row_sum``. Where
         weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
     """
-    task = task.sized(model.config.num_frames, model.config.image_size)
+    task = task.resized(model.config.num_frames, model.config.image_size)
     scene = task.tests[test]
     scenes = render(scene, count=clips, seed=(VALIDATION if validation else TEST, 0))
     kernel, stride, padding = model.config.kernel, model.config.stride, model.config.padding

@@ -1,9 +1,9 @@
-"""The tasks that models are trained and tested on, and the variants that are compared, by name."""
+"""The tasks that models are trained and tested on, by name, and whether a model fits them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from linvid_edu.models.config import PRESETS, ModelConfig
 from linvid_edu.models.variants import FAMILY, VARIANTS, matched_hidden
@@ -25,9 +25,9 @@ from linvid_edu.video.tokens import pair
 
 @runtime_checkable
 class Data(Protocol):
-    """What a run asks of its data, which a ``Task`` renders and a ``folders.ClipFolder`` decodes.
+    """Clips to train and test on: a ``Task`` renders them, a ``ClipFolder`` decodes them.
 
-    ``tests`` iterates over the names of the tests, ``unreadable`` maps the names of skipped clips to what is wrong.
+    Iterating over ``tests`` gives the names of the tests. ``unreadable`` maps each skipped clip to the reason.
     """
 
     @property
@@ -40,22 +40,35 @@ class Data(Protocol):
     def model_fields(self) -> Mapping[str, Any]: ...
     @property
     def unreadable(self) -> Mapping[str, str]: ...
-    def changed(self, **knobs: Any) -> "Data": ...
-    def sized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Data": ...
+    def with_knobs(self, **knobs: Any) -> "Data": ...
+    def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Data": ...
     def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]: ...
     def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]: ...
 
 
+class TaskTest(NamedTuple):
+    """One test of a task, with its knobs as data, so that no one needs to read them from its name.
+
+    name: name of the test in ``Task.tests``, in metrics.json and in the tables of results
+    scene: what is rendered
+    knobs: the knobs that differ between the tests of the task, with their values in this test
+    """
+
+    name: str
+    scene: Family
+    knobs: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Task:
-    """Which scenes a model is trained and tested on.
+    """The scenes that a model is trained and tested on.
 
     Args:
-        training: the scenes of one batch each, in turn.
-        tests: name to scenes; the first is the one that learning curves follow.
-        ceiling: accuracy that no solver exceeds on the first test.
-        readout: the role whose tokens the head sees, such as "cue"; None means all tokens.
-        model: fields of the model's configuration that the task decides.
+        training: Scenes of the training batches, one scene a batch, in turn.
+        tests: Name of each test and its scene. The first is the main test, which learning curves follow.
+        ceiling: Accuracy that no solver exceeds on the main test.
+        readout: Role whose tokens the head sees, such as "cue". None means all tokens.
+        model: Fields of the model's configuration that the task decides.
     """
 
     training: tuple[Family, ...]
@@ -68,7 +81,7 @@ class Task:
 
     @property
     def model_fields(self) -> dict[str, Any]:
-        """``model``, with frames and size where scenes made of cells decide them."""
+        """``model``, and the number of frames and their size if the scenes are made of cells."""
         scene = self.training[0]
         cells = {"num_frames": scene.frames, "image_size": scene.size} if isinstance(scene, CellScene) else {}
         return {**self.model, **cells}
@@ -78,47 +91,79 @@ class Task:
         """Names of the labels."""
         return self.training[0].classes
 
-    def changed(self, **knobs: Any) -> "Task":
-        """Return the task with knobs of its scenes changed; tests keep the clutter and grid that name them."""
+    @property
+    def described_tests(self) -> tuple[TaskTest, ...]:
+        """The tests with their knobs as data, the main test first.
+
+        The task "lookup" has ``TaskTest("grid 12, clutter 24", scene, {"clutter": 24, "grid": 12})`` among others: its
+        tests differ in clutter and grid. A knob that is the same in all tests is not listed.
+        """
+        scenes = list(self.tests.values())
+        varying = [
+            knob.name
+            for knob in fields(scenes[0])  # type: ignore[arg-type]
+            if any(getattr(scene, knob.name) != getattr(scenes[0], knob.name) for scene in scenes)
+        ]
+        return tuple(
+            TaskTest(name, scene, {knob: getattr(scene, knob) for knob in varying})
+            for name, scene in self.tests.items()
+        )
+
+    def find_test(self, **knobs: Any) -> TaskTest:
+        """Return the test that has these knobs, and all others as the main test has them.
+
+        ``TASKS["lookup"].find_test(clutter=24, grid=12)`` is the test "grid 12, clutter 24".
+
+        Raises:
+            ValueError: There is no such test; it lists the tests.
+        """
+        main, *_ = described = self.described_tests
+        for test in described:
+            if test.knobs == {**main.knobs, **knobs}:
+                return test
+        raise ValueError(f"no test of this task has {knobs}: choose from {', '.join(self.tests)}")
+
+    def with_knobs(self, **knobs: Any) -> "Task":
+        """Return the task with knobs of its scenes changed; tests keep the clutter and grid in their names."""
         for_tests = {name: value for name, value in knobs.items() if name not in ("clutter", "grid")}
         training = dict.fromkeys(replace(scene, **knobs) for scene in self.training)  # type: ignore[type-var]
         tests = {name: replace(scene, **for_tests) for name, scene in self.tests.items()}  # type: ignore[type-var]
         return replace(self, training=tuple(training), tests=tests)
 
-    def sized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Task":
-        """Return the task with scenes of so many frames, of another size; scenes made of cells keep theirs."""
+    def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Task":
+        """Return the task with scenes of this many frames and of this size; scenes made of cells keep theirs."""
 
-        def fit(scene: Family) -> Family:
+        def resized_scene(scene: Family) -> Family:
             if isinstance(scene, SceneConfig):
                 return replace(scene, frames=num_frames, size=pair(image_size)[0])
             return scene
 
-        tests = {name: fit(scene) for name, scene in self.tests.items()}
-        return replace(self, training=tuple(map(fit, self.training)), tests=tests)
+        tests = {name: resized_scene(scene) for name, scene in self.tests.items()}
+        return replace(self, training=tuple(map(resized_scene, self.training)), tests=tests)
 
     def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]:
-        """Render the training batches of steps `start` to `stop`; a step has the same clips whatever came before.
+        """Render the training batches of steps `start` to `stop`; the clips of a step depend on seed and step alone.
 
         Args:
-            seed: 0 or more; other seeds give other clips.
-            batch: clips of one batch.
-            start, stop: steps, as in ``range``.
+            seed: Seed of the clips, 0 or more.
+            batch: Number of clips in a batch.
+            start, stop: First step, and the step after the last, counted from 0.
         """
         for step in range(start, stop):
             yield self._render(self.training[step % len(self.training)], batch, (TRAINING, seed, step))
 
     def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]:
-        """Render a test, the same for every run; the validation clips are others than the test's.
+        """Render a test; its clips are the same for every run.
 
         Args:
-            name: one of ``tests``.
-            clips: how many in all.
-            batch: clips at a time.
-            validation: whether choices may be based on the result.
+            name: Name of the test, one of ``tests``.
+            clips: Number of clips in all.
+            batch: Largest number of clips in a batch.
+            validation: Whether to render validation clips, on which choices may be based, instead of test clips.
         """
-        part, scene = VALIDATION if validation else TEST, _find("test", name, self.tests)
+        purpose, scene = VALIDATION if validation else TEST, _find("test", name, self.tests)
         for first in range(0, clips, batch):
-            yield self._render(scene, min(batch, clips - first), (part, first))
+            yield self._render(scene, min(batch, clips - first), (purpose, first))
 
     def _render(self, scene: Family, count: int, seed: tuple[int, ...]) -> Batch:
         scenes = render(scene, count=count, seed=seed)
@@ -138,7 +183,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             model={"dropout": 0.0, "spatial_embedding": True},
         ),
         "motion": Task(
-            # easier clips among them, with which linear attention was seen to leave chance
+            # linear attention left chance only with easier clips among the others
             training=tuple(Motion(distractors=distractors) for distractors in (0, 1, 2)),
             tests={"test": Motion(), "clutter 0.5": Motion(clutter=0.5)},
             model={"dropout": 0.0},
@@ -153,7 +198,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             model=CELLS,
         ),
         "flash": Task(
-            # without few objects to begin with, nothing is learned
+            # without clips of few objects nothing is learned
             training=tuple(Flash(objects=objects, clutter=clutter) for clutter in (0, 6) for objects in (1, 2, 4, 8)),
             tests={
                 **{f"clutter {clutter}": Flash(clutter=clutter) for clutter in (6, 0, 3, 9, 12)},
@@ -167,9 +212,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 
 
-
 def find_task(name: str) -> Task:
-    """Return a task by name; raise ValueError that lists the names."""
+    """Return a task by name.
+
+    Raises:
+        ValueError: There is no such task; it lists the names.
+    """
     return _find("task", name, TASKS)
 
 
@@ -177,28 +225,83 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
     """Return the configuration of a variant for a task.
 
     Args:
-        task: decides classes and, for scenes made of cells, frames, size and patches.
-        variant: one of ``VARIANTS`` or ``FAMILY``.
-        preset: one of ``PRESETS``, which decides width, depth and, for other scenes, frames and size.
-        changes: fields to change after that.
+        task: Task or folder of clips. It decides the classes, and frames, size and patches for scenes made of cells.
+        variant: Name of the variant, one of ``VARIANTS`` or ``FAMILY``.
+        preset: Name of the preset, one of ``PRESETS``. It decides width and depth, and frames and size for other clips.
+        changes: Fields to change after that.
 
     Raises:
-        ValueError: an unknown name, or fields that do not fit each other.
+        ValueError: A name is unknown, or fields do not fit each other.
     """
-    fields = dict(task.model_fields)
+    return variant_config(len(task.classes), task.model_fields, variant, preset, **changes)
+
+
+def variant_config(
+    num_classes: int, model_fields: Mapping[str, Any], variant: str, preset: str, **changes: Any
+) -> ModelConfig:
+    """Return the configuration of a variant, from the classes and the model's fields that its data decides.
+
+    Args:
+        num_classes: Number of classes.
+        model_fields: Fields that the data decides.
+        variant, preset, changes: As for ``model_config``.
+
+    Raises:
+        ValueError: A name is unknown, or fields do not fit each other.
+    """
     make = _find("preset", preset, PRESETS)
     mechanism = dict(_find("variant", variant, {**VARIANTS, **FAMILY}))
     wide = variant == "linear-wide"
     try:
-        config = make(len(task.classes), **fields | mechanism | changes)
+        config = make(num_classes, **{**model_fields, **mechanism, **changes})
         return replace(config, mlp_hidden=matched_hidden(config)) if wide and "mlp_hidden" not in changes else config
     except TypeError as error:
         raise ValueError(f"the changes {changes} do not fit a model configuration: {error}") from error
 
 
+def fitted(data: Data, config: ModelConfig, name: str) -> Data:
+    """Return a task or a folder of clips in the number of frames and the size that a model takes.
+
+    Args:
+        data: Clips of any size.
+        config: Configuration of the model.
+        name: Name of the clips in error messages, such as "task 'cue'".
+
+    Raises:
+        ValueError: The model does not fit these clips; it names the values of both.
+    """
+    if config.num_classes != len(data.classes):
+        raise ValueError(f"the model distinguishes {config.num_classes} classes, {name} has {len(data.classes)}")
+    height, width = pair(config.image_size)
+    if height != width:
+        raise ValueError(f"the model's frames are {height} × {width} pixels, those of {name} are square")
+    try:
+        data = data.resized(config.num_frames, config.image_size)
+    except ValueError as error:
+        raise ValueError(f"the model does not fit {name}: {error}") from error
+    for scene in (*data.training, *data.tests.values()) if isinstance(data, Task) else ():
+        if isinstance(scene, CellScene):
+            _check_cells(scene, config, name)
+    return data
 
 
-def _find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(known)}")
-    return known[name]
+def _check_cells(scene: CellScene, config: ModelConfig, name: str) -> None:
+    """Raise ValueError unless each token is one cell and the frames are the scene's."""
+    if config.num_frames != scene.frames:
+        raise ValueError(f"the model takes {config.num_frames} frames, clips of {name} have {scene.frames}")
+    if (config.kernel, config.stride, config.padding) != (CELL, CELL, 0):
+        raise ValueError(
+            f"the model's patches are {config.kernel} pixels wide and {config.stride} apart, the cells of {name} "
+            f"are {CELL} wide"
+        )
+    if config.spatial_embedding and config.image_size != scene.size:
+        raise ValueError(
+            f"the model's spatial embedding is for frames of {config.image_size} pixels, {name} also has frames of "
+            f"{scene.size}"
+        )
+
+
+def _find(kind: str, name: str, choices: Mapping[str, Any]) -> Any:
+    if name not in choices:
+        raise ValueError(f"{kind} {name!r} is unknown: choose one of {', '.join(choices)}")
+    return choices[name]

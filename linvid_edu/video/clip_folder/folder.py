@@ -89,13 +89,13 @@ class ClipFolder:
         """Whether training clips are flipped."""
         return self.layout.flip_keeps_label if self.flips is None else self.flips
 
-    def changed(self, **knobs: Any) -> "ClipFolder":
+    def with_knobs(self, **knobs: Any) -> "ClipFolder":
         """Return the same clips with ``flips``, ``workers`` or ``cache_mb`` changed."""
         if unknown := sorted(set(knobs) - {"flips", "workers", "cache_mb"}):
             raise TypeError(f"{unknown[0]!r} is none of flips, workers, cache_mb")
         return replace(self, **knobs)
 
-    def sized(self, num_frames: int, image_size: int | tuple[int, int]) -> "ClipFolder":
+    def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "ClipFolder":
         """Return the same clips with so many frames, of another size."""
         return replace(self, num_frames=num_frames, size=pair(image_size)[0])
 
