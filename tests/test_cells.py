@@ -16,7 +16,7 @@ from torch import Tensor
 
 from linvid_edu.video.scenes import CELL, CueLookup, Flash, box_coverage, render, role_mask
 
-FAMILIES = [CueLookup, Flash]
+SCENES = [CueLookup, Flash]
 GRAY = 128
 
 
@@ -45,8 +45,8 @@ def read(frames):
     return Cells(shown, edges.all(-1), black.any((-1, -2)), side, color, count)
 
 
-def clean(family, **knobs):
-    return family(**{"noise": 0.0, **knobs})
+def clean(scene, **knobs):
+    return scene(**{"noise": 0.0, **knobs})
 
 
 def digest(scenes):
@@ -76,15 +76,15 @@ def read_label(config, cells):
     return lookup_label(cells) if isinstance(config, CueLookup) else flash_label(cells)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("objects", [1, 2, 4, 8])
 @pytest.mark.parametrize("clutter", [0, 7])
-def test_labels_are_true(family, objects, clutter):
-    config = clean(family, objects=objects, clutter=clutter)
+def test_labels_are_true(scene, objects, clutter):
+    config = clean(scene, objects=objects, clutter=clutter)
     scenes = render(config, count=300, seed=(objects, clutter))
     cells = read(scenes.frames)
     assert torch.equal(read_label(config, cells), scenes.label)
-    assert (cells.framed.sum(-1) == (family is CueLookup)).all()
+    assert (cells.framed.sum(-1) == (scene is CueLookup)).all()
     bars = cells.side >= 0
     assert (bars.sum(-1) == objects).all()
     for clip in range(0, 300, 50):
@@ -115,17 +115,17 @@ def test_flash_deals_the_sides_out_evenly_in_every_frame(objects):
     assert each.sum() == 100 * 4 * objects
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("clutter", [0, 9])
-def test_boxes_and_masks_are_exactly_the_cells(family, clutter):
-    config = clean(family, clutter=clutter, objects=3, grid=5)
+def test_boxes_and_masks_are_exactly_the_cells(scene, clutter):
+    config = clean(scene, clutter=clutter, objects=3, grid=5)
     scenes = render(config, count=100, seed=3)
     cells = read(scenes.frames)
     masks = {role: role_mask(scenes, role, grid=(5, 5)) for role in set(scenes.roles)}
     assert torch.equal(masks["target"] | masks["distractor"], cells.side >= 0)
     assert (masks["target"].sum(-1) == 1).all()
     assert (masks["distractor"].sum(-1) == 2).all()
-    if family is CueLookup:
+    if scene is CueLookup:
         assert torch.equal(masks["cue"], cells.framed)
         assert torch.equal(cells.side[masks["target"]], scenes.label)
     else:
@@ -144,11 +144,11 @@ def test_roles_name_the_query_and_the_answer():
         assert {config.query, config.answer} <= set(config.roles)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_cell_is_shown_once_up_to_a_full_grid(family):
-    fixed = 3 if family is CueLookup else 2  # two objects, and the cue
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_cell_is_shown_once_up_to_a_full_grid(scene):
+    fixed = 3 if scene is CueLookup else 2  # two objects, and the cue
     for grid, clutter in ((4, 16 - fixed), (7, 10)):
-        config = clean(family, grid=grid, objects=2, clutter=clutter)
+        config = clean(scene, grid=grid, objects=2, clutter=clutter)
         cells = read(render(config, count=300, seed=4).frames)
         assert (cells.shown.sum(-1) == fixed + clutter).all()
         assert config.occupied == fixed + clutter
@@ -157,9 +157,9 @@ def test_every_cell_is_shown_once_up_to_a_full_grid(family):
             assert (cells.side >= 0).any(0).any(0).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_clutter_has_the_colors_and_the_white_pixels_of_objects_but_no_bar(family):
-    config = clean(family, objects=config_colors(family), clutter=20, grid=8)
+@pytest.mark.parametrize("scene", SCENES)
+def test_clutter_has_the_colors_and_the_white_pixels_of_objects_but_no_bar(scene):
+    config = clean(scene, objects=config_colors(scene), clutter=20, grid=8)
     scenes = render(config, count=300, seed=5)
     cells = read(scenes.frames)
     clutter = cells.shown & (cells.side < 0) & ~cells.framed
@@ -168,20 +168,20 @@ def test_clutter_has_the_colors_and_the_white_pixels_of_objects_but_no_bar(famil
     of_objects, of_clutter = (
         cells.color[which].unique(dim=0, return_counts=True) for which in (cells.side >= 0, clutter)
     )
-    assert len(of_objects[0]) == config_colors(family)
+    assert len(of_objects[0]) == config_colors(scene)
     assert torch.equal(of_objects[0], of_clutter[0])
-    assert (of_clutter[1] > 0.8 * of_clutter[1].sum() / config_colors(family)).all()
+    assert (of_clutter[1] > 0.8 * of_clutter[1].sum() / config_colors(scene)).all()
     white = rearrange((scenes.frames == 255).all(-1), "b t (r y) (c x) -> b t (r c) (y x)", y=CELL, x=CELL)[clutter]
     assert (white.double().mean(0) - 0.25).abs().max() < 0.03  # each of the 16 pixels is white as often
 
 
-def config_colors(family):
-    return {CueLookup: 8, Flash: 16}[family]
+def config_colors(scene):
+    return {CueLookup: 8, Flash: 16}[scene]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_colors_are_told_apart_and_are_none_of_gray_white_and_black(family):
-    cells = read(render(clean(family, objects=config_colors(family), grid=5), count=1, seed=6).frames)
+@pytest.mark.parametrize("scene", SCENES)
+def test_colors_are_told_apart_and_are_none_of_gray_white_and_black(scene):
+    cells = read(render(clean(scene, objects=config_colors(scene), grid=5), count=1, seed=6).frames)
     colors = torch.cat(
         [cells.color[0, 0][cells.side[0, 0] >= 0], torch.tensor([[0] * 3, [GRAY] * 3, [255] * 3], dtype=torch.uint8)]
     )
@@ -189,9 +189,9 @@ def test_colors_are_told_apart_and_are_none_of_gray_white_and_black(family):
     assert distance.min() > 60
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_same_seed_same_bytes_and_other_seeds_other_clips(family):
-    config = family(clutter=5)
+@pytest.mark.parametrize("scene", SCENES)
+def test_same_seed_same_bytes_and_other_seeds_other_clips(scene):
+    config = scene(clutter=5)
     first = render(config, count=200, seed=(3, 1))
     assert digest(first) == digest(render(config, count=200, seed=(3, 1)))
     assert len({digest(render(config, count=200, seed=seed)) for seed in ((3, 1), (3, 2), (4, 1), 3)}) == 4
@@ -201,19 +201,19 @@ def test_same_seed_same_bytes_and_other_seeds_other_clips(family):
 def test_same_bytes_in_another_process():
     program = (
         "import hashlib; from linvid_edu.video.scenes import *\n"
-        "for family in (CueLookup, Flash):\n"
-        "    parts = render(family(clutter=5), count=200, seed=(1, 2))[:3]\n"
+        "for scene in (CueLookup, Flash):\n"
+        "    parts = render(scene(clutter=5), count=200, seed=(1, 2))[:3]\n"
         "    print(hashlib.sha256(b''.join(part.numpy().tobytes() for part in parts)).hexdigest())"
     )
     lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert lines == [digest(render(family(clutter=5), count=200, seed=(1, 2))) for family in FAMILIES]
+    assert lines == [digest(render(scene(clutter=5), count=200, seed=(1, 2))) for scene in SCENES]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_objects_do_not_change_with_noise_and_clutter(family):
+@pytest.mark.parametrize("scene", SCENES)
+def test_objects_do_not_change_with_noise_and_clutter(scene):
     """Also beyond the clips that are painted at once."""
     plain, noisy, cluttered = (
-        render(clean(family, **knobs), count=400, seed=7) for knobs in ({}, {"noise": 0.3}, {"clutter": 9})
+        render(clean(scene, **knobs), count=400, seed=7) for knobs in ({}, {"noise": 0.3}, {"clutter": 9})
     )
     for other in (noisy, cluttered):
         assert torch.equal(other.label, plain.label)
@@ -224,12 +224,12 @@ def test_objects_do_not_change_with_noise_and_clutter(family):
     assert not torch.equal(plain.frames, cluttered.frames)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_objects_do_not_change_with_the_grid(family):
+@pytest.mark.parametrize("scene", SCENES)
+def test_objects_do_not_change_with_the_grid(scene):
     """Blank cells alone are added: every object keeps its color, its bar and, with its cell, its flash."""
 
     def objects(grid):
-        scenes = render(clean(family, grid=grid), count=400, seed=8)
+        scenes = render(clean(scene, grid=grid), count=400, seed=8)
         cells = read(scenes.frames)
         masks = box_coverage(scenes.boxes, size=CELL * grid, grid=(grid, grid)).flatten(-2).bool().unbind(2)
         return scenes.label, [(cells.color[mask], cells.side[mask], mask.any(-1)) for mask in masks]
@@ -248,18 +248,18 @@ def test_noise_has_the_stated_deviation():
     assert pixels.mean() == pytest.approx(GRAY, abs=0.5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_mirrored_clips_have_the_stated_labels(family):
-    config = clean(family, clutter=4, objects=4)
+@pytest.mark.parametrize("scene", SCENES)
+def test_mirrored_clips_have_the_stated_labels(scene):
+    config = clean(scene, clutter=4, objects=4)
     scenes = render(config, count=200, seed=10)
     mirrored = torch.tensor(config.mirrored)[scenes.label]
     assert torch.equal(read_label(config, read(scenes.frames.flip(3))), mirrored)
     assert not config.flip_keeps_label
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_shapes_and_kinds(family):
-    config = family(grid=6, objects=3, clutter=2)
+@pytest.mark.parametrize("scene", SCENES)
+def test_shapes_and_kinds(scene):
+    config = scene(grid=6, objects=3, clutter=2)
     scenes = render(config, count=3, seed=0)
     assert scenes.frames.shape == (3, config.frames, 24, 24, 3)
     assert scenes.frames.dtype == torch.uint8
@@ -270,32 +270,32 @@ def test_shapes_and_kinds(family):
 
 
 @pytest.mark.parametrize(
-    ("family", "knobs", "words"),
+    ("scene", "knobs", "words"),
     [
         (CueLookup, {"objects": 0}, "objects is 0, it must be 1 to 8"),
         (CueLookup, {"objects": 9}, "objects is 9, it must be 1 to 8"),
         (CueLookup, {"grid": 3, "objects": 1}, "grid is 3, it must be at least 4"),
-        (CueLookup, {"clutter": 62}, "grid is 8, it must be at least 9: 65 cells of a frame are taken"),
+        (CueLookup, {"clutter": 62}, "grid is 8, it must be at least 9: 65 cells are occupied"),
         (Flash, {"objects": 17}, "objects is 17, it must be 1 to 16"),
-        (Flash, {"clutter": 13}, "grid is 4, it must be at least 5: 17 cells of a frame are taken"),
-        (Flash, {"frames": 1}, "frames is 1, it must be at least 2: the label is seen in the frame after the flash"),
-        *[(family, {"clutter": -1}, "clutter is -1, it must be at least 0") for family in FAMILIES],
-        *[(family, {"noise": 1.5}, "noise is 1.5, it must be 0 to 1") for family in FAMILIES],
-        *[(family, {"noise": math.nan}, "noise is nan, it must be 0 to 1") for family in FAMILIES],
+        (Flash, {"clutter": 13}, "grid is 4, it must be at least 5: 17 cells are occupied"),
+        (Flash, {"frames": 1}, "frames is 1, it must be at least 2: the label is in the frame after the flash"),
+        *[(scene, {"clutter": -1}, "clutter is -1, it must be at least 0") for scene in SCENES],
+        *[(scene, {"noise": 1.5}, "noise is 1.5, it must be 0 to 1") for scene in SCENES],
+        *[(scene, {"noise": math.nan}, "noise is nan, it must be 0 to 1") for scene in SCENES],
     ],
 )
-def test_knobs_are_checked_when_set(family, knobs, words):
+def test_knobs_are_checked_when_set(scene, knobs, words):
     with pytest.raises(ValueError, match=words):
-        family(**knobs)
+        scene(**knobs)
     with pytest.raises(ValueError, match=words):
-        replace(family(), **knobs)
+        replace(scene(), **knobs)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_photographs_are_refused(family):
+@pytest.mark.parametrize("scene", SCENES)
+def test_photographs_are_refused(scene):
     photographs = np.zeros((1, 64, 64, 3), np.uint8)
-    with pytest.raises(ValueError, match=f"{family.__name__} has cells, not a photograph, for clutter"):
-        render(family(), count=1, seed=0, photographs=photographs)
+    with pytest.raises(ValueError, match=f"{scene.__name__} takes no photographs"):
+        render(scene(), count=1, seed=0, photographs=photographs)
 
 
 CLIPS = 4_000

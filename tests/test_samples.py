@@ -12,7 +12,7 @@ from linvid_edu.video.samples import (
     encode,
     load_manifest,
     render_sample,
-    sample_config,
+    sample_scene,
     write_samples,
 )
 
@@ -40,7 +40,7 @@ def rewritten(tmp_path_factory):
 def test_manifest_lists_the_samples_and_the_folder_holds_them():
     assert list(CLIPS) == [sample.name for sample in SAMPLES]
     assert len(CLIPS) >= 10
-    assert {clip["family"] for clip in CLIPS.values()} == {"cue match", "motion"}
+    assert {clip["scene"] for clip in CLIPS.values()} == {"cue match", "motion"}
     assert sorted(path.name for path in FOLDER.glob("*.mp4")) == sorted(clip["file"] for clip in CLIPS.values())
 
 
@@ -59,13 +59,13 @@ def test_files_agree_with_the_manifest(name):
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_manifest_agrees_with_the_scene_rendered_again(sample):
     clip = CLIPS[sample.name]
-    assert sample_config(clip) == sample.config
+    assert sample_scene(clip) == sample.scene
     assert (clip["seed"], clip["photograph"]) == (sample.seed, sample.photograph)
     if sample.photograph is not None:
         pytest.importorskip("skimage")
     scenes = render_sample(sample)
     assert clip["label"] == int(scenes.label)
-    assert clip["class"] == sample.config.classes[clip["label"]]
+    assert clip["class"] == sample.scene.classes[clip["label"]]
     family, *words = sample.name.split("_")
     assert set(words[: {"cue": 2, "motion": 1}[family]]) <= set(clip["class"].split())
     assert clip["roles"] == list(scenes.roles)

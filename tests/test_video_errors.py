@@ -31,7 +31,7 @@ from linvid_edu.video.reading import VideoError, load_clip
         ({"stop": 0}, "stop=0"),
         ({"start": 2, "stop": 1}, "stop=1 .*start=2 "),
         ({"start": 2.0, "stop": 2.0}, "stop=2.0 .*start=2.0 "),
-        ({"start": 4}, r"start=4\.0 s lies beyond .*\(4\.0 s\)"),
+        ({"start": 4}, r"start=4\.0 s is after .*\(4\.0 s\)"),
         ({"start": 4.0, "stop": 9}, r"start=4\.0 s .*\(4\.0 s\)"),
         ({"start": 12.0}, r"start=12\.0 s .*\(4\.0 s\): choose less than 4\.0"),
     ],
@@ -68,7 +68,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    with pytest.raises(VideoError, match="not a file but a folder"):
+    with pytest.raises(VideoError, match="a folder or a device, not a file"):
         load_clip(tmp_path)
 
 

@@ -11,7 +11,7 @@ from linvid_edu.shapes import Float, Grid
 def temporal_association(x: Float[Tensor, "b t n width"], *, shift_div: int) -> Float[Tensor, "b t n width"]:
     """Borrow channels from the neighboring frames, for keys and values of spatial attention.
 
-    With c = ⌊width / shift_div⌋: channels 0 to c come from the next frame, c to 2c from the previous one; the rest stay.
+    With c = ⌊width / shift_div⌋: channels 0 to c come from the next frame, c to 2c from the previous; the rest stay.
     Missing frames are zeros.
 
     Args:

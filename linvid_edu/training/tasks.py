@@ -13,10 +13,10 @@ from linvid_edu.video.scenes import (
     CellScene,
     CueLookup,
     CueMatch,
-    Family,
+    Scene,
     Flash,
     Motion,
-    SceneConfig,
+    PictureScene,
     render,
     role_mask,
 )
@@ -33,7 +33,7 @@ class Data(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property
-    def tests(self) -> Mapping[str, Family] | tuple[str, ...]: ...
+    def tests(self) -> Mapping[str, Scene] | tuple[str, ...]: ...
     @property
     def ceiling(self) -> float: ...
     @property
@@ -55,7 +55,7 @@ class TaskTest(NamedTuple):
     """
 
     name: str
-    scene: Family
+    scene: Scene
     knobs: Mapping[str, Any]
 
 
@@ -71,8 +71,8 @@ class Task:
         model: Fields of the model's configuration that the task decides.
     """
 
-    training: tuple[Family, ...]
-    tests: Mapping[str, Family]
+    training: tuple[Scene, ...]
+    tests: Mapping[str, Scene]
     ceiling: float = 1.0
     readout: str | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -133,8 +133,8 @@ class Task:
     def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Task":
         """Return the task with scenes of this many frames and of this size; scenes made of cells keep theirs."""
 
-        def resized_scene(scene: Family) -> Family:
-            if isinstance(scene, SceneConfig):
+        def resized_scene(scene: Scene) -> Scene:
+            if isinstance(scene, PictureScene):
                 return replace(scene, frames=num_frames, size=pair(image_size)[0])
             return scene
 
@@ -165,7 +165,7 @@ class Task:
         for first in range(0, clips, batch):
             yield self._render(scene, min(batch, clips - first), (purpose, first))
 
-    def _render(self, scene: Family, count: int, seed: tuple[int, ...]) -> Batch:
+    def _render(self, scene: Scene, count: int, seed: tuple[int, ...]) -> Batch:
         scenes = render(scene, count=count, seed=seed)
         if self.readout is None:
             return Batch(scenes.video, scenes.label)

@@ -1,4 +1,4 @@
-"""A clip in memory: pixels for the eye, a normalized tensor for the model, and the times of its frames."""
+"""A clip in memory: frames to display, a normalized tensor for the model, and the times of the frames."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ STD = 0.5
 
 
 def normalize(frames: UInt8[Tensor, "*batch t h w 3"]) -> Float[Tensor, "*batch 3 t h w"]:
-    """Turn displayable frames into the model's input.
+    """Turn frames that can be displayed into the input of a model.
 
     video = (frames / 255 − 0.5) / 0.5
 
     Args:
-        frames: RGB, 0 to 255, with any leading batch axes.
+        frames: RGB values, 0 to 255, with any leading batch axes.
 
     Returns:
         float32 in −1 to 1, color channels before time.
@@ -29,15 +29,15 @@ def normalize(frames: UInt8[Tensor, "*batch t h w 3"]) -> Float[Tensor, "*batch 
 
 
 def denormalize(video: Float[Tensor, "*batch 3 t h w"]) -> UInt8[Tensor, "*batch t h w 3"]:
-    """Turn a model's input back into displayable frames: the inverse of ``normalize``.
+    """Turn the input of a model back into frames that can be displayed: the inverse of ``normalize``.
 
-    frames = round(255 · (0.5 · video + 0.5)), cut off to 0 to 255
+    frames = round(255 · (0.5 · video + 0.5)), clamped to 0 to 255
 
     Args:
-        video: normalized, −1 to 1; values outside are cut off.
+        video: Normalized clip, −1 to 1; values outside are clamped.
 
     Returns:
-        RGB, 0 to 255.
+        RGB values, 0 to 255.
     """
     levels = (255 * (STD * video + MEAN)).round().clamp(0, 255).to(torch.uint8)
     return rearrange(levels, "... c t h w -> ... t h w c")
@@ -48,11 +48,11 @@ class Clip:
     """The frames sampled from one video.
 
     Args:
-        video: normalized to −1 to 1, (3 t h w).
-        frames: the same pixels for display, 0 to 255, (t h w 3).
-        times: the presentation time of each frame in the source, in seconds, (t).
-        source: where the clip came from: a path, or the words that describe a rendered scene.
-        repeated: how many of the frames repeat the one before, because the source had too few.
+        video: Clip normalized to −1 to 1, (3 t h w).
+        frames: The same pixels for display, 0 to 255, (t h w 3).
+        times: Presentation time of each frame in the source, in seconds, (t).
+        source: Path of the video file, or a description of the rendered scene.
+        repeated: Number of frames that repeat the one before, because the source has too few.
     """
 
     video: Float[Tensor, "3 t h w"]

@@ -1,9 +1,8 @@
-"""The sample clips in ``data_samples``: rendered scenes as H.264 files, and a manifest of all that is known."""
+"""The sample clips in ``data_samples``: rendered scenes as H.264 files, and a manifest that describes them."""
 
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
@@ -14,27 +13,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .scenes import CueMatch, Motion, SceneConfig, Scenes, render
+from linvid_edu.files import atomic_path
+
+from .scenes import CueMatch, Motion, PictureScene, Scenes, render
 
 MANIFEST = "manifest.json"
 FPS = 12
-FAMILIES: dict[str, type[SceneConfig]] = {"cue match": CueMatch, "motion": Motion}
-# what decides the bytes of the files, by the names of the packages
-MAKERS = ("av", "numpy", "scikit-image")
+SCENES: dict[str, type[PictureScene]] = {"cue match": CueMatch, "motion": Motion}
+# packages whose versions decide the bytes of the files
+PACKAGES = ("av", "numpy", "scikit-image")
 
 
 class Sample(NamedTuple):
     """How one sample clip is made.
 
     Args:
-        name: of the file, without its ending.
-        config: the family of scenes and its knobs.
-        seed: of the clip, chosen by eye so that its class is the one in the name and its objects stand apart.
-        photograph: the picture behind it, a name in ``skimage.data``; None for gray or noise.
+        name: File name without extension.
+        scene: Scene with its settings.
+        seed: Seed of the clip, chosen by eye so that its class is the one in the name and its objects do not touch.
+        photograph: Name of the background picture in ``skimage.data``; None for gray or noise.
     """
 
     name: str
-    config: SceneConfig
+    scene: PictureScene
     seed: int
     photograph: str | None = None
 
@@ -66,15 +67,15 @@ SAMPLES = (
 def write_samples(folder: Path, progress: Callable[[Path], None] | None = None) -> list[Path]:
     """Render and encode every sample clip, and write the manifest.
 
-    The frames are the same on every run; the bytes are the same with the versions named in the manifest. Each file is
-    written beside its place and moved there whole.
+    Every run gives the same frames, and the same bytes with the package versions in the manifest. Each file appears
+    whole or not at all.
 
     Args:
-        folder: where to; it is made if it is missing, and files of the same names are replaced.
-        progress: called with the path of each file once it is written.
+        folder: Folder to write to. It is created if it is missing; files of the same names are replaced.
+        progress: Function that is called with the path of each file after it is written.
 
     Returns:
-        The written paths, the manifest last.
+        The written paths; the manifest comes last.
 
     Raises:
         ModuleNotFoundError: PyAV or scikit-image is not installed.
@@ -87,24 +88,25 @@ def write_samples(folder: Path, progress: Callable[[Path], None] | None = None) 
         path = folder / f"{sample.name}.mp4"
         clips.append(_entry(sample, scenes, path.name, data))
         paths.append(_replace(path, data, progress))
-    about = json.dumps({name: version(name) for name in MAKERS})
+    about = json.dumps({name: version(name) for name in PACKAGES})
     lines = ",\n".join(json.dumps(clip) for clip in clips)
     manifest = f'{{"made_with": {about},\n"clips": [\n{lines}\n]}}\n'
     return [*paths, _replace(folder / MANIFEST, manifest.encode(), progress)]
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:
-    """Read what is known about the sample clips of a folder.
+    """Read the manifest of a folder of sample clips.
 
     Args:
-        folder: one that ``write_samples`` has filled.
+        folder: Folder that ``write_samples`` has filled.
 
     Returns:
-        ``made_with`` (package → version) and ``clips``, a list with, for each: file, sha256, family, config, seed,
-        photograph, label, class, fps, frames, size, roles, and boxes: x0, y0, x1, y1 in pixels [frame][object].
+        ``made_with`` (package → version) and ``clips``, a list with these keys for each clip: file, sha256, scene,
+        settings, seed, photograph, label, class, fps, frames, size, roles, and boxes (x0, y0, x1, y1 in pixels, by
+        frame and object).
 
     Raises:
-        FileNotFoundError: the folder has no manifest.
+        FileNotFoundError: The folder has no manifest.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -112,19 +114,19 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def sample_config(clip: dict[str, Any]) -> SceneConfig:
-    """The configuration that one entry of the manifest was rendered with."""
-    return FAMILIES[clip["family"]](**clip["config"])
+def sample_scene(clip: dict[str, Any]) -> PictureScene:
+    """Return the scene from which a clip of the manifest was rendered."""
+    return SCENES[clip["scene"]](**clip["settings"])
 
 
 def render_sample(sample: Sample) -> Scenes:
     """Render one sample clip, (1 t h w 3).
 
     Raises:
-        ModuleNotFoundError: the sample needs a photograph and scikit-image is not installed.
+        ModuleNotFoundError: The sample needs a photograph, and scikit-image is not installed.
     """
     photographs = None if sample.photograph is None else _photograph(sample.photograph)[None]
-    return render(sample.config, count=1, seed=sample.seed, photographs=photographs)
+    return render(sample.scene, count=1, seed=sample.seed, photographs=photographs)
 
 
 def _photograph(name: str) -> NDArray[np.uint8]:
@@ -132,7 +134,7 @@ def _photograph(name: str) -> NDArray[np.uint8]:
         from skimage import data
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "the photographs come with scikit-image, which is not installed: pip install scikit-image", name="skimage"
+            "the photographs need scikit-image, which is not installed: pip install scikit-image", name="skimage"
         ) from error
     picture = np.asarray(getattr(data, name)())
     return np.stack([picture] * 3, axis=-1) if picture.ndim == 2 else picture
@@ -142,11 +144,11 @@ def encode(frames: NDArray[np.uint8], fps: int) -> bytes:
     """Encode frames as H.264 in an MP4 container, with one thread and fixed settings.
 
     Args:
-        frames: RGB, 0 to 255, (t h w 3), height and width even.
-        fps: frames per second, at least 1.
+        frames: RGB values, 0 to 255, (t h w 3), with even height and width.
+        fps: Frames per second, at least 1.
 
     Returns:
-        The bytes of the file: yuv420p, constant rate factor 16, a key frame at least every second.
+        Bytes of the file: yuv420p, constant rate factor 16, at least one keyframe per second.
     """
     import av
     from av.video.reformatter import Colorspace, Interpolation
@@ -173,24 +175,23 @@ def _entry(sample: Sample, scenes: Scenes, file: str, data: bytes) -> dict[str, 
     return {
         "file": file,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "family": next(name for name, family in FAMILIES.items() if isinstance(sample.config, family)),
-        "config": asdict(sample.config),
+        "scene": next(name for name, kind in SCENES.items() if isinstance(sample.scene, kind)),
+        "settings": asdict(sample.scene),
         "seed": sample.seed,
         "photograph": sample.photograph,
         "label": label,
-        "class": sample.config.classes[label],
+        "class": sample.scene.classes[label],
         "fps": FPS,
-        "frames": sample.config.frames,
-        "size": sample.config.size,
+        "frames": sample.scene.frames,
+        "size": sample.scene.size,
         "roles": scenes.roles,
         "boxes": np.round(scenes.boxes[0].numpy().astype(float), 2).tolist(),
     }
 
 
 def _replace(path: Path, data: bytes, progress: Callable[[Path], None] | None) -> Path:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
     if progress is not None:
         progress(path)
     return path

@@ -1,4 +1,4 @@
-"""When each frame of a video is on screen, read off its packets or its decoded frames, and those frames decoded."""
+"""When each frame of a video is on screen, from its packets or its decoded frames, and how to decode chosen frames."""
 
 import math
 from array import array
@@ -13,27 +13,27 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-NEAR = 8  # frames: a keyframe no further ahead is reached sooner by decoding on than by seeking
-USUAL_RATE = 25  # frames per second, where a file does not tell
+SEEK_FRAMES = 8  # to reach a keyframe this close ahead, decoding on is faster than seeking
+DEFAULT_FPS = 25  # for a file that declares no frame rate
 
 
 class Unreliable(Exception):
-    """The packets do not tell truly which frame is on screen when: only decoding all of them will."""
+    """The packets do not say reliably when frames are on screen, so all of them must be decoded."""
 
 
 class CutShort(Unreliable):
-    """The packets end before the time that the header of the file declares."""
+    """The packets end earlier than the header of the file declares."""
 
 
 class Timeline(NamedTuple):
-    """When each frame of a video is on screen: frame j from times[j] until times[j + 1], the last one until ``end``.
+    """When each frame of a video is on screen: frame j from times[j] to times[j + 1], the last frame until ``end``.
 
-    Args:
-        times: seconds since the first frame, ascending.
-        pts: what tells frame j among the decoded ones, in ticks of the stream; None: that it is the j-th of them.
-        keys: pts of a frame at which decoding can start, and the timestamp that seeks to it; ascending, (keys 2).
-        end: seconds since the first frame.
-        breaks_off: whether the video was meant to go on after ``end``.
+    times: seconds since the first frame, ascending
+    pts: presentation time of each frame in ticks of the stream, by which decoded frames are recognized; None if frames
+        can only be counted
+    keys: pts of the frames at which decoding can start, and the timestamps that seek to them; ascending, (keys 2)
+    end: seconds since the first frame
+    breaks_off: whether the file declares more video after ``end``
     """
 
     times: np.ndarray
@@ -44,18 +44,19 @@ class Timeline(NamedTuple):
 
 
 def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timeline:
-    """Read the timeline off the packets, decoding none.
+    """Build the timeline from the packets, without decoding.
 
     Args:
-        container, stream: a file that was just opened, and the video in it.
+        container: File that was just opened.
+        stream: Video stream of the file.
 
     Raises:
-        CutShort: the file is not whole.
-        Unreliable: a packet has no presentation time, or decoding can start nowhere.
+        CutShort: The file is not complete.
+        Unreliable: A packet has no presentation time, or there is no keyframe.
     """
-    guessed = container.format.name == "avi"  # it stores decoding times only
-    by_dts = container.format.name == "mpegts"  # it is searched by decoding times
-    ticks = [float(each.time_base or 0) for each in container.streams]
+    stores_dts_only = container.format.name == "avi"
+    seeks_by_dts = container.format.name == "mpegts"
+    ticks = [float(one.time_base or 0) for one in container.streams]  # seconds
     shown, keys = array("q"), array("q")
     timed, reached, before = True, 0.0, -math.inf
     for packet in container.demux():
@@ -67,14 +68,14 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
         pts = dts if packet.pts is None else packet.pts
         reached = max(reached, (pts + duration) * ticks[number])
         if number == stream.index:
-            timed = timed and packet.pts is not None and dts >= before and not (guessed and pts != dts)
+            timed = timed and packet.pts is not None and dts >= before and not (stores_dts_only and pts != dts)
             before = dts
             if packet.is_keyframe:
-                keys.extend((pts, dts if by_dts else pts))
+                keys.extend((pts, dts if seeks_by_dts else pts))
             if not packet.is_discard:
                 shown.extend((pts, duration))
     if not shown:
-        raise Unreliable("no frame in it")
+        raise Unreliable("the video has no frame")
     pts_of, order = np.unique(shown[::2], return_index=True)
     tick, last = ticks[stream.index], shown[2 * order[-1] + 1]
     length = float(pts_of[-1] - pts_of[0] + last) * tick
@@ -83,15 +84,23 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
     if not timed or not keys:
         raise Unreliable("no presentation times or no keyframes")
     entries = np.unique(np.array(keys).reshape(-1, 2), axis=0)
-    pts_of = pts_of[np.searchsorted(pts_of, entries[0, 0]) :]  # what is shown before the first keyframe is lost
+    pts_of = pts_of[np.searchsorted(pts_of, entries[0, 0]) :]  # frames before the first keyframe cannot be decoded
     times = (pts_of - pts_of[0]) * tick
     return Timeline(times, pts_of, entries, times[-1] + (last * tick or 1 / rate_of(stream)), breaks_off=False)
 
 
 def _falls_short(container: InputContainer, stream: VideoStream, length: float, step: float, reached: float) -> bool:
-    """Tell whether ``length`` seconds of packets are more than two frames short of what the file's header declares.
+    """Return whether the packets end more than two frames before the duration that the file's header declares.
 
-    Only these formats declare it, Matroska as the time that any stream has ``reached``; for others FFmpeg guesses.
+    Only MP4, AVI and Matroska declare a duration; for other formats FFmpeg guesses it. Matroska declares when the last
+    of all streams ends.
+
+    Args:
+        container: Open file.
+        stream: Video stream of the file.
+        length: Seconds of video in the packets.
+        step: Seconds per frame.
+        reached: Second at which the last packet of any stream ends.
     """
     tick, missing = stream.time_base or 0, 0.0
     if "mp4" in container.format.name:
@@ -104,16 +113,17 @@ def _falls_short(container: InputContainer, stream: VideoStream, length: float, 
 
 
 def timeline_of_frames(container: InputContainer, stream: VideoStream, breaks_off: bool) -> Timeline:
-    """Read the timeline off the decoded frames, in one pass; it ends where decoding fails.
+    """Build the timeline by decoding all frames in one pass; it ends where decoding fails.
 
-    times[j] = pts[j] − pts[0], or j / rate where frames come without a pts or not in its order
+    times[j] = pts[j] − pts[0], or j / rate if a frame has no pts or the pts are not ascending
 
     Args:
-        container, stream: a file that was just opened, and the video in it.
-        breaks_off: whether the packets told that the file is cut short.
+        container: File that was just opened.
+        stream: Video stream of the file.
+        breaks_off: Whether the packets showed that the file is cut short.
 
     Raises:
-        Unreliable: no frame comes.
+        Unreliable: No frame can be decoded.
     """
     pts = array("q")
     timed, failure = True, None
@@ -131,24 +141,32 @@ def timeline_of_frames(container: InputContainer, stream: VideoStream, breaks_of
 
 
 def rate_of(stream: VideoStream) -> float:
-    """Frames per second, as far as the file tells."""
-    return float(stream.guessed_rate or stream.average_rate or USUAL_RATE)
+    """Return the frames per second that the file declares, or a default."""
+    return float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
 
 
 def _is_last(packet: Packet) -> bool:
-    """Tell whether this is the empty packet with which PyAV ends a stream; past it, it may name unknown streams."""
+    """Return whether this is the empty packet that ends a stream in PyAV; later packets may name unknown streams."""
     return not packet.size and packet.pts is None and packet.dts is None
 
 
 def decoded(
     container: InputContainer, stream: VideoStream, key: int | None = None, drain: bool = True
 ) -> Iterator[VideoFrame]:
-    """Decode frame by frame, in the order shown, from the next keyframe on, or from the one with pts ``key``.
+    """Decode frame by frame in display order.
 
     Args:
-        drain: whether to give the last frames that the decoder holds; where a file is cut short, some between are lost.
+        container: Open file.
+        stream: Video stream of the file.
+        key: pts of the keyframe to start at; None means the next keyframe.
+        drain: Whether to yield the last frames that the decoder holds back. In a file that is cut short, frames before
+            them are missing.
     """
-    for packet in dropwhile(lambda one: not one.is_keyframe or key not in (None, one.pts), container.demux(stream)):
+
+    def before_start(packet: Packet) -> bool:
+        return not packet.is_keyframe or key not in (None, packet.pts)
+
+    for packet in dropwhile(before_start, container.demux(stream)):
         if _is_last(packet):
             yield from stream.decode() if drain else ()
             return
@@ -156,38 +174,40 @@ def decoded(
 
 
 def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
-    """Decode frame by frame, each with the seconds since the first one, in one pass and constant memory.
+    """Decode frame by frame in one pass and constant memory, each frame with its time in seconds since the first.
 
-    times[j] = pts[j] − pts[0]; a frame without a pts, or not in its order, comes 1 / rate after the one before, and so
-    does every frame of an AVI
+    times[j] = pts[j] − pts[0]. A frame without a pts, or with one that is not ascending, and every frame of an AVI file
+    comes 1 / rate after the frame before it.
 
     Args:
-        container, stream: a file that was just opened, and the video in it.
+        container: File that was just opened.
+        stream: Video stream of the file.
 
     Raises:
-        CutShort: after its last frame, a file ends before what its header declares.
-        Unreliable: no frame comes.
+        CutShort: The file ends earlier than its header declares. The frames that are there come first.
+        Unreliable: No frame can be decoded.
     """
-    guessed = container.format.name == "avi"  # it stores decoding times only
+    stores_dts_only = container.format.name == "avi"
     step, tick = 1 / rate_of(stream), float(stream.time_base or 0)
     first, time = 0.0, None
     for frame in _decoded_whole(container, stream):
-        stamp = None if guessed or frame.pts is None else frame.pts * tick
+        stamp = None if stores_dts_only or frame.pts is None else frame.pts * tick
         if time is None:
             first, time = stamp or 0.0, 0.0
         else:
             time = time + step if stamp is None or stamp - first <= time else stamp - first
         yield time, frame
     if time is None:
-        raise Unreliable("no frame in it")
+        raise Unreliable("the video has no frame")
 
 
 def _decoded_whole(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode from the first keyframe on; where the file is cut short, raise CutShort before the decoder is drained."""
-    ticks = [float(each.time_base or 0) for each in container.streams]
-    low, high, reached, shown, begun = math.inf, 0.0, 0.0, 0, False
-    every = "matroska" in container.format.name  # it declares how far any of its streams reaches
-    for packet in container.demux() if every else container.demux(stream):
+    """Decode from the first keyframe on. If the file is cut short, raise CutShort before the decoder is drained."""
+    ticks = [float(one.time_base or 0) for one in container.streams]  # seconds
+    first, last, reached = math.inf, 0.0, 0.0  # seconds
+    packets, started = 0, False
+    all_streams = "matroska" in container.format.name  # its header declares when the last of all streams ends
+    for packet in container.demux() if all_streams else container.demux(stream):
         if _is_last(packet):
             break
         pts = packet.dts if packet.pts is None else packet.pts
@@ -197,37 +217,38 @@ def _decoded_whole(container: InputContainer, stream: VideoStream) -> Iterator[V
         if packet.stream_index != stream.index:
             continue
         if packet.size and not packet.is_discard:
-            low, high, shown = min(low, start), max(high, end), shown + 1
-        begun = begun or packet.is_keyframe
-        yield from stream.decode(packet) if begun else ()
-    if shown and _falls_short(container, stream, high - low, (high - low) / shown, reached):
+            first, last, packets = min(first, start), max(last, end), packets + 1
+        started = started or packet.is_keyframe
+        yield from stream.decode(packet) if started else ()
+    if packets and _falls_short(container, stream, last - first, (last - first) / packets, reached):
         raise CutShort("the file ends too early")
     yield from stream.decode()
 
 
 def pick(container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: list) -> Iterator[VideoFrame]:
-    """Decode the wanted frames, seeking where that skips more than ``NEAR`` frames.
+    """Decode the wanted frames; seek if that skips more than ``SEEK_FRAMES`` frames.
 
     Args:
-        container, stream: a file that was just opened, and the video in it.
-        timeline: of this video.
-        wanted: numbers of frames, ascending.
+        container: File that was just opened.
+        stream: Video stream of the file.
+        timeline: Timeline of this video.
+        wanted: Numbers of the frames, ascending.
 
     Raises:
-        Unreliable: one of them does not come.
+        Unreliable: A wanted frame cannot be decoded.
     """
     if timeline.pts is None:
-        some = islice(decoded(container, stream), wanted[-1] + 1)
-        yield from (frame for number, frame in enumerate(some) if number in wanted)
+        first_frames = islice(decoded(container, stream), wanted[-1] + 1)
+        yield from (frame for number, frame in enumerate(first_frames) if number in wanted)
         return
-    frames, number = decoded(container, stream), -1
-    for one in wanted:
-        key, target = timeline.keys[np.searchsorted(timeline.keys[:, 0], timeline.pts[one], side="right") - 1]
-        if np.searchsorted(timeline.pts, key) > number + NEAR:
+    frames, previous = decoded(container, stream), -1
+    for number in wanted:
+        key, target = timeline.keys[np.searchsorted(timeline.keys[:, 0], timeline.pts[number], side="right") - 1]
+        if np.searchsorted(timeline.pts, key) > previous + SEEK_FRAMES:
             container.seek(int(target), stream=stream)
             frames = decoded(container, stream, int(key))
-        frame = next((frame for frame in frames if frame.pts is None or frame.pts >= timeline.pts[one]), None)
-        if frame is None or frame.pts != timeline.pts[one]:
-            raise Unreliable(f"no frame at {timeline.times[one]} s")
-        number = one
+        frame = next((frame for frame in frames if frame.pts is None or frame.pts >= timeline.pts[number]), None)
+        if frame is None or frame.pts != timeline.pts[number]:
+            raise Unreliable(f"no frame at {timeline.times[number]} s")
+        previous = number
         yield frame

@@ -1,5 +1,4 @@
-"""From pixels to tokens: patches, tubelets, the overlapping patch embedding, and which token looks where."""
-
+"""From pixels to tokens: patches, tubelets, and the overlapping patch embedding."""
 
 import torch
 from einops import rearrange, reduce
@@ -9,7 +8,7 @@ from linvid_edu.shapes import Float, Grid
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) from one number for both, or from the two numbers."""
+    """Return (height, width) of a size that is given as one number or as two."""
     if isinstance(size, int):
         return size, size
     height, width = size
@@ -17,18 +16,18 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def patch_grid(image_size: int | tuple[int, int], *, kernel: int, stride: int, padding: int = 0) -> Grid:
-    """Count the patches that a window of `kernel` pixels finds, moved by `stride` over the padded frame.
+    """Return the grid of patches that a sliding window cuts from a frame.
 
     count = ⌊(size + 2·padding − kernel) / stride⌋ + 1, along each side
 
     Args:
-        image_size: side of a square frame, or (height, width), in pixels.
-        kernel: side of the window, in pixels.
-        stride: step of the window, in pixels.
-        padding: zeros added on each side, in pixels.
+        image_size: Side of a square frame, or (height, width), in pixels.
+        kernel: Side of the window in pixels.
+        stride: Step of the window in pixels.
+        padding: Number of zeros added on each side, in pixels.
 
     Raises:
-        ValueError: the window does not fit once.
+        ValueError: The window does not fit into the frame.
 
     Source: arXiv 2210.08164 uses kernel 16, stride 14, padding 8: a 224-pixel frame gives 17 × 17 tokens.
     """
@@ -43,12 +42,12 @@ def patch_grid(image_size: int | tuple[int, int], *, kernel: int, stride: int, p
 
 
 def patch_boxes(grid: Grid, *, kernel: int, stride: int, padding: int = 0) -> Float[Tensor, "n 4"]:
-    """Say which pixels each token looks at.
+    """Return the box of pixels that each token covers.
 
     The patch at (row, column) covers [column · stride − padding, + kernel) by [row · stride − padding, + kernel).
 
     Returns:
-        x0, y0, x1, y1 in pixels for every token; with padding, border patches reach outside the frame.
+        x0, y0, x1, y1 in pixels for every token. With padding, patches at the border reach outside the frame.
     """
     row, column = torch.meshgrid(torch.arange(grid.rows), torch.arange(grid.columns), indexing="ij")
     corner = torch.stack([column, row], dim=-1).reshape(-1, 2).float() * stride - padding
@@ -56,20 +55,20 @@ def patch_boxes(grid: Grid, *, kernel: int, stride: int, padding: int = 0) -> Fl
 
 
 def to_tubelets(video: Float[Tensor, "b c t h w"], *, frames: int, patch: int) -> Float[Tensor, "b t1 n values"]:
-    """Cut a video into blocks of frames × patch × patch pixels that do not overlap, and flatten each.
+    """Cut a video into blocks of frames × patch × patch pixels that do not overlap, and flatten each block.
 
     t1 = t / frames, n = (h / patch) · (w / patch), values = c · frames · patch²
 
     Args:
-        video: any range.
-        frames: how many frames one block spans.
-        patch: side of a block, in pixels.
+        video: Clips with values in any range.
+        frames: Number of frames in a block.
+        patch: Side of a block in pixels.
 
     Returns:
-        One row of pixel values for each tubelet, nothing lost: ``from_tubelets`` inverts it.
+        One row of pixel values per tubelet. ``from_tubelets`` is the inverse.
 
     Raises:
-        ValueError: the blocks do not tile the video.
+        ValueError: The blocks do not tile the video.
     """
     t, h, w = video.shape[-3:]
     if t % frames or h % patch or w % patch:
@@ -86,13 +85,13 @@ def from_tubelets(
     """Put tubelets back together: the inverse of ``to_tubelets``.
 
     Args:
-        tubelets: what ``to_tubelets`` returned.
-        frames: how many frames one block spans.
-        patch: side of a block, in pixels.
-        grid: rows and columns of blocks in one frame.
+        tubelets: Output of ``to_tubelets``.
+        frames: Number of frames in a block.
+        patch: Side of a block in pixels.
+        grid: Rows and columns of blocks in one frame.
 
     Raises:
-        ValueError: the grid has another number of tokens, or the values are not whole blocks.
+        ValueError: The grid has a different number of tokens, or the values do not make whole blocks.
     """
     n, values = tubelets.shape[-2:]
     if n != grid.tokens or values % (frames * patch * patch):
@@ -106,7 +105,7 @@ def from_tubelets(
 
 
 def to_patches(video: Float[Tensor, "b c t h w"], *, patch: int) -> Float[Tensor, "b t n values"]:
-    """Cut every frame into patch × patch squares that do not overlap: tubelets of one frame.
+    """Cut every frame into squares of patch × patch pixels that do not overlap: tubelets of one frame.
 
     n = (h / patch) · (w / patch), values = c · patch²
     """
@@ -119,21 +118,22 @@ def from_patches(patches: Float[Tensor, "b t n values"], *, patch: int, grid: Gr
 
 
 def color_tokens(video: Float[Tensor, "b c t h w"], *, patch: int, cells: int = 2) -> Float[Tensor, "b t n d"]:
-    """Describe every patch by the colors of its parts, so that attention can be seen before anything is trained.
+    """Describe every patch by the colors of its parts, so that attention can be shown before anything is trained.
 
-    token = √d · z / |z|, with z the mean color of each of cells × cells parts of the patch, in standard deviations
-    from its mean over the clip, and d = c · cells²
+    token = √d · z / |z|, with d = c · cells²
+
+    z holds the mean colors of the cells × cells parts of the patch, standardized over the clip.
 
     Args:
-        video: any range.
-        patch: side of a patch in pixels; must divide h and w.
-        cells: parts along each side of a patch; must divide patch.
+        video: Clips with values in any range.
+        patch: Side of a patch in pixels; must divide h and w.
+        cells: Number of parts along each side of a patch; must divide patch.
 
     Returns:
-        Tokens of length √d, as a LayerNorm would give them; a patch of exactly average color is 0.
+        Tokens of length √d, like those of a LayerNorm. A patch whose color is exactly average is 0.
 
     Raises:
-        ValueError: the sizes do not divide.
+        ValueError: The sizes do not divide.
     """
     if patch % cells:
         raise ValueError(f"a patch of {patch} pixels cannot be split into {cells} parts a side: choose a divisor")
@@ -151,9 +151,11 @@ class PatchEmbedding(nn.Module):
     token = LayerNorm(W · patch + b), eps 1e-5
 
     Args:
-        width: channels of a token.
-        kernel, stride, padding: the window, in pixels; patches overlap where stride < kernel.
-        in_channels: color channels.
+        width: Number of channels of a token.
+        kernel: Side of a patch in pixels.
+        stride: Step between patches in pixels; patches overlap if it is smaller than kernel.
+        padding: Number of zeros added on each side, in pixels.
+        in_channels: Number of color channels.
 
     Source: arXiv 2210.08164, with kernel 16, stride 14, padding 8.
     """
@@ -164,7 +166,7 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-5)
 
     def forward(self, video: Float[Tensor, "b c t h w"]) -> tuple[Float[Tensor, "b t n width"], Grid]:
-        """Return the tokens and the grid they stand on, read off the frames' size."""
+        """Return the tokens and their grid, which follows from the size of the frames."""
         frames = self.projection(rearrange(video, "b c t h w -> (b t) c h w"))
         tokens = rearrange(frames, "(b t) width h w -> b t (h w) width", b=len(video))
         return self.norm(tokens), Grid(*frames.shape[-2:])

@@ -1,9 +1,9 @@
-"""Rendered clips with known objects: four tasks whose answer, and where it is to be seen, are known exactly.
+"""Rendered clips with known objects: four scenes whose answer, and where it can be seen, are known exactly.
 
-``CueMatch`` asks for a lookup (which object has the cue's color, and what happens to it), ``Motion`` for following an
-object through time. ``CueLookup`` and ``Flash`` ask for the same two in frames made of cells, one for each token, where
-attention to one token of many decides. ``render`` makes clips of any of them, ``box_coverage`` turns their boxes into
-shares of tokens and ``role_mask`` into masks.
+``CueMatch`` asks for a lookup: which object has the color of the cue, and what happens to it? ``Motion`` asks how an
+object moves. ``CueLookup`` and ``Flash`` ask the same two questions in frames made of cells, one cell per token, in
+which one token of many decides. ``render`` makes clips of any scene; ``box_coverage`` and ``role_mask`` say which
+tokens its objects cover.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from torch import Tensor
 from linvid_edu.shapes import Bool, Float, Int, UInt8
 from linvid_edu.video.clip import normalize
 
-from .canvas import MIN_SIZE, PALETTE, Family, Photographs, SceneConfig, add_noise, develop
+from .canvas import MIN_SIZE, PALETTE, Photographs, PictureScene, Scene, add_noise, develop
 from .cells import CELL, CellScene
 from .cue_lookup import CueLookup
 from .cue_match import CueMatch
@@ -31,28 +31,28 @@ __all__ = [
     "CellScene",
     "CueLookup",
     "CueMatch",
-    "Family",
     "Flash",
     "Motion",
-    "SceneConfig",
+    "PictureScene",
+    "Scene",
     "Scenes",
     "box_coverage",
     "render",
     "role_mask",
 ]
 
-PIXELS_AT_ONCE = 2**19  # values painted together: few enough to stay in the cache
+VALUES_PER_CHUNK = 2**19  # few enough to stay in the cache
 
 
 class Scenes(NamedTuple):
-    """Clips with what is known about them.
+    """Rendered clips and their objects.
 
     Args:
-        frames: RGB, 0 to 255, (b t h w 3).
-        label: the class of each clip, an index into ``config.classes``, (b).
-        boxes: x0, y0, x1, y1 of each object in pixels, (b t objects 4), x to the right and y down; object 0 is the
-            target, the distractors follow, then what else the family has, such as the cue of ``CueMatch``.
-        roles: "target", "distractor", "cue", … for each object, in the order of ``boxes``.
+        frames: RGB values, 0 to 255, (b t h w 3).
+        label: Class of each clip, an index into ``classes`` of the scene, (b).
+        boxes: x0, y0, x1, y1 of each object in pixels, (b t objects 4). Object 0 is the target; then come the
+            distractors, then other objects such as the cue of ``CueMatch``.
+        roles: Role of each object, such as "target", "distractor" or "cue", in the order of ``boxes``.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
@@ -62,54 +62,54 @@ class Scenes(NamedTuple):
 
     @property
     def video(self) -> Float[Tensor, "b 3 t h w"]:
-        """The clips as a model takes them: ``normalize(frames)``."""
+        """The clips as a model takes them, ``normalize(frames)``."""
         return normalize(self.frames)
 
 
 def render(
-    config: Family, *, count: int, seed: int | tuple[int, ...], photographs: NDArray[np.uint8] | None = None
+    scene: Scene, *, count: int, seed: int | tuple[int, ...], photographs: NDArray[np.uint8] | None = None
 ) -> Scenes:
-    """Render clips with known objects; the same arguments and version of NumPy give the same bytes.
+    """Render clips with known objects. The same arguments and the same version of NumPy give the same bytes.
 
     frame = round(noise + objects over (gray + clutter · (picture − gray)))
 
-    Objects, backgrounds and noise draw from three streams of the seed, so the objects of a clip stay as they are
-    when only clutter, photographs or noise change.
+    Objects, backgrounds and noise use three random streams of the seed, so the objects of a clip do not change if only
+    clutter, photographs or noise change.
 
     Args:
-        config: the family and its knobs, such as ``CueMatch(...)`` or ``Flash(...)``.
-        count: number of clips, at least 1; their labels are uniform.
-        seed: an integer, or several such as (experiment, step), each at least 0.
-        photographs: pictures for the background, 0 to 255, (k H W 3), each side at least ``config.size``; a random
-            window of one is taken for each clip. Without them the background is colored 1/f noise.
+        scene: Scene with its settings, such as ``CueMatch(...)`` or ``Flash(...)``.
+        count: Number of clips, at least 1. Their labels are uniform.
+        seed: Integer, or a tuple such as (experiment, step); each number at least 0.
+        photographs: Pictures for the background, 0 to 255, (k H W 3), each side at least ``scene.size``. Each clip
+            shows a random window of one picture. Without photographs the background is colored 1/f noise.
 
     Returns:
-        frames, labels, boxes and the objects' roles, on the CPU.
+        Frames, labels, boxes and roles, on the CPU.
 
     Raises:
-        ValueError: count or seed is out of range, or the photographs do not fit.
+        ValueError: Count or seed is out of range, or the photographs do not fit.
     """
     if count < 1:
-        raise ValueError(f"count is {count}, at least 1 clip can be rendered: set count=1 or more")
+        raise ValueError(f"count is {count}, it must be at least 1: set count=1 or more")
     if min(seed if isinstance(seed, tuple) else (seed,), default=-1) < 0:
         raise ValueError(f"seed is {seed}, each number must be at least 0: use an int or a tuple such as (run, step)")
     if photographs is not None:
-        _check_photographs(photographs, config.size)
+        _check_photographs(photographs, scene.size)
     streams = [np.random.Generator(np.random.SFC64(child)) for child in np.random.SeedSequence(seed).spawn(3)]
-    frames, label, boxes = zip(*_chunks(config, count, streams, photographs), strict=True)
+    frames, label, boxes = zip(*_chunks(scene, count, streams, photographs), strict=True)
     tensors = [torch.from_numpy(np.concatenate(part)) for part in (frames, label, boxes)]
-    return Scenes(tensors[0], tensors[1], tensors[2], config.roles)
+    return Scenes(tensors[0], tensors[1], tensors[2], scene.roles)
 
 
 def _chunks(
-    config: Family, count: int, streams: list[np.random.Generator], photographs: Photographs | None
+    scene: Scene, count: int, streams: list[np.random.Generator], photographs: Photographs | None
 ) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
     objects, background, noise = streams
-    chunk = max(1, PIXELS_AT_ONCE // (3 * config.frames * config.size**2))
+    chunk = max(1, VALUES_PER_CHUNK // (3 * scene.frames * scene.size**2))
     for first in range(0, count, chunk):
         clips = min(chunk, count - first)
-        frames, label, boxes = config.paint(objects, config.backdrop(background, clips, photographs))
-        add_noise(noise, frames, config.noise)
+        frames, label, boxes = scene.paint(objects, scene.backdrop(background, clips, photographs))
+        add_noise(noise, frames, scene.noise)
         yield develop(frames), label, boxes
 
 
@@ -129,20 +129,20 @@ def _check_photographs(photographs: Photographs, size: int) -> None:
 def box_coverage(
     boxes: Float[Tensor, "*batch 4"], *, size: int, grid: tuple[int, int]
 ) -> Float[Tensor, "*batch rows columns"]:
-    """Share of each cell of a regular grid that lies inside a box: the mask of the box over tokens.
+    """Return the share of each cell of a regular grid that lies inside a box.
 
-    share = overlap in x · overlap in y, each divided by the cell's side
+    share = overlap in x · overlap in y, each divided by the side of the cell
 
     Args:
         boxes: x0, y0, x1, y1 in pixels, with any leading axes.
-        size: height and width of the picture in pixels, at least 1.
-        grid: rows and columns of the grid that divides the picture, each at least 1.
+        size: Height and width of the frame in pixels, at least 1.
+        grid: Rows and columns of the grid, each at least 1.
 
     Returns:
-        0 (outside) to 1 (inside), one grid per box.
+        Values from 0 (outside) to 1 (inside), one grid per box.
 
     Raises:
-        ValueError: size or grid is less than 1.
+        ValueError: Size or grid is less than 1.
     """
     if size < 1 or min(grid) < 1:
         raise ValueError(f"size is {size} and grid is {grid}, each must be at least 1: pass the token grid's shape")
@@ -155,21 +155,21 @@ def box_coverage(
 
 
 def role_mask(scenes: Scenes, role: str, *, grid: tuple[int, int]) -> Bool[Tensor, "b t n"]:
-    """Say which tokens of a regular grid lie at least half inside an object of a role, such as "cue".
+    """Return which tokens of a regular grid lie at least half inside an object of a role.
 
     mask = max over the objects of the role of ``box_coverage`` ≥ 1/2
 
     Args:
-        scenes: what ``render`` returned, on square frames.
-        role: one of ``scenes.roles``.
-        grid: rows and columns of the tokens of one frame, n = rows · columns.
+        scenes: Output of ``render``, with square frames.
+        role: Role of the objects, such as "cue"; one of ``scenes.roles``.
+        grid: Rows and columns of the tokens of one frame, n = rows · columns.
 
     Raises:
-        ValueError: no object has this role.
+        ValueError: No object has this role.
     """
-    wanted = [index for index, each in enumerate(scenes.roles) if each == role]
-    if not wanted:
-        known = ", ".join(dict.fromkeys(scenes.roles))
-        raise ValueError(f"no object of these scenes is a {role!r}: choose one of {known}")
-    coverage = box_coverage(scenes.boxes[:, :, wanted], size=scenes.frames.shape[2], grid=grid)
+    objects = [index for index, name in enumerate(scenes.roles) if name == role]
+    if not objects:
+        roles = ", ".join(dict.fromkeys(scenes.roles))
+        raise ValueError(f"no object of these scenes has the role {role!r}: choose one of {roles}")
+    coverage = box_coverage(scenes.boxes[:, :, objects], size=scenes.frames.shape[2], grid=grid)
     return (coverage.amax(dim=2) >= 0.5).flatten(-2)

@@ -1,4 +1,4 @@
-"""Cue lookup: one frame, in which the cue's token must find one token among many by its content."""
+"""Cue lookup: in a single frame, the token of the cue must find one token among many by its content."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,18 +13,19 @@ from .cells import CELL, COLORS, SIDES, CellScene, chances, cluttered, put, with
 class CueLookup(CellScene):
     """A white-framed cue shows a color; the label is the side of the bar on the object of that color.
 
-    Objects have different colors and each a bar on a random side; clutter has the objects' possible colors, and as many
-    white pixels as a bar. A solver that ignores the cue can choose one of K objects, and is right for 1/K + (1 − 1/K)/4
-    of the clips, or name the most frequent side, which is the best it can do: .625, .531 and .442 for K = 2, 4 and 8.
+    Objects have different colors, and each has a bar on a random side. Clutter has the same colors and as many white
+    pixels as a bar. A solver that ignores the cue and picks one of K objects is right for 1/K + (1 − 1/K)/4 of the
+    clips.
+    The best it can do is to name the most frequent side: .625, .531 and .442 for K = 2, 4 and 8.
 
     Args:
-        grid: cells along each side of the frame, at least 4.
-        objects: K, the target among them, 1 to 8.
-        clutter: textured cells.
-        noise: standard deviation of the pixel noise, 0 to 1.
+        grid: Number of cells along each side of the frame, at least 4.
+        objects: Number of objects K including the target, 1 to 8.
+        clutter: Number of textured cells.
+        noise: Standard deviation of the pixel noise as a share of the full range, 0 to 1.
 
     Raises:
-        ValueError: a knob lies outside its range, or the grid has too few cells.
+        ValueError: A setting is out of range, or the grid has too few cells.
     """
 
     classes: ClassVar[tuple[str, ...]] = tuple(f"bar on the {side}" for side in SIDES)
@@ -34,22 +35,22 @@ class CueLookup(CellScene):
 
     @property
     def frames(self) -> int:
-        """One: nothing moves."""
+        """Number of frames: 1, since nothing moves."""
         return 1
 
     @property
     def colors(self) -> int:
-        """The 8 bright ones."""
+        """Number of colors: the 8 bright ones."""
         return 8
 
     @property
     def occupied(self) -> int:
-        """Objects, cue and clutter."""
+        """Number of cells with objects, cue or clutter."""
         return super().occupied + 1
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What each object of ``Scenes.boxes`` is, in its order: the cue comes last."""
+        """Role of each object in ``Scenes.boxes``, in order; the cue comes last."""
         return ("target", *["distractor"] * (self.objects - 1), "cue")
 
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:

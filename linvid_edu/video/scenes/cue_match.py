@@ -1,40 +1,41 @@
-"""Cue match: look up the object that has the cue's color, and report what happens to it."""
+"""Cue match: find the object that has the color of the cue, and report what happens to it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from .canvas import BLACK, PALETTE, WHITE, Floats, Integers, SceneConfig, box_share, cover, disk_share, rank
+from .canvas import BLACK, PALETTE, WHITE, Floats, Integers, PictureScene, box_share, cover, disk_share, distinct
 
 GRID = 3  # objects and cue stand in different cells of a 3×3 grid, so they never overlap
-HALF_SIDE = (0.1, 0.13)  # of a square, as a share of the picture's size
+# shares of the frame's size
+HALF_SIDE = (0.1, 0.13)  # range for a square
 CUE_HALF_SIDE = 0.145
 GAP = 0.012  # between a square and the border of its cell
-DOT = 0.5  # radius of the dot, as a share of the square's half side
-FRAME = 0.034  # width of the cue's white frame, as a share of the size
+FRAME = 0.034  # width of the white frame of the cue
+DOT = 0.5  # radius of the dot as a share of half the side of its square
 
 
 @dataclass(frozen=True)
-class CueMatch(SceneConfig):
-    """Still colored squares, in each of which a dot appears or disappears; a white-framed cue shows the target's color.
+class CueMatch(PictureScene):
+    """A dot appears or disappears in each of several still squares; a white-framed cue shows the color of the target.
 
-    label = what happens to the square of the cue's color: class 2 · (dot is black) + (dot disappears)
+    label = 2 · (dot is black) + (dot disappears), for the square that has the color of the cue
 
-    The time of the event is uniform over frames 1 to t − 1, for each square on its own. A clip played backwards is
-    as likely as the clip itself, with "appears" and "disappears" exchanged, so a model blind to the order of frames
-    is right half of the time at best.
+    The time of the event is uniform over frames 1 to t − 1 and independent for each square. A clip played backward is
+    as likely as the clip itself, with "appears" and "disappears" exchanged. So a model that ignores the order of the
+    frames is right at most half of the time.
 
     Args:
-        frames: frames of a clip, at least 2.
-        size: height and width in pixels, at least 16.
-        clutter: strength of the background picture, 0 to 1.
-        distractors: squares beside the target, 0 to 5.
-        noise: standard deviation of the pixel noise, 0 to 1.
-        hard: no distractor shares the target's label.
+        frames: Number of frames of a clip, at least 2.
+        size: Height and width in pixels, at least 16.
+        clutter: Contrast of the background picture, 0 to 1.
+        distractors: Number of squares besides the target, 0 to 5.
+        noise: Standard deviation of the pixel noise as a share of the full range, 0 to 1.
+        hard: Whether all distractors have labels other than that of the target.
 
     Raises:
-        ValueError: a knob lies outside its range.
+        ValueError: A setting is out of range.
     """
 
     distractors: int = 3
@@ -53,14 +54,14 @@ class CueMatch(SceneConfig):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What each object of ``Scenes.boxes`` is, in its order: the cue comes last."""
+        """Role of each object in ``Scenes.boxes``, in order; the cue comes last."""
         return (*super().roles, "cue")
 
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
         """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
         count, squares = len(background), 1 + self.distractors
         events = self._events(rng, count)
-        color = PALETTE[rank(rng, count, len(PALETTE), squares)][..., None, None]  # (b squares 3 1 1)
+        color = PALETTE[distinct(rng, count, len(PALETTE), squares)][..., None, None]  # (b squares 3 1 1)
         boxes = self._place(rng, count)
         still = background.copy()
         for square in range(squares):
@@ -80,7 +81,7 @@ class CueMatch(SceneConfig):
 
     def _place(self, rng: np.random.Generator, count: int) -> Floats:
         objects = len(self.roles)
-        cell = rank(rng, count, GRID * GRID, objects)
+        cell = distinct(rng, count, GRID * GRID, objects)
         corner = np.stack([cell % GRID, cell // GRID], axis=-1) / GRID  # x, y
         half = rng.uniform(*HALF_SIDE, (count, objects, 1))
         half[:, -1] = CUE_HALF_SIDE

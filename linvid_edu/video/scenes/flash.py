@@ -1,5 +1,6 @@
-"""What follows the flash: follow one object, by its color, from the frame in which it flashes into the next."""
+"""What follows the flash: follow an object by its color from the frame in which it flashes to the next frame."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,22 +12,22 @@ from .cells import CELL, SIDES, CellScene, chances, cluttered, put, with_bars
 
 @dataclass(frozen=True)
 class Flash(CellScene):
-    """Colored objects jump to random cells in every frame; one flashes, and its bar in the next frame is the label.
+    """Objects jump to random cells in every frame. One flashes; the side of its bar in the next frame is the label.
 
-    Each object keeps a color of its own and shows a bar on one side, drawn anew in every frame; a flash is one black
-    corner pixel, in one frame, on one object. In every frame the sides are as balanced as the objects allow, so that
-    nothing but the flashed object tells the label: with K objects, a solver that sees when there is a flash, but not
-    on which object, is right for ⌈K/4⌉/K of the clips at best, which is 1/4 for multiples of 4.
+    Each object keeps its color and has a bar on one side, which is drawn anew in every frame. A flash is one black
+    corner pixel on one object in one frame. The sides are as balanced in every frame as the number of objects allows,
+    so only the object that flashed gives away the label. With K objects, a solver that knows when the flash is, but not
+    on which object, is right for at most ⌈K/4⌉/K of the clips, which is 1/4 for multiples of 4.
 
     Args:
-        grid: cells along each side of the frame, at least 4.
-        objects: K, 1 to 16.
-        clutter: textured cells of each frame, at new places in every frame.
-        noise: standard deviation of the pixel noise, 0 to 1.
-        frames: frames of a clip, at least 2; the flash is in any but the last.
+        grid: Number of cells along each side of the frame, at least 4.
+        objects: Number of objects K, 1 to 16.
+        clutter: Number of textured cells in each frame; their places change from frame to frame.
+        noise: Standard deviation of the pixel noise as a share of the full range, 0 to 1.
+        frames: Number of frames of a clip, at least 2. The flash is in any frame but the last.
 
     Raises:
-        ValueError: a knob lies outside its range, or the grid has too few cells.
+        ValueError: A setting is out of range, or the grid has too few cells.
     """
 
     grid: int = 4
@@ -40,26 +41,26 @@ class Flash(CellScene):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within("frames", self.frames, 2, None, "the label is seen in the frame after the flash; set frames=2 or more")
+        within("frames", self.frames, 2, None, "the label is in the frame after the flash; set frames=2 or more")
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What each object of ``Scenes.boxes`` is, in its order.
+        """Role of each object in ``Scenes.boxes``, in order.
 
-        "flash" is the target in the frame in which it flashes and "answer" the target in the frame after; their boxes
-        are empty in all other frames.
+        "flash" is the target in the frame in which it flashes, "answer" the target in the next frame. Their boxes are
+        empty in all other frames.
         """
         return ("target", *["distractor"] * (self.objects - 1), "flash", "answer")
 
     def paint(self, rng: np.random.Generator, background: Floats) -> tuple[Floats, Integers, Floats]:
         """Draw clips over their backgrounds: (b 3 h w) → frames (b t 3 h w), labels (b), boxes (b t objects 4)."""
         count, t, clips = len(background), self.frames, np.arange(len(background))
-        rounds = -(-self.objects // 4)
+        rounds = math.ceil(self.objects / 4)
         of_color, of_side, of_order, of_flash, of_corner = chances(
             rng, count, (self.colors,), (t, rounds, 4), (t, self.objects), (), (2,)
         )
         color = np.repeat(of_color.argsort(axis=1)[:, None, : self.objects], t, axis=1)
-        # the four sides dealt out as evenly as the objects allow, in random order
+        # distribute the four sides as evenly as the objects allow, in random order
         dealt = of_side.argsort(axis=-1).reshape(count, t, 4 * rounds)[..., : self.objects]
         side = np.take_along_axis(dealt, of_order.argsort(axis=-1), axis=-1)
         flash = ((t - 1) * of_flash).astype(np.int64)

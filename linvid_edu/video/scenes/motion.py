@@ -1,4 +1,4 @@
-"""Motion: report how the marked object moves, as in Something-Something v2, where no single frame tells."""
+"""Motion: report how the marked object moves, which no single frame shows, as in Something-Something v2."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .canvas import PALETTE, WHITE, Floats, Integers, SceneConfig, cover, rank
+from .canvas import PALETTE, WHITE, Floats, Integers, PictureScene, cover, distinct
 
 # change of x, y (down), log size and angle (clockwise), in units of the ranges below
 MOVES = {
@@ -19,37 +19,40 @@ MOVES = {
     "rotates clockwise": (0, 0, 0, 1),
     "rotates counterclockwise": (0, 0, 0, -1),
 }
-TRAVEL = (0.22, 0.34)  # of the center over the clip, as a share of the picture's size
-GROWTH = (0.36, 0.46)  # of the logarithm of the size: ×1.43 to ×1.58
-TURN = (math.pi / 2, 5 * math.pi / 6)  # of the angle
-HALF_SIDE = (0.095, 0.205)  # of an object at any time, as a share of the picture's size
-MARGIN = 0.16  # between the center and the picture's border at any time
-NOTCH = 0.3  # the inner corner lies at most this far off the middle, in half sides
-BORDER = 0.03  # width of the target's white border, as a share of the picture's size
+# changes over a clip
+TRAVEL = (0.22, 0.34)  # of the center, as a share of the frame's size
+GROWTH = (0.36, 0.46)  # of the logarithm of the object's size: ×1.43 to ×1.58
+TURN_RADIANS = (math.pi / 2, 5 * math.pi / 6)
+CHANGES = (TRAVEL, TRAVEL, GROWTH, TURN_RADIANS)  # of x, y, log size and angle
+# shares of the frame's size
+HALF_SIDE = (0.095, 0.205)  # range for an object at any time
+MARGIN = 0.16  # between the center of an object and the border of the frame
+BORDER = 0.03  # width of the white border of the target
+NOTCH = 0.3  # largest distance of the inner corner of an L from its middle, in half sides
 
 
 @dataclass(frozen=True)
-class Motion(SceneConfig):
-    """L-shaped objects that move, grow, shrink or turn; the target is the one with a white border.
+class Motion(PictureScene):
+    """L-shaped objects move, grow, shrink or rotate; the target has a white border.
 
-    label = the target's motion; each distractor has a motion other than the target's
+    label = motion of the target; each distractor has another motion
 
-    Over the clip a center travels 0.22 to 0.34 of the size, a size changes ×1.43 to ×1.58, an angle by 90° to 150°,
-    evenly in time. The path's middle, not its start, is drawn at random, so a clip played backwards is as likely as
-    the clip itself with the label reversed: a model blind to the order of frames is right half of the time at best.
-    What remains in one frame alone: something that travels right must start further left. No bounded picture avoids
-    it, as the mean end minus the mean start is the mean travel; here both ends share it evenly, and the ranges overlap.
-    The best guess from the exact center and size in the first frame is right for 26 % of the clips (chance 12.5 %).
+    Over a clip, a center travels 0.22 to 0.34 of the size of the frame, a size changes by a factor of 1.43 to 1.58, or
+    an angle by 90° to 150°, evenly in time. The middle of the path is drawn at random, not its start. So a clip played
+    backward is as likely as the clip itself with the opposite label, and a model that ignores the order of the frames
+    is right at most half of the time. A single frame still gives a hint: an object that travels right must start
+    further left. No scene in a bounded frame avoids this. The best guess from the exact center and size in the first
+    frame is right for 26 % of the clips (chance: 12.5 %).
 
     Args:
-        frames: frames of a clip, at least 2.
-        size: height and width in pixels, at least 16.
-        clutter: strength of the background picture, 0 to 1.
-        distractors: objects beside the target, 0 to 5; the target lies on top of them.
-        noise: standard deviation of the pixel noise, 0 to 1.
+        frames: Number of frames of a clip, at least 2.
+        size: Height and width in pixels, at least 16.
+        clutter: Contrast of the background picture, 0 to 1.
+        distractors: Number of objects besides the target, 0 to 5. The target lies on top of them.
+        noise: Standard deviation of the pixel noise as a share of the full range, 0 to 1.
 
     Raises:
-        ValueError: a knob lies outside its range.
+        ValueError: A setting is out of range.
 
     Source: the kinds of motion follow the labels of Something-Something v2, arXiv 1706.04261.
     """
@@ -68,7 +71,7 @@ class Motion(SceneConfig):
         motions[:, 1:] = (motions[:, :1] + others) % len(MOVES)
         center, half, turn = self._paths(rng, motions)
         notch = half[..., None] * rng.uniform(-NOTCH, NOTCH, (count, objects, 1, 2)).astype(np.float32)
-        color = PALETTE[rank(rng, count, len(PALETTE), objects)][:, None, :, :, None, None]  # (b 1 objects 3 1 1)
+        color = PALETTE[distinct(rng, count, len(PALETTE), objects)][:, None, :, :, None, None]  # (b 1 objects 3 1 1)
         frames = np.repeat(background[:, None], self.frames, axis=1)
         for item in reversed(range(objects)):
             outside = self._distance(center[:, item], half[:, item], turn[:, item], notch[:, item])
@@ -79,13 +82,13 @@ class Motion(SceneConfig):
         return frames, motions[:, 0], self._boxes(center, half, turn, notch)
 
     def _paths(self, rng: np.random.Generator, motions: Integers) -> tuple[Floats, Floats, Floats]:
-        """Centers (b objects t 2) and half sides (b objects t) in pixels, cos and sin of the angles (b objects t 2)."""
-        amount = np.stack([rng.uniform(*limits, motions.shape) for limits in (TRAVEL, TRAVEL, GROWTH, TURN)], axis=-1)
+        """Return centers (b objects t 2) and half sides (b objects t) in pixels, and cos and sin of angles (… 2)."""
+        amount = np.stack([rng.uniform(*limits, motions.shape) for limits in CHANGES], axis=-1)
         change = amount * np.array(list(MOVES.values()))[motions]  # x, y, log size, angle: (b objects 4)
         low, high = np.log(HALF_SIDE)
         lowest = np.array([MARGIN, MARGIN, low, -math.pi])
         highest = np.array([1 - MARGIN, 1 - MARGIN, high, math.pi])
-        # the whole path must fit between the limits, but an angle has none
+        # the whole path must stay within the limits; an angle has none
         room = highest - lowest - np.array([1, 1, 1, 0]) * np.abs(change)
         middle = (lowest + highest) / 2 + rng.uniform(-0.5, 0.5, change.shape) * room
         time = np.linspace(-0.5, 0.5, self.frames)[:, None]
@@ -95,9 +98,10 @@ class Motion(SceneConfig):
         return center.astype(np.float32), half.astype(np.float32), turn.astype(np.float32)
 
     def _distance(self, center: Floats, half: Floats, turn: Floats, notch: Floats) -> Floats:
-        """How far each pixel's center lies outside the L, in pixels, (b t 1 h w); notch is the L's inner corner.
+        """Return the distance of each pixel from the L in pixels, negative inside, (b t 1 h w).
 
-        In the object's own axes u, v: max(|u| − half, |v| − half, min(u − notch_u, v − notch_v))
+        In the axes u, v of the object, with the inner corner of the L at notch: max(|u| − half, |v| − half, min(u −
+            notch_u, v − notch_v))
         """
         pixel = np.arange(self.size, dtype=np.float32) + 0.5
         dx, dy = pixel - center[..., :1], pixel - center[..., 1:]  # (b t pixels)
@@ -109,7 +113,7 @@ class Motion(SceneConfig):
         return np.maximum(outer, inner, out=outer)[:, :, None]
 
     def _boxes(self, center: Floats, half: Floats, turn: Floats, notch: Floats) -> Floats:
-        """The smallest boxes around the L's five outer corners, cut off at the picture's border, (b t objects 4)."""
+        """Return the smallest boxes around the five outer corners of the L, clamped to the frame, (b t objects 4)."""
         u = np.stack([-half, half, half, notch[..., 0], -half], axis=-1)
         v = np.stack([-half, -half, notch[..., 1], half, half], axis=-1)
         cos, sin = turn[..., :1], turn[..., 1:]
