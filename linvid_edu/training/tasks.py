@@ -13,10 +13,10 @@ from linvid_edu.video.scenes import (
     CellScene,
     CueLookup,
     CueMatch,
-    Scene,
     Flash,
     Motion,
     PictureScene,
+    Scene,
     render,
     role_mask,
 )
