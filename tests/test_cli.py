@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 from linvid_edu import __version__
-from linvid_edu.models.checkpoint import load_model, save_model
+from linvid_edu.course.lessons import CourseError
+from linvid_edu.models.checkpoint import CheckpointError, load_model, save_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 
@@ -41,7 +43,7 @@ def run(*words):
     return CliRunner().invoke(app, [str(word) for word in words], prog_name="linvid", terminal_width=200)
 
 
-def refused(*words):
+def error_line(*words):
     """Run a command that must end in one line on stderr, and return the line."""
     result = run(*words)
     assert result.exit_code == 1, result.output
@@ -87,29 +89,51 @@ def test_explain_takes_its_size_from_the_checkpoint(tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "3 of 32 × 32 pixels" in text
     assert "trained: the weights of trained.safetensors" in text
-    line = refused("explain", SAMPLE, "--checkpoint", path, "--frames", 8, "--output", page)
+    line = error_line("explain", SAMPLE, "--checkpoint", path, "--frames", 8, "--output", page)
     assert "frames 8 does not fit trained.safetensors, which is made for 3: leave frames out" in line
-    assert "size 64 does not fit" in refused("explain", SAMPLE, "--checkpoint", path, "--size", 64, "--output", page)
+    assert "size 64 does not fit" in error_line("explain", SAMPLE, "--checkpoint", path, "--size", 64, "--output", page)
     save_model(VideoTransformer(ModelConfig.compact(image_size=(32, 40))), path)
-    assert "32×40" in refused("explain", SAMPLE, "--checkpoint", path, "--output", page)
+    assert "32×40" in error_line("explain", SAMPLE, "--checkpoint", path, "--output", page)
 
 
 @needs_video
 def test_errors_of_explain_are_one_line(tmp_path):
     page = ("--output", tmp_path / "page.html")
-    assert "no such file" in refused("explain", tmp_path / "missing.mp4", *page)
+    assert "no such file" in error_line("explain", tmp_path / "missing.mp4", *page)
     (tmp_path / "text.mp4").write_text("no video")
-    assert "not a readable video" in refused("explain", tmp_path / "text.mp4", *page)
-    assert "is missing" in refused("explain", SAMPLE, "--checkpoint", tmp_path / "missing.safetensors", *page)
-    assert "stop=1.0" in refused("explain", SAMPLE, "--start", 2, "--stop", 1, *page)
-    assert "column=9 does not exist: choose 0 to 3" in refused("explain", SAMPLE, *FAST, "--column", 9, *page)
-    assert "does not end in .html" in refused("explain", SAMPLE, "--output", SAMPLE)
+    assert "not a readable video" in error_line("explain", tmp_path / "text.mp4", *page)
+    assert "is missing" in error_line("explain", SAMPLE, "--checkpoint", tmp_path / "missing.safetensors", *page)
+    assert "stop=1.0" in error_line("explain", SAMPLE, "--start", 2, "--stop", 1, *page)
+    assert "column=9 does not exist: choose 0 to 3" in error_line("explain", SAMPLE, *FAST, "--column", 9, *page)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.mp4"]
 
 
-@pytest.mark.parametrize("words", [("explain",), ("unknown",), ("explain", "a.mp4", "--frames", "0")])
-def test_misuse_exits_with_code_2(words):
-    assert run(*words).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("explain",), "Usage: linvid explain"),
+        (("unknown",), "No such command 'unknown'"),
+        (("explain", "a.mp4", "--frames", "0"), "0 is not in the range x>=1"),
+        (("explain", "a.mp4", "--output", "a.mp4"), "a.mp4 does not end in .html: choose a name that does"),
+        (("stream", "a.mp4", "--output", "page.pdf"), "page.pdf does not end in .html"),
+        (("stream", "a.mp4", "--at", "3", "--at", "-1"), "-1 lies before the film: choose seconds, 0 or more"),
+        (("stream", "a.mp4", "--rate", "0"), "0.0 must be above 0"),
+        (("train", "--task", "chess"), "'chess' is unknown: choose one of cue, motion"),
+        (("train", "--variant", "best"), "'best' is unknown: choose one of softmax, "),
+        (("train", "--preset", "huge"), "'huge' is unknown: choose one of probe, compact, gpu"),
+        (("train", "--steps", "0"), "0 is not in the range x>=1"),
+        (("train", "--learning-rate", "nan"), "nan must be above 0"),
+        (("train", "--device", "abacus"), "'abacus' is unknown: choose one of auto, cpu"),
+        (("train", "--precision", "4"), "'4' is unknown: choose one of 32-true, bf16-mixed"),
+        (("evaluate", "a", "--task", "chess"), "'chess' is unknown: choose one of cue, motion"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_exits_with_code_2(words, problem):
+    result = run(*words)
+    assert result.exit_code == 2
+    assert problem in " ".join(result.stderr.split())
+    assert not result.stdout
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
@@ -131,18 +155,18 @@ def test_converted_checkpoints_have_the_golden_logits(path, tmp_path):
 def test_convert_overwrites_only_when_told(tmp_path):
     output, sizes = tmp_path / "model.safetensors", ("--heads", 4, "--image-size", 56)
     output.write_text("precious")
-    assert "exists: choose another name, or overwrite it with --force" in refused("convert", GOLDEN[0], output, *sizes)
+    assert "exists: choose another name, or overwrite it with --force" in error_line("convert", GOLDEN[0], output, *sizes)
     assert output.read_text() == "precious"
     assert run("convert", GOLDEN[-1], output, *sizes, "--force").exit_code == 0
     assert load_model(output).config.heads == 4
-    assert "is the source itself" in refused("convert", output, output, *sizes, "--force")
+    assert "is the source itself" in error_line("convert", output, output, *sizes, "--force")
 
 
 def test_errors_of_convert_are_one_line(tmp_path):
     output, sizes = tmp_path / "model.safetensors", ("--heads", 4, "--image-size", 56)
-    assert "is missing" in refused("convert", tmp_path / "none.pth", output, *sizes)
+    assert "is missing" in error_line("convert", tmp_path / "none.pth", output, *sizes)
     save_model(VideoTransformer(ModelConfig.compact()), tmp_path / "ours.safetensors")
-    line = refused("convert", tmp_path / "ours.safetensors", output, *sizes)
+    line = error_line("convert", tmp_path / "ours.safetensors", output, *sizes)
     assert re.search(r"weights do not fit .*missing: .*; and \d+ more", line)
     assert not output.exists()
 
@@ -150,7 +174,7 @@ def test_errors_of_convert_are_one_line(tmp_path):
 def test_samples_asks_for_the_photographs(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     pytest.importorskip("av")
-    assert "pip install 'linvid-edu[test]'" in refused("samples", tmp_path)
+    assert "pip install 'linvid-edu[test]'" in error_line("samples", tmp_path)
 
 
 def test_samples_tells_what_it_wrote(tmp_path, monkeypatch):
@@ -165,19 +189,50 @@ def test_samples_tells_what_it_wrote(tmp_path, monkeypatch):
 
 
 def test_course_passes_the_video_and_the_folder_on(tmp_path, monkeypatch):
-    calls, made = [], ModuleType("linvid_edu.course.book")
-    made.build_course = lambda video, output: calls.append((video, output)) or output / "index.html"
-    monkeypatch.setitem(sys.modules, "linvid_edu.course.book", made)
-    monkeypatch.setattr("linvid_edu.course.book", made, raising=False)
+    calls, book = [], ModuleType("linvid_edu.course.book")
+    book.build_course = lambda video, output: calls.append((video, output)) or output / "index.html"
+    monkeypatch.setitem(sys.modules, "linvid_edu.course.book", book)
+    monkeypatch.setattr("linvid_edu.course.book", book, raising=False)
     assert run("course", "--video", SAMPLE, "--output", tmp_path).exit_code == 0
     assert run("course").exit_code == 0
     assert calls == [(SAMPLE, tmp_path), (None, Path("build/course"))]
 
     def fail(video, output):
-        raise RuntimeError("lesson 3 failed\nin cell 4")
+        raise CourseError("lesson 3 failed\nin cell 4")
 
-    made.build_course = fail
-    assert "lesson 3 failed in cell 4" in refused("course")
+    book.build_course = fail
+    assert "lesson 3 failed in cell 4" in error_line("course")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), "linvid: [Errno 28] No space left on device\n"),
+        (ModuleNotFoundError("no", name="skimage"), "linvid: skimage is not installed: pip install 'linvid-edu[test]'\n"),
+        (torch.OutOfMemoryError("CUDA\nout"), "linvid: the GPU has too little memory: choose a smaller batch"),
+        (CheckpointError("\n".join("abcdefgh")), "linvid: a b; c; d; e; f; and 2 more\n"),
+        (CheckpointError(), "linvid: CheckpointError\n"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_that_the_user_can_act_on_is_one_line(monkeypatch, tmp_path, error, message):
+    monkeypatch.setattr("linvid_edu.video.samples.write_samples", Mock(side_effect=error))
+    result = run("samples", tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("shapes"), RuntimeError("shapes"), KeyError("shapes")], ids=repr)
+def test_a_bug_is_shown_with_its_traceback_and_how_to_report_it(monkeypatch, tmp_path, error):
+    """A ValueError is a message to the user only if a line of this package raises it."""
+    monkeypatch.setattr("linvid_edu.video.samples.write_samples", Mock(side_effect=error))
+    result = run("samples", tmp_path)
+    assert result.exit_code == 1
+    first, *lines, last = result.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "shapes" in lines[-1]
+    assert last.startswith("linvid: this is a bug: please report")
 
 
 def test_help_lists_every_command_and_option():
@@ -215,11 +270,3 @@ def test_version_and_completion():
         check=False,
     )
     assert "_linvid_completion" in script.stdout
-
-
-def test_the_command_line_itself_imports_nothing_heavy():
-    """What the package imports, torch above all, is not this module's doing."""
-    code = "import sys, linvid_edu.cli; print(sorted({'av', 'matplotlib', 'papermill', 'plotly'} & set(sys.modules)))"
-    folder = Path(__file__).parents[1]
-    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert result.stdout == "[]\n"

@@ -439,7 +439,7 @@ def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("one_thread")
 def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_path):
     pytest.importorskip("typer")
-    from test_cli import refused, run
+    from test_cli import error_line, run
 
     root, folder, output = tmp_path / "own", tmp_path / "run", tmp_path / "found.json"
     root.mkdir()
@@ -464,14 +464,14 @@ def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_p
     assert not result.stderr
     for split in ("train", "test"):
         (root / split / "up").rename(root / split / "upward")
-    assert f"{clips} has class 'up' where the model learned 'upward'" in refused("evaluate", folder, "--clips", clips)
+    assert f"{clips} has class 'up' where the model learned 'upward'" in error_line("evaluate", folder, "--clips", clips)
     root.rename(tmp_path / "moved")
-    told = refused("evaluate", folder)
+    told = error_line("evaluate", folder)
     assert f"does not say what to test on ({root} is not a folder: give one" in told
     assert told.endswith("): give --task or --clips")
     assert run("evaluate", folder, "--clips", clips).exit_code == 0
     fewer = tmp_path / "fewer"
     for split in ("train", "test"):
         shutil.copytree(clips / split / "up", fewer / split / "up")
-    told = refused("evaluate", folder, "--clips", fewer)
+    told = error_line("evaluate", folder, "--clips", fewer)
     assert told.endswith(f"3 classes, the folder {fewer} has 1: choose the clips it was trained on")

@@ -1,6 +1,22 @@
-"""The command line, one module for each group of commands."""
+"""The `linvid` command line, one module for each command.
 
-from . import course, evaluate, lessons, stream, sweep, train
-from .shared import app
+Importing it loads neither torch nor anything else that is slow: a command imports what it needs when it runs.
+"""
 
-__all__ = ["app", "course", "evaluate", "lessons", "stream", "sweep", "train"]
+from . import book, convert, course, evaluate, explain, lab, lessons, samples, stream, sweep, train
+from .app import app
+
+__all__ = [
+    "app",
+    "book",
+    "convert",
+    "course",
+    "evaluate",
+    "explain",
+    "lab",
+    "lessons",
+    "samples",
+    "stream",
+    "sweep",
+    "train",
+]

@@ -1,4 +1,4 @@
-"""`python -m linvid_edu.cli` is `linvid`, for processes that start it where no script is installed."""
+"""`python -m linvid_edu.cli` is `linvid`, for processes that run where no script is installed."""
 
 from . import app
 

@@ -1,72 +1,66 @@
-"""linvid evaluate: the accuracy of a trained model on every test, and where its attention lies."""
+"""`linvid evaluate`: the accuracy of a trained model on every test, and where its attention lies."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linvid_edu.training.config import CLIPS, TrainConfig
-from linvid_edu.training.tasks import TASKS, Data, Task, find_task
-from linvid_edu.video.batch import Batch
-
-from .shared import app, number, plain_errors, progress
+from .app import app
+from .choices import TASKS
+from .options import ClipsRoot, Device, name_option, number
+from .progress import step_bar
 
 if TYPE_CHECKING:
     from linvid_edu.models.transformer import VideoTransformer
+    from linvid_edu.training.tasks import Data
+    from linvid_edu.video.batch import Batch
 
-AT_ONCE = 128  # clips
-SHOWN = ("entropy", "effective_tokens", "query_entropy", "query_effective_tokens", "mass_on_answer", "share_answer")
+BATCH = 128  # clips
+COLUMNS = ("entropy", "effective_tokens", "query_entropy", "query_effective_tokens", "mass_on_answer", "share_answer")
 
 
-@app.command(no_args_is_help=True)
-def evaluate(
+@app.command("evaluate", no_args_is_help=True)
+def evaluate_model(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A run's folder, a checkpoint's folder, or a model.safetensors.", show_default=False)
+        Path,
+        typer.Argument(help="Folder of a run or of a checkpoint, or a model.safetensors.", show_default=False),
     ],
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"What to test: {', '.join(TASKS)}.  [default: what the run was trained on]",
-            show_default=False,
-        ),
-    ] = None,
-    clips: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="ROOT", help="Test on these clips, laid out as for linvid train --clips.", show_default=False
-        ),
-    ] = None,
-    count: Annotated[int, number("Clips of each test, at most.", min=1)] = 2048,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
+    task: Annotated[str | None, name_option("Task to test on, by default the one of the run", TASKS)] = None,
+    clips: ClipsRoot = None,
+    count: Annotated[int, number("Largest number of clips in a test.", min=1)] = 2048,
+    device: Device = "auto",
     output: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the numbers there.", show_default=False)
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="File to write the numbers to as well.", show_default=False),
     ] = None,
 ) -> None:
     """Test a trained model: accuracy with its 95 % Clopper-Pearson interval, and concentration for each layer.
 
-    On clips from files, it names those that cannot be read; where objects lie is not known there, so accuracy is all.
+    On clips from files, it names those that cannot be read, and reports accuracy only, since the files do not say where
+    objects lie.
 
     Example: linvid evaluate runs/lookup-cooperative-probe-0
     """
-    with plain_errors():
-        from linvid_edu.files import atomic_path
-        from linvid_edu.models.checkpoint import load_model
+    if task and clips:
+        raise ValueError(f"--task {task} and --clips {clips} are two things to test on: choose one")
+    from linvid_edu.files import atomic_path
+    from linvid_edu.models.checkpoint import load_model
 
-        weights = _model_file(checkpoint)
-        model = load_model(weights)
-        name, data = _data(weights, model, task, clips)
-        found = {"task": name, "variant": model.config.variant, **_measure(model, data, count, device)}
-        for clip, problem in found["unreadable"].items():
-            typer.echo(f"skipped {clip}: {problem}", err=True)
-        typer.echo("\n".join(_accuracies(found["accuracy"])))
-        if found["concentration"]:
-            typer.echo("\n".join(["", *_concentrations(found["concentration"])]))
-        if output:
-            with atomic_path(output) as temporary:
-                temporary.write_text(json.dumps(found, indent=1))
+    weights = _model_file(checkpoint)
+    model = load_model(weights)
+    name, data = _data(weights, model, task, clips)
+    results = {"task": name, "variant": model.config.variant, **_measure(model, data, count, device)}
+    for clip, problem in results["unreadable"].items():
+        typer.echo(f"skipped {clip}: {problem}", err=True)
+    typer.echo("\n".join(_accuracies(results["accuracy"])))
+    if results["concentration"]:
+        typer.echo("\n".join(["", *_concentrations(results["concentration"])]))
+    if output:
+        with atomic_path(output) as temporary:
+            temporary.write_text(json.dumps(results, indent=1))
 
 
 def _model_file(path: Path) -> Path:
@@ -77,36 +71,37 @@ def _model_file(path: Path) -> Path:
         return path / "model.safetensors"
     if not path.is_dir():
         return path
-    found = checkpoints(path)
-    if not found:
+    saved = checkpoints(path)
+    if not saved:
         raise ValueError(f"{path} holds no checkpoint: give a run's folder, a checkpoint's, or a model.safetensors")
-    return found[-1] / "model.safetensors"
+    return saved[-1] / "model.safetensors"
 
 
-def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> tuple[str, Data]:
-    """Return the name of what to test on, and itself in the model's size: as asked, or what the model learned from."""
-    from linvid_edu.training.tasks import fitted
+def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> "tuple[str, Data]":
+    """Return the name of the data to test on and the data, resized for the model; default: the training data."""
+    from linvid_edu.training.config import CLIPS
+    from linvid_edu.training.tasks import find_task, fitted
     from linvid_edu.video.clip_folder.folder import open_clips
 
-    if task and clips:
-        raise ValueError(f"--task {task} and --clips {clips} are two things to test on: choose one")
     data: Data
     if clips:
-        name, told, data = CLIPS, f"the folder {clips}", open_clips(clips)
+        name, description, data = CLIPS, f"the folder {clips}", open_clips(clips)
     else:
-        name, data = (task, find_task(task)) if task else _learned(weights)
-        told = f"task {name!r}"
+        name, data = (task, find_task(task)) if task else _training_data(weights)
+        description = f"task {name!r}"
     try:
-        data = fitted(data, model.config, told)
+        data = fitted(data, model.config, description)
     except ValueError as error:
         raise ValueError(f"{error}: choose the {'clips' if clips else 'task'} it was trained on") from error
     if clips:
-        _refuse_other_classes(data, clips, weights)
+        _check_classes(data, clips, weights)
     return name, data
 
 
-def _learned(weights: Path) -> tuple[str, Data]:
-    """Read from beside a model's weights what it was trained on."""
+def _training_data(weights: Path) -> "tuple[str, Data]":
+    """Return the name of the data that a model was trained on and the data, from the run.json beside its weights."""
+    from linvid_edu.training.config import TrainConfig
+
     path = weights.with_name("run.json")
     try:
         config = TrainConfig.from_dict(json.loads(path.read_text())["config"])
@@ -116,50 +111,58 @@ def _learned(weights: Path) -> tuple[str, Data]:
     return config.task, config.data
 
 
-def _refuse_other_classes(data: Data, clips: Path, weights: Path) -> None:
-    """Raise ValueError where a label stands for another class than in training, if those clips are still there."""
+def _check_classes(data: "Data", clips: Path, weights: Path) -> None:
+    """Raise ValueError if a label means another class than in training and the training clips still exist."""
+    from linvid_edu.training.config import CLIPS
+
     try:
-        name, before = _learned(weights)
+        name, training_data = _training_data(weights)
     except ValueError:
         return
-    for here, learned in zip(data.classes, before.classes, strict=False):
-        if name == CLIPS and here != learned:
+    for tested, learned in zip(data.classes, training_data.classes, strict=False):
+        if name == CLIPS and tested != learned:
             raise ValueError(
-                f"{clips} has class {here!r} where the model learned {learned!r}: name the classes as in training"
+                f"{clips} has class {tested!r} where the model learned {learned!r}: name the classes as in training"
             )
 
 
-def _measure(model: "VideoTransformer", data: Data, count: int, device: str) -> dict[str, Any]:
-    """Test the model; concentration is measured where the clips' objects are known."""
+def _measure(model: "VideoTransformer", data: "Data", count: int, device: str) -> dict[str, Any]:
+    """Test the model; measure concentration if the positions of the objects are known."""
     from linvid_edu.experiments.paired_tests import share_interval
     from linvid_edu.training.evaluation import concentration_per_layer, count_right
     from linvid_edu.training.fabric import make_fabric
+    from linvid_edu.training.tasks import Task
     from linvid_edu.video.clip_folder.folder import ClipFolder
 
-    place = make_fabric(device, precision="32-true").device
+    torch_device = make_fabric(device, precision="32-true").device
     rows, concentration = {}, []
-    there = {name: len(data.layout.splits[name]) if isinstance(data, ClipFolder) else count for name in data.tests}
-    with progress(sum(-(-min(count, most) // AT_ONCE) for most in there.values()) + isinstance(data, Task)) as step:
+    clips = {
+        name: min(count, len(data.layout.splits[name])) if isinstance(data, ClipFolder) else count
+        for name in data.tests
+    }
+    rendered = isinstance(data, Task)
+    with step_bar(sum(math.ceil(number / BATCH) for number in clips.values()) + int(rendered)) as step:
         if isinstance(data, Task):
             step("concentration")
-            concentration = concentration_per_layer(model, data, next(iter(data.tests)), clips=min(count, AT_ONCE))
-        model.to(place)
+            concentration = concentration_per_layer(model, data, next(iter(data.tests)), clips=min(count, BATCH))
+        model.to(torch_device)
         for name in data.tests:
-            batches = _told(data.test_batches(name, clips=count, batch=AT_ONCE), name, step)
-            right, tested = count_right(model, batches, place)
+            batches = _counted(data.test_batches(name, clips=count, batch=BATCH), name, step)
+            right, tested = count_right(model, batches, torch_device)
             low, high = share_interval(right, tested)
             rows[name] = {"right": right, "clips": tested, "accuracy": right / tested, "low": low, "high": high}
     return {"accuracy": rows, "concentration": concentration, "unreadable": dict(data.unreadable)}
 
 
-def _told(batches: Iterator[Batch], name: str, step: Callable[[str], object]) -> Iterator[Batch]:
+def _counted(batches: "Iterator[Batch]", name: str, step: Callable[[str], object]) -> "Iterator[Batch]":
+    """Yield the batches of a test and move the progress bar after each."""
     for batch in batches:
         yield batch
         step(name)
 
 
 def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """Write one line a test."""
+    """Write one line for each test."""
     width = max(map(len, rows))
     lines = [f"{'test':<{width}}  clips  right   95 % interval"]
     for name, row in rows.items():
@@ -169,9 +172,9 @@ def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _concentrations(layers: list[dict[str, Any]]) -> list[str]:
-    """Write one line a layer; a column is as wide as its name."""
-    lines = ["block  span   " + "  ".join(name.replace("_", " ") for name in SHOWN)]
+    """Write one line for each layer; a column is as wide as its name."""
+    lines = ["block  span   " + "  ".join(name.replace("_", " ") for name in COLUMNS)]
     for layer in layers:
-        numbers = "  ".join(f"{layer[name]:<{len(name)}.4g}" for name in SHOWN)
+        numbers = "  ".join(f"{layer[name]:<{len(name)}.4g}" for name in COLUMNS)
         lines.append(f"{layer['block']:<5}  {layer['span']:<5}  {numbers}".rstrip())
     return lines

@@ -1,114 +1,108 @@
-"""linvid train: one run in a folder, with a progress line, that can be stopped and gone on with."""
+"""`linvid train`: one run in a folder, with a progress line, that can be stopped and resumed."""
 
 import logging
-import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linvid_edu.models.config import PRESETS
-from linvid_edu.models.variants import FAMILY, VARIANTS
-from linvid_edu.training.config import CLIPS, TrainConfig
-from linvid_edu.training.fabric import PRECISIONS
-from linvid_edu.training.loop import Record
-from linvid_edu.training.tasks import TASKS
+from .app import app
+from .choices import PRECISIONS, PRESETS, TASKS, VARIANTS
+from .command_line import command_line
+from .options import ClipsRoot, Device, above_zero, name_option, number
+from .progress import progress_bar
 
-from .shared import app, number, plain_errors
+if TYPE_CHECKING:
+    from linvid_edu.training.config import TrainConfig
+    from linvid_edu.training.loop import Record
 
-RECENT = 20  # steps whose mean loss and accuracy are told
-SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
+RECENT_STEPS = 20  # steps whose mean loss and accuracy are shown
+SECONDS_BETWEEN_LINES = 10.0  # if stderr is not a terminal
 DEFAULTS = {"--device": "auto", "--processes": 1}
 
 
-def _real(help: str) -> Any:
-    return typer.Option(metavar="X", help=help)
+def _positive(help: str) -> Any:
+    return typer.Option(metavar="X", help=help, callback=above_zero)
 
 
-def _name(help: str, names: Any) -> Any:
-    return typer.Option(metavar="NAME", help=f"{help}: {', '.join(names)}.")
-
-
-@app.command()
-def train(
-    task: Annotated[str, _name("What to learn", TASKS)] = TrainConfig.task,
-    clips: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="ROOT",
-            help="Learn these clips: ROOT/train/CLASS/clip.mp4 with val or test beside train, or label files as of "
-            "Something-Something.  [default: clips are rendered]",
-            show_default=False,
-        ),
-    ] = None,
-    variant: Annotated[str, _name("The mechanism", (*VARIANTS, *FAMILY))] = TrainConfig.variant,
-    preset: Annotated[str, _name("The model's size", PRESETS)] = TrainConfig.preset,
-    seed: Annotated[int, number("Seed of the weights and of the training clips.", min=None)] = TrainConfig.seed,
-    steps: Annotated[int, number("Batches to train on.", min=None)] = TrainConfig.steps,
-    batch: Annotated[int, number("Clips of a batch, over all processes.", min=None)] = TrainConfig.batch,
-    learning_rate: Annotated[float, _real("The largest learning rate.")] = TrainConfig.learning_rate,
-    warmup: Annotated[int, number("Steps until the largest learning rate.", min=None)] = TrainConfig.warmup,
-    weight_decay: Annotated[float, _real("Weight decay of AdamW.")] = TrainConfig.weight_decay,
-    clip_norm: Annotated[float, _real("Largest norm of the gradient.")] = TrainConfig.clip_norm,
-    gain: Annotated[float, _real("Scale of the initial weights.")] = TrainConfig.gain,
+@app.command("train")
+def train_model(
+    task: Annotated[str, name_option("Task to learn", TASKS)] = "cue",
+    clips: ClipsRoot = None,
+    variant: Annotated[str, name_option("Mechanism of the model", VARIANTS)] = "cooperative",
+    preset: Annotated[str, name_option("Size of the model", PRESETS)] = "compact",
+    seed: Annotated[int, number("Seed of the weights and of the training clips.")] = 0,
+    steps: Annotated[int, number("Number of batches to train on.", min=1)] = 1000,
+    batch: Annotated[int, number("Number of clips in a batch, over all processes.", min=1)] = 32,
+    learning_rate: Annotated[float, _positive("Largest learning rate.")] = 3e-3,
+    warmup: Annotated[int, number("Number of steps until the largest learning rate.")] = 100,
+    weight_decay: Annotated[float, number("Weight decay of AdamW.")] = 0.01,
+    clip_norm: Annotated[float, _positive("Largest norm of the gradient.")] = 1.0,
+    gain: Annotated[float, _positive("Scale of the initial weights.")] = 1.0,
     folder: Annotated[
-        Path | None, typer.Option(help="Of the run.  [default: runs/TASK-VARIANT-PRESET-SEED]", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of the run.  [default: runs/TASK-VARIANT-PRESET-SEED]", show_default=False),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's newest checkpoint.")] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")] = "auto",
-    processes: Annotated[int, number("Processes that share each batch, one for each GPU.", min=1)] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint in the folder.")
+    ] = False,
+    device: Device = "auto",
+    processes: Annotated[int, number("Number of processes that share each batch, one for each GPU.", min=1)] = 1,
     precision: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"{' or '.join(PRECISIONS)}.  [default: bf16-mixed on CUDA, else 32-true]"),
+        name_option("Precision of the computation, by default bf16-mixed on CUDA, else 32-true", PRECISIONS),
     ] = None,
-    threads: Annotated[int | None, number("Threads of each process.  [default: the cores]", min=1)] = None,
+    threads: Annotated[
+        int | None, number("Number of threads of each process.  [default: one for each core]", min=1)
+    ] = None,
 ) -> None:
-    """Train a model on rendered clips or on your own, test it, and write metrics.json into the run's folder.
+    """Train a model on rendered clips or on your own, test it, and write metrics.json into the folder of the run.
 
-    Ctrl-C stops after the step and saves; the same command with --resume goes on, to the same bits on a CPU. Options
-    and seed decide the numbers, together with the machine and its threads.
+    Ctrl-C stops after the current step and saves. The same command with --resume continues, to the same bits on a CPU.
+    Options and seed decide the numbers, together with the machine and its threads.
 
-    On several machines, Fabric's launcher decides device, processes and precision. Start on each, with its rank, and
-    with the folder on a disk that all of them share:
+    On several machines, Fabric's launcher decides device, processes and precision. Start it on each machine, with its
+    rank, and with a folder on a disk that all of them share:
 
     \b
     fabric run --num-nodes 2 --node-rank 0 --main-address ADDRESS --devices 1 $(which linvid) train --folder RUN
 
     Example: linvid train --task cue --variant cooperative --preset compact --seed 0
     """
-    with plain_errors():
-        config = TrainConfig(
-            task=CLIPS if clips else task,
-            scenes={"root": str(clips)} if clips else {},
-            variant=variant,
-            preset=preset,
-            seed=seed,
-            steps=steps,
-            batch=batch,
-            learning_rate=learning_rate,
-            warmup=warmup,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            gain=gain,
-        )
-        folder = folder or Path("runs", f"{config.task}-{variant}-{preset}-{seed}")
-        if batch % processes:
-            raise ValueError(f"a batch of {batch} clips cannot be shared by {processes} processes: choose a multiple")
-        options = {"--device": device, "--processes": processes, "--precision": precision, "--threads": threads}
-        metrics = _run(config, folder, resume, options)
-        if metrics:
-            for name, problem in metrics["unreadable"].items():
-                typer.echo(f"skipped {name}: {problem}", err=True)
-            typer.echo(_table(metrics))
-            typer.echo(f"metrics: {folder / 'metrics.json'}")
+    if batch % processes:
+        raise ValueError(f"a batch of {batch} clips cannot be shared by {processes} processes: choose a multiple")
+    from linvid_edu.training.config import CLIPS, TrainConfig
+
+    config = TrainConfig(
+        task=CLIPS if clips else task,
+        scenes={"root": str(clips)} if clips else {},
+        variant=variant,
+        preset=preset,
+        seed=seed,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        gain=gain,
+    )
+    folder = folder or Path("runs", f"{config.task}-{variant}-{preset}-{seed}")
+    options = {"--device": device, "--processes": processes, "--precision": precision, "--threads": threads}
+    metrics = _run(config, folder, resume, options)
+    if metrics:
+        for name, problem in metrics["unreadable"].items():
+            typer.echo(f"skipped {name}: {problem}", err=True)
+        typer.echo(_accuracies(metrics))
+        typer.echo(f"metrics: {folder / 'metrics.json'}")
 
 
-def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Train in one of the processes; only the first one returns the metrics, shows progress and tells errors."""
+def _run(config: "TrainConfig", folder: Path, resume: bool, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Train in one of the processes; only the first one returns the metrics, shows progress and reports errors."""
     import torch
 
     from linvid_edu.models.checkpoint import CheckpointError
@@ -127,8 +121,8 @@ def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any
     except (Stopped, KeyboardInterrupt) as stop:
         if not fabric.is_global_zero:
             raise typer.Exit() from stop
-        what = str(stop) or f"stopped at once; {folder} has its newest checkpoint, if any"
-        typer.echo(f"linvid: {what}: go on with\n{_command(config, folder, options)}", err=True)
+        reason = str(stop) or f"stopped at once; {folder} has its newest checkpoint, if any"
+        typer.echo(f"linvid: {reason}: resume with\n{_resuming_command(config, folder, options)}", err=True)
         raise typer.Exit(130) from stop
     except (Diverged, CheckpointError, FolderTaken) as error:
         if not fabric.is_global_zero:  # all processes raise it; with another code than 0 Fabric would kill the first
@@ -141,64 +135,58 @@ def _run(config: TrainConfig, folder: Path, resume: bool, options: dict[str, Any
 
 
 @contextmanager
-def training_progress(config: TrainConfig) -> Iterator[Callable[[Record], None]]:
+def training_progress(config: "TrainConfig") -> Iterator[Callable[["Record"], None]]:
     """Show step, loss, accuracy, clips/s and time left on stderr: a bar on a terminal, else a line every 10 seconds."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    describe, last_line = _describer(config), time.monotonic()
+    with progress_bar(config.steps) as show:
 
-    console, tell = Console(stderr=True), _teller(config)
-    terminal, last = console.is_terminal, time.monotonic()
-    columns = BarColumn(bar_width=20), TextColumn("{task.description}")
-    with Progress(*columns, console=console, transient=True, disable=not terminal) as bar:
-        task = bar.add_task("", total=config.steps)
-
-        def watch(record: Record) -> None:
-            nonlocal last
-            text = tell(record)
-            bar.update(task, completed=record.step, description=text)
-            if not terminal and (record.step == config.steps or time.monotonic() - last > SECONDS_BETWEEN_LINES):
-                typer.echo(text, err=True)
-                last = time.monotonic()
+        def watch(record: "Record") -> None:
+            nonlocal last_line
+            line = record.step == config.steps or time.monotonic() - last_line > SECONDS_BETWEEN_LINES
+            show(describe(record), record.step, line=line)
+            if line:
+                last_line = time.monotonic()
 
         yield watch
 
 
-def _teller(config: TrainConfig) -> Callable[[Record], str]:
-    """Return a function that turns each record into a line."""
-    recent: deque[Record] = deque(maxlen=RECENT)
+def _describer(config: "TrainConfig") -> Callable[["Record"], str]:
+    """Return a function that describes each record in a line."""
+    recent: deque[Record] = deque(maxlen=RECENT_STEPS)
     first: tuple[int, float] | None = None
 
-    def tell(record: Record) -> str:
+    def describe(record: "Record") -> str:
         nonlocal first
         recent.append(record)
         first = first or (record.step, time.monotonic())
         taken, seconds = record.step - first[0], time.monotonic() - first[1]
-        loss = sum(each.loss for each in recent) / len(recent)
-        accuracy = sum(each.accuracy for each in recent) / len(recent)
+        loss = sum(record.loss for record in recent) / len(recent)
+        accuracy = sum(record.accuracy for record in recent) / len(recent)
         text = f"step {record.step}/{config.steps}  loss {loss:.3f}  accuracy {accuracy:.3f}"
         if taken:
             minutes, rest = divmod(round(seconds / taken * (config.steps - record.step)), 60)
             text += f"  {config.batch * taken / seconds:.0f} clips/s  {minutes}:{rest:02} left"
-        return text + "  testing" * (record.step == config.steps)
+        return f"{text}  testing" if record.step == config.steps else text
 
-    return tell
+    return describe
 
 
-def _table(metrics: dict[str, Any]) -> str:
-    """Write the accuracy on each test, one a line."""
+def _accuracies(metrics: dict[str, Any]) -> str:
+    """Write the accuracy on each test, one on a line."""
     width = max(map(len, metrics["accuracy"]))
     return "\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics["accuracy"].items())
 
 
-def _command(config: TrainConfig, folder: Path, options: dict[str, Any]) -> str:
-    """Write the command that goes on with a run."""
-    given = {
+def _resuming_command(config: "TrainConfig", folder: Path, options: dict[str, Any]) -> str:
+    """Write the command that resumes a run."""
+    from linvid_edu.training.config import CLIPS, TrainConfig
+
+    changed = {
         f"--{name.replace('_', '-')}": value
         for name, value in config.to_dict().items()
         if value != getattr(TrainConfig, name, value)
     }
     if config.task == CLIPS:
-        given["--clips"] = config.scenes["root"]
-    given |= {name: value for name, value in options.items() if value not in (None, DEFAULTS.get(name))}
-    words = [word for name, value in given.items() for word in (name, str(value))]
-    return shlex.join(["linvid", "train", *words, "--folder", str(folder), "--resume"])
+        changed["--clips"] = config.scenes["root"]
+    changed |= {name: value for name, value in options.items() if value != DEFAULTS.get(name)}
+    return command_line("train", {**changed, "--folder": str(folder), "--resume": True})

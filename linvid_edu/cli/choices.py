@@ -1,0 +1,42 @@
+"""Names and defaults that help shows. They stand here so that help does not import torch; a test compares both."""
+
+TASKS = ("cue", "motion", "lookup", "flash")
+PRESETS = ("probe", "compact", "gpu")
+PRECISIONS = ("32-true", "bf16-mixed")
+VARIANTS = (
+    "softmax",
+    "softmax-association",
+    "linear",
+    "linear-association",
+    "separate",
+    "cooperative",
+    "cooperative-shared",
+    "cooperative-association",
+    "linear-wide",
+    "constant",
+    "gate",
+    "gate-value",
+    "gate-output",
+    "linear-relu",
+    "cooperative-relu",
+    "linear-elu",
+    "cooperative-elu",
+    "cosformer",
+    "dynamic_window_attention",
+    "elu_linear",
+    "focused_linear",
+    "nystrom",
+    "orthoformer",
+    "performer",
+    "sana_block_causal",
+    "sana_relu_linear",
+    "sana_video_attention",
+    "shuffle_window",
+    "cosformer-cooperative",
+    "elu_linear-cooperative",
+    "focused_linear-cooperative",
+    "performer-cooperative",
+    "sana_block_causal-cooperative",
+    "sana_relu_linear-cooperative",
+    "sana_video_attention-cooperative",
+)

@@ -1,0 +1,105 @@
+"""`linvid explain`: where one token of a clip looks, as an HTML page."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .app import app
+from .command_line import command_line
+from .options import Page, Video, WeightsSeed, number
+from .progress import step_bar
+
+
+@app.command("explain", no_args_is_help=True)
+def explain_clip(
+    video: Video,
+    output: Page = Path("explain.html"),
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Write a page to click in: any token, block and head. Up to 8 MB.")
+    ] = False,
+    png: Annotated[bool, typer.Option("--png", help="Also write the figures beside the page, as PNG files.")] = False,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Model file of `linvid convert`; repeatable.  [default: random weights]"),
+    ] = None,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help='Mechanism to show, such as performer or "cosformer + fixation"; repeatable, at most four.  '
+            "[default: softmax, linear, linear + fixation, linear + fixation + association]",
+        ),
+    ] = None,
+    frames: Annotated[int | None, number("Number of frames.  [default: the checkpoint's, else 8]", min=1)] = None,
+    size: Annotated[
+        int | None, number("Side of a frame in pixels.  [default: the checkpoint's, else 112]", min=1)
+    ] = None,
+    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to begin.  [default: 0]")] = None,
+    stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to end.  [default: the end]")] = None,
+    frame: Annotated[int | None, number("Frame of the query, from 0.  [default: where most changes]")] = None,
+    row: Annotated[int | None, number("Token row of the query, from 0.  [default: where most changes]")] = None,
+    column: Annotated[int | None, number("Token column of the query, from 0.  [default: where most changes]")] = None,
+    block: Annotated[int, number("Block to look at, from 0; -1 is the last.", min=None)] = -1,
+    head: Annotated[int | None, number("Attention head, from 0.  [default: the mean over heads]")] = None,
+    seed: WeightsSeed = 0,
+) -> None:
+    """Show where one token of a video looks under four mechanisms, as one HTML page.
+
+    The mechanisms are softmax attention, linear attention, linear attention with feature fixation, and that with
+    neighborhood association, or those that you name, published rivals among them. All share one set of weights, either
+    random or from checkpoints.
+
+    Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
+    Example: linvid explain clip.mp4 --interactive --output clip.html
+    Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism "cosformer + fixation"
+    """
+    if interactive and png:
+        raise ValueError("--png does not go with --interactive, whose page has a button that saves a PNG: omit one")
+    from linvid_edu.figures.explain_page import MECHANISMS, clip_size
+    from linvid_edu.models.checkpoint import load_model
+    from linvid_edu.video.reading import load_clip
+
+    models = [(path.name, load_model(path)) for path in checkpoint or []]
+    num_frames, side = clip_size(models, frames, size)
+    options = {
+        "--interactive": interactive,
+        "--checkpoint": [name for name, _ in models],
+        "--mechanism": mechanism,
+        "--frames": frames,
+        "--size": size,
+        "--start": start,
+        "--stop": stop,
+        "--frame": frame,
+        "--row": row,
+        "--column": column,
+        "--block": block,
+        "--head": head,
+        "--seed": seed,
+    }
+    view: dict[str, Any] = {
+        "checkpoints": models,
+        "mechanisms": mechanism or (),
+        "query": (frame, row, column),
+        "block": block,
+        "head": head,
+        "seed": seed,
+    }
+    command = command_line("explain", options, video.name)
+    with step_bar(2 + len(MECHANISMS)) as step:
+        step("video")
+        clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
+        if interactive:
+            from linvid_edu.widgets.page import explorer_of, save_page
+
+            step("models")
+            explorer = explorer_of(clip, **view)
+            step("page")
+            paths = [save_page(explorer, output, command=command)]
+        else:
+            from linvid_edu.figures.explain_page import explain, save
+
+            explanation = explain(clip, progress=step, **view)
+            step("figures")
+            paths = save(explanation, output, command=command, png=png)
+    typer.echo("\n".join(map(str, paths)))

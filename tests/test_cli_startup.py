@@ -1,0 +1,86 @@
+"""Help and errors of usage are quick: nothing slow is imported for them, and what help lists is what there is."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer")
+
+from linvid_edu.cli import choices
+from linvid_edu.cli.train import train_model
+from linvid_edu.models.config import PRESETS
+from linvid_edu.models.variants import FAMILY, VARIANTS
+from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.fabric import PRECISIONS
+from linvid_edu.training.tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+SLOW = ("torch", "numpy", "av", "matplotlib", "scipy", "pandas", "nbformat", "papermill", "plotly", "sphinx", "distributed")
+COMMANDS = ("book", "convert", "course", "evaluate", "explain", "lab", "lessons", "samples", "stream", "sweep", "train")
+REPORT_MODULES = f"""
+import sys
+from linvid_edu.cli import app
+try:
+    app(sys.argv[1:], prog_name="linvid")
+finally:
+    print("slow:", *(name for name in {SLOW!r} if name in sys.modules))
+"""
+
+
+def modules_loaded_by(*words):
+    """Run a command in a process of its own; return its exit code and which slow modules it has imported."""
+    command = [sys.executable, "-c", REPORT_MODULES, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ((), 2),
+        (("--help",), 0),
+        (("--version",), 0),
+        *(((command, "--help"), 0) for command in COMMANDS),
+        (("train", "--task", "chess"), 2),
+        (("train", "--batch", "9", "--processes", "2"), 1),
+        (("evaluate", "runs", "--task", "cue", "--clips", "clips"), 1),
+        (("explain", "clip.mp4", "--interactive", "--png"), 1),
+        (("stream", "clip.mp4", "--output", "page.pdf"), 2),
+        (("sweep", "--folder", "runs"), 1),
+        (("lab", "--", "--no-browser"), 1),
+    ],
+    ids=" ".join,
+)
+def test_help_and_errors_of_usage_import_nothing_slow(words, code):
+    assert modules_loaded_by(*words) == (code, "slow:")
+
+
+def test_a_slow_import_is_found(tmp_path):
+    (tmp_path / "grid.json").write_text('{"fixed": {"task": "chess"}}')
+    code, loaded = modules_loaded_by("sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path), "--dry-run")
+    assert code == 1
+    assert "torch" in loaded
+
+
+@pytest.mark.parametrize(
+    ("shown", "there"),
+    [
+        (choices.TASKS, TASKS),
+        (choices.PRESETS, PRESETS),
+        (choices.VARIANTS, (*VARIANTS, *FAMILY)),
+        (choices.PRECISIONS, PRECISIONS),
+    ],
+    ids=["tasks", "presets", "variants", "precisions"],
+)
+def test_the_names_in_the_help_are_those_of_the_library(shown, there):
+    assert shown == tuple(there), "write the names into linvid_edu/cli/choices.py as well"
+
+
+def test_the_defaults_of_train_are_those_of_a_run():
+    defaults = {name: option.default for name, option in inspect.signature(train_model).parameters.items()}
+    settings = {name: value for name, value in TrainConfig().to_dict().items() if name in defaults}
+    assert len(settings) >= 11
+    assert {name: defaults[name] for name in settings} == settings
