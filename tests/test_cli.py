@@ -113,7 +113,7 @@ def test_errors_of_explain_are_one_line(tmp_path):
     [
         (("explain",), "Usage: linvid explain"),
         (("unknown",), "No such command 'unknown'"),
-        (("explain", "a.mp4", "--frames", "0"), "0 is not in the range x>=1"),
+        (("explain", "a.mp4", "--frames", "0"), "Invalid value for '--frames'"),
         (("explain", "a.mp4", "--output", "a.mp4"), "a.mp4 does not end in .html: choose a name that does"),
         (("stream", "a.mp4", "--output", "page.pdf"), "page.pdf does not end in .html"),
         (("stream", "a.mp4", "--at", "3", "--at", "-1"), "-1 lies before the film: choose seconds, 0 or more"),
@@ -121,7 +121,7 @@ def test_errors_of_explain_are_one_line(tmp_path):
         (("train", "--task", "chess"), "'chess' is unknown: choose one of cue, motion"),
         (("train", "--variant", "best"), "'best' is unknown: choose one of softmax, "),
         (("train", "--preset", "huge"), "'huge' is unknown: choose one of probe, compact, gpu"),
-        (("train", "--steps", "0"), "0 is not in the range x>=1"),
+        (("train", "--steps", "0"), "Invalid value for '--steps'"),
         (("train", "--learning-rate", "nan"), "nan must be above 0"),
         (("train", "--device", "abacus"), "'abacus' is unknown: choose one of auto, cpu"),
         (("train", "--precision", "4"), "'4' is unknown: choose one of 32-true, bf16-mixed"),
@@ -155,7 +155,8 @@ def test_converted_checkpoints_have_the_golden_logits(path, tmp_path):
 def test_convert_overwrites_only_when_told(tmp_path):
     output, sizes = tmp_path / "model.safetensors", ("--heads", 4, "--image-size", 56)
     output.write_text("precious")
-    assert "exists: choose another name, or overwrite it with --force" in error_line("convert", GOLDEN[0], output, *sizes)
+    line = error_line("convert", GOLDEN[0], output, *sizes)
+    assert "exists: choose another name, or overwrite it with --force" in line
     assert output.read_text() == "precious"
     assert run("convert", GOLDEN[-1], output, *sizes, "--force").exit_code == 0
     assert load_model(output).config.heads == 4
@@ -208,7 +209,10 @@ def test_course_passes_the_video_and_the_folder_on(tmp_path, monkeypatch):
     ("error", "message"),
     [
         (OSError(28, "No space left on device"), "linvid: [Errno 28] No space left on device\n"),
-        (ModuleNotFoundError("no", name="skimage"), "linvid: skimage is not installed: pip install 'linvid-edu[test]'\n"),
+        (
+            ModuleNotFoundError("no", name="skimage"),
+            "linvid: skimage is not installed: pip install 'linvid-edu[test]'\n",
+        ),
         (torch.OutOfMemoryError("CUDA\nout"), "linvid: the GPU has too little memory: choose a smaller batch"),
         (CheckpointError("\n".join("abcdefgh")), "linvid: a b; c; d; e; f; and 2 more\n"),
         (CheckpointError(), "linvid: CheckpointError\n"),

@@ -18,7 +18,19 @@ from linvid_edu.training.fabric import PRECISIONS
 from linvid_edu.training.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("torch", "numpy", "av", "matplotlib", "scipy", "pandas", "nbformat", "papermill", "plotly", "sphinx", "distributed")
+SLOW = (
+    "torch",
+    "numpy",
+    "av",
+    "matplotlib",
+    "scipy",
+    "pandas",
+    "nbformat",
+    "papermill",
+    "plotly",
+    "sphinx",
+    "distributed",
+)
 COMMANDS = ("book", "convert", "course", "evaluate", "explain", "lab", "lessons", "samples", "stream", "sweep", "train")
 REPORT_MODULES = f"""
 import sys
@@ -52,7 +64,7 @@ def modules_loaded_by(*words):
         (("sweep", "--folder", "runs"), 1),
         (("lab", "--", "--no-browser"), 1),
     ],
-    ids=" ".join,
+    ids=str,
 )
 def test_help_and_errors_of_usage_import_nothing_slow(words, code):
     assert modules_loaded_by(*words) == (code, "slow:")
@@ -60,7 +72,9 @@ def test_help_and_errors_of_usage_import_nothing_slow(words, code):
 
 def test_a_slow_import_is_found(tmp_path):
     (tmp_path / "grid.json").write_text('{"fixed": {"task": "chess"}}')
-    code, loaded = modules_loaded_by("sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path), "--dry-run")
+    code, loaded = modules_loaded_by(
+        "sweep", "--grid", str(tmp_path / "grid.json"), "--folder", "runs", "--dry-run"
+    )
     assert code == 1
     assert "torch" in loaded
 

@@ -464,7 +464,8 @@ def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_p
     assert not result.stderr
     for split in ("train", "test"):
         (root / split / "up").rename(root / split / "upward")
-    assert f"{clips} has class 'up' where the model learned 'upward'" in error_line("evaluate", folder, "--clips", clips)
+    line = error_line("evaluate", folder, "--clips", clips)
+    assert f"{clips} has class 'up' where the model learned 'upward'" in line
     root.rename(tmp_path / "moved")
     told = error_line("evaluate", folder)
     assert f"does not say what to test on ({root} is not a folder: give one" in told

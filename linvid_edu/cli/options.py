@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 
-def number(help: str, min: float | None = 0, max: float | None = None) -> Any:
+def number(help: str, min: int | None = 0, max: int | None = None) -> Any:
     """Return an option that is a number within limits."""
     return typer.Option(metavar="N", min=min, max=max, help=help)
 
