@@ -309,7 +309,7 @@ def test_after_ctrl_c_it_is_told_how_to_go_on(tmp_path, monkeypatch):
     (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY}))
     ended = CliRunner().invoke(app, ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path)])
     assert ended.exit_code == 130
-    assert "the same command goes on" in ended.stderr
+    assert "the same command continues" in ended.stderr
 
 
 def test_a_value_of_the_wrong_type_is_told_in_one_line(tmp_path):
