@@ -21,7 +21,7 @@ QUERY = (3, 14, 8)  # frame, row, column: the belly of the rabbit
 
 def draw() -> None:
     """Write docs/softmax_and_linear.png."""
-    clip = load_clip(ROOT / "data_samples" / "big_buck_bunny.mp4", num_frames=FRAMES, size=SIZE)
+    clip = load_clip(ROOT / "data_samples" / "film" / "big_buck_bunny.mp4", num_frames=FRAMES, size=SIZE)
     tokens = rearrange(color_tokens(clip.video.unsqueeze(0), patch=PATCH), "1 t n d -> (t n) d")
     side = SIZE // PATCH
     frame, row, column = QUERY

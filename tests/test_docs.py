@@ -118,7 +118,7 @@ def test_broken_links_are_found(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.stem)
 def test_prose_keeps_the_house_style(path):
-    assert "!" not in prose(path), "no exclamation marks"
+    assert "!" not in prose(path).replace("![", "["), "no exclamation marks"
 
 
 def test_the_verdicts_are_those_of_the_results():
