@@ -51,7 +51,7 @@ def members(frames: int, device: str, dtype: torch.dtype) -> dict[str, Attend]:
     torch.manual_seed(0)
     found: dict[str, Attend] = {
         "linear": linear_attention,
-        "linear, cooperative fixation": LinearAttention(Fixation(D, kind="cooperative")).to(device, dtype),
+        "cooperative": LinearAttention(Fixation(D, kind="cooperative")).to(device, dtype),
         "streaming, a frame at a time": streamed,
     }
     for name, rival in RIVALS.items():

@@ -27,12 +27,7 @@ SHAPES = {
     "reference": (1, ModelConfig.reference, Grid(17, 17)),
     "compact": (16, ModelConfig.compact, Grid(8, 8)),
 }
-VARIANTS = {
-    "linear": {},
-    "cooperative": {"fixation": "cooperative"},
-    "cooperative + association": {"fixation": "cooperative", "association": True},
-    "softmax": {"attention": "softmax"},
-}
+NAMES = ("linear", "cooperative", "cooperative-association", "softmax")
 
 
 def products(config: ModelConfig, batch: int, grid: Grid, **like) -> list[Callable[[], Tensor]]:
@@ -67,7 +62,7 @@ def ratio(shape: str, variant: str, *, training: bool, repeats: int, device: str
     """Return the median of block time over floor time, and both medians."""
     torch.manual_seed(0)
     batch, preset, grid = SHAPES[shape]
-    config = preset(depth=1, **VARIANTS[variant])
+    config = preset(depth=1).with_variant(variant)
     block = VideoTransformer(config).blocks[0].to(device, dtype)
     like = {"device": device, "dtype": dtype}
     x = torch.randn(batch, config.num_frames, grid.tokens, config.width, requires_grad=training, **like)
@@ -112,7 +107,7 @@ def main() -> None:
     print(f"{machine}, torch {torch.__version__}, {arguments.dtype}, {arguments.threads} threads")
     rows = []
     for shape in SHAPES:
-        for variant in VARIANTS:
+        for variant in NAMES:
             for training in (False, True):
                 dtype = getattr(torch, arguments.dtype)
                 row = ratio(

@@ -30,7 +30,7 @@ from gpu_report import MARGIN, Report, file_name, table  # noqa: E402
 from gpu_training import TIMED, WARMUP, train_task  # noqa: E402
 
 from linvid_edu.models.reference_weights import load_official  # noqa: E402
-from linvid_edu.models.variants import VARIANTS  # noqa: E402
+from linvid_edu.models.variants import ABLATION  # noqa: E402
 from linvid_edu.training.config import TrainConfig  # noqa: E402
 from linvid_edu.training.fabric import make_fabric  # noqa: E402
 from linvid_edu.training.provenance import provenance  # noqa: E402
@@ -77,7 +77,7 @@ def check_golden(report: Report, device: str) -> None:
 def measure_floor(report: Report, device: str, *, tiny: bool) -> None:
     """Run `floor.py` in both precisions."""
     options = {"repeats": 1 if tiny else 15, "device": device}
-    cases = list(product(["compact"] if tiny else floor.SHAPES, floor.VARIANTS, (False, True)))
+    cases = list(product(["compact"] if tiny else floor.SHAPES, floor.NAMES, (False, True)))
     expected = 10.0
     for name, dtype in DTYPES.items():
         for shape, variant, training in cases[:1] if tiny else cases:
@@ -146,7 +146,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="tiny models and few steps, to check the program")
     parser.add_argument("--minutes", type=float, default=8.5, help="time limit for everything")
     parser.add_argument("--tasks", nargs="+", default=["motion", "cue"], help="the later ones if time permits")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="VARIANT")
+    parser.add_argument("--variants", nargs="+", default=list(ABLATION), choices=ABLATION, metavar="VARIANT")
     parser.add_argument("--steps", type=int, default=1000, help="of a run; fewer where not even one seed fits")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)

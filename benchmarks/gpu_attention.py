@@ -14,7 +14,7 @@ HEADS, HEAD_WIDTH = 8, 64
 TOKENS = tuple(2**power for power in range(8, 17))  # 256 to 65,536
 MECHANISMS: dict[str, Callable[[], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     **{name: lambda attend=attend: attend for name, attend in OF_THE_LIBRARY.items()},
-    "linear, cooperative fixation": lambda: LinearAttention(Fixation(HEAD_WIDTH, kind="cooperative")),
+    "cooperative": lambda: LinearAttention(Fixation(HEAD_WIDTH, kind="cooperative")),
 }
 
 

@@ -125,7 +125,7 @@ def train_task(
 
     Args:
         config: of the runs; its variant does not count, its seed is the first.
-        variants: some of ``VARIANTS``.
+        variants: Names of variants.
         clips: the rendered clips.
         fabric: of ``make_fabric``.
         report: takes the rows ``steps``, ``plan`` and ``runs``.

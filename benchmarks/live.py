@@ -34,14 +34,9 @@ from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import AttentionExplorer, FixationExplorer
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=16, size=68)
 size = dict(num_frames=16, image_size=68)  # 17 × 17 tokens
-variants = {
-    "linear": {},
-    "softmax": dict(attention="softmax"),
-    "fixation": dict(fixation="cooperative"),
-    "fixation + association": dict(fixation="cooperative", association=True),
-}
+variants = ("linear", "softmax", "cooperative", "cooperative-association")
 torch.manual_seed(0)
-models = {name: VideoTransformer(ModelConfig.compact(**size, **variant)) for name, variant in variants.items()}
+models = {name: VideoTransformer(ModelConfig.compact(**size).with_variant(name)) for name in variants}
 """
 EXPLORER = "AttentionExplorer(clip, dict(list(models.items())[:{models}]), where={where!r})"
 
@@ -124,7 +119,7 @@ def main() -> None:
     if program is None:
         parser.error("there is no Chromium: apt-get install chromium, or name a Chrome in LINVID_CHROMIUM")
     explorers = [EXPLORER.format(models=arguments.models, where=where) for where in ("browser", "kernel")]
-    cells = (PREPARE, *explorers, 'FixationExplorer(clip, models["fixation"])')
+    cells = (PREPARE, *explorers, 'FixationExplorer(clip, models["cooperative"])')
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {arguments.models} model(s)")
     print(f"{'key to changed pixel':34} {'median':>9} {'quartiles':>15} {'target':>9}")
     with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder)) as lab, sync_playwright() as playwright:

@@ -23,12 +23,7 @@ PRESETS = {
     "probe, 4 frames": ("probe", {"num_frames": 4, "image_size": 16}),
     "compact": ("compact", {}),
 }
-VARIANTS = {
-    "softmax": {"attention": "softmax"},
-    "linear": {},
-    "cooperative": {"fixation": "cooperative"},
-    "cooperative + association": {"fixation": "cooperative", "association": True},
-}
+NAMES = ("softmax", "linear", "cooperative", "cooperative-association")
 
 
 def training_step(preset: str, variant: str, batch: int) -> Callable[[], None]:
@@ -40,7 +35,7 @@ def training_step(preset: str, variant: str, batch: int) -> Callable[[], None]:
 
     torch.manual_seed(0)
     name, changes = PRESETS[preset]
-    config = getattr(ModelConfig, name)(**changes, **VARIANTS[variant])
+    config = getattr(ModelConfig, name)(**changes).with_variant(variant)
     model = VideoTransformer(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     video = torch.randn(batch, 3, config.num_frames, config.image_size, config.image_size)
@@ -99,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commit", nargs="?", default="HEAD", help="what the working tree is compared with")
     parser.add_argument("--preset", action="append", choices=PRESETS)
-    parser.add_argument("--variant", action="append", choices=VARIANTS)
+    parser.add_argument("--variant", action="append", choices=NAMES)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.3, help="the least time that one repeat measures")
@@ -112,7 +107,7 @@ def main() -> None:
         subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
         with start(Path(folder)) as old, start(ROOT) as new:
             for preset in arguments.preset or PRESETS:
-                for variant in arguments.variant or VARIANTS:
+                for variant in arguments.variant or NAMES:
                     question = f"{preset}|{variant}|{arguments.batch}|{arguments.seconds}"
                     pairs = [(ask(old, question), ask(new, question)) for _ in range(arguments.repeats)]
                     before, after = (arguments.batch / statistics.median(times) for times in zip(*pairs, strict=True))

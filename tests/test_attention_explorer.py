@@ -22,6 +22,7 @@ from linvid_edu.attention.rivals import RIVALS
 from linvid_edu.figures.explain_page import answering_models
 from linvid_edu.models.config import KERNELS, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import find_variant
 from linvid_edu.shapes import Grid
 from linvid_edu.video.clip import Clip, normalize
 
@@ -291,12 +292,13 @@ def test_a_clip_that_does_not_fit_is_told_in_the_widget_and_the_next_one_is_show
     assert explorer.compared is None
 
 
-def test_any_of_the_family_stand_side_by_side_on_one_set_of_weights():
-    names = ["cosformer + fixation", "nystrom + association", "elu_linear", "softmax", "performer"]
+def test_any_variants_stand_side_by_side_on_one_set_of_weights():
+    names = ["cosformer-cooperative", "nystrom-association", "elu_linear", "softmax", "performer"]
+    labels = [find_variant(name).label for name in names]
     explorer = AttentionExplorer(clip(), answering_models(clip(), mechanisms=names))
     assert explorer.problem == ""
-    assert explorer.offered == names
-    assert explorer.shown == [each["name"] for each in explorer.packed.meta["models"]] == names[:4]
+    assert explorer.offered == labels
+    assert explorer.shown == [each["name"] for each in explorer.packed.meta["models"]] == labels[:4]
     assert {each["status"] for each in explorer.packed.meta["models"]} == {"random weights"}
     first, *_ = explorer._models.values()
     for model in explorer._models.values():
@@ -392,7 +394,7 @@ def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
     path = SAMPLES / "motion_left_photo.mp4"
     explorer = AttentionExplorer(load_clip(path, num_frames=8, size=32))
     shown = [each["name"] for each in explorer.packed.meta["models"]]
-    assert shown == ["softmax", "linear", "linear + fixation", "linear + fixation + association"]
+    assert shown == ["softmax", "linear", "cooperative", "cooperative-association"]
     assert [name for name, _ in explorer.packed.meta["objects"]] == ["target", "distractor"]
     longer = AttentionExplorer(load_clip(path, num_frames=16, size=32))
     assert "the clip has 16 frames, softmax expects 8" in longer.problem

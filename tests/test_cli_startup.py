@@ -12,7 +12,6 @@ pytest.importorskip("typer")
 from linvid_edu.cli import choices
 from linvid_edu.cli.train import train_model
 from linvid_edu.models.config import PRESETS
-from linvid_edu.models.variants import FAMILY, VARIANTS
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import PRECISIONS
 from linvid_edu.training.tasks import TASKS
@@ -84,10 +83,9 @@ def test_a_slow_import_is_found(tmp_path):
     [
         (choices.TASKS, TASKS),
         (choices.PRESETS, PRESETS),
-        (choices.VARIANTS, (*VARIANTS, *FAMILY)),
         (choices.PRECISIONS, PRECISIONS),
     ],
-    ids=["tasks", "presets", "variants", "precisions"],
+    ids=["tasks", "presets", "precisions"],
 )
 def test_the_names_in_the_help_are_those_of_the_library(shown, there):
     assert shown == tuple(there), "write the names into linvid_edu/cli/choices.py as well"

@@ -17,12 +17,10 @@ from linvid_edu.video.clip import Clip, normalize
 pytest.importorskip("matplotlib")
 
 from linvid_edu.figures.explain_page import (
-    MECHANISMS,
+    USUAL_ROWS,
     choose_query,
     explain,
-    mechanism_name,
     page,
-    parse_mechanism,
     pictures,
 )
 from linvid_edu.figures.plots import patch_grid
@@ -85,13 +83,13 @@ def random_page():
 
 def test_four_mechanisms_answer_with_distributions(random_page):
     explanation, _ = random_page
-    names = ["softmax", "linear", "linear + fixation", "linear + fixation + association"]
-    assert [answer.name for answer in explanation.answers] == names
+    names = ["softmax", "linear", "cooperative fixation", "cooperative fixation + association"]
+    assert [answer.label for answer in explanation.answers] == names
     for answer in explanation.answers:
         assert answer.weights.shape == (8, 9, 9)
         assert answer.weights.sum().item() == pytest.approx(1, abs=1e-5)
         assert answer.concentration == concentration(answer.weights.flatten())
-        assert (answer.rank <= 16) == (answer.name != "softmax")
+        assert (answer.rank <= 16) == (answer.label != "softmax")
 
 
 def test_the_page_tells_the_numbers_of_the_library(random_page):
@@ -186,24 +184,24 @@ def test_each_checkpoint_takes_its_own_row(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "name", "place"),
     [
-        ({"fixation": "cooperative", "shared_fixation": True}, "linear + fixation with one shared layer", 2),
-        ({"fixation": "separate", "association": True}, "linear + separate fixation + association", 3),
+        ({"fixation": "cooperative", "shared_fixation": True}, "cooperative fixation, shared layer", 2),
+        ({"fixation": "separate", "association": True}, "separate fixation + association", 3),
         ({"attention": "softmax", "association": True}, "softmax + association", 4),
         ({"space_time": "joint"}, "linear", 1),
-        ({"fixation": "constant"}, "linear + constant fixation", 2),
-        ({"feature_map": "relu"}, "linear without offset", 1),
-        ({"feature_map": "elu + 1", "fixation": "cooperative"}, "linear with ELU + 1 + fixation", 2),
-        ({"gate": "both", "association": True}, "linear + gate on value and output + association", 4),
+        ({"fixation": "constant"}, "constant ratios", 2),
+        ({"feature_map": "relu"}, "linear, φ = ReLU", 1),
+        ({"feature_map": "elu + 1", "fixation": "cooperative"}, "cooperative fixation, φ = ELU + 1", 2),
+        ({"gate": "both", "association": True}, "gate on value and output + association", 4),
     ],
 )
 def test_other_variants_are_shown_as_they_are(tmp_path, changes, name, place):
     explanation = explain(moving(), checkpoints=[checkpoint(tmp_path, "other.safetensors", **changes)])
     answer = explanation.answers[place]
-    assert (answer.name, answer.status) == (name, "trained")
+    assert (answer.label, answer.status) == (name, "trained")
     assert answer.weights.sum().item() == pytest.approx(1, abs=1e-5)
     assert (answer.rank is None) == ("space_time" in changes)
     assert len(Reader(words_of(explanation)).rows) == len(explanation.answers) + 2
-    assert explanation.answers[0].name == "softmax"
+    assert explanation.answers[0].label == "softmax"
 
 
 def test_a_query_that_attends_to_nothing_is_told_in_words(tmp_path):
@@ -215,13 +213,13 @@ def test_a_query_that_attends_to_nothing_is_told_in_words(tmp_path):
     explanation = explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3))
     softmax, linear = explanation.answers[:2]
     assert softmax.concentration is not None
-    assert (linear.name, linear.concentration, linear.weights.any()) == ("linear without offset", None, False)
+    assert (linear.label, linear.concentration, linear.weights.any()) == ("linear, φ = ReLU", None, False)
     rows = Reader(page(explanation)).rows
     assert "this query gives no weight to any token, so the row is not drawn" in rows[2][0]
     assert [cell.strip() for cell in rows[2][1:5]] == 4 * ["—"]
-    assert "linear without offset" not in pictures(explanation)["attention"].alt
-    with pytest.raises(ValueError, match="any weight of linear without offset at frame 1, row 2, column 3: choose ano"):
-        explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3), mechanisms=["linear"])
+    assert "linear, φ = ReLU" not in pictures(explanation)["attention"].alt
+    with pytest.raises(ValueError, match="any weight of linear, φ = ReLU at frame 1, row 2, column 3: choose ano"):
+        explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3), mechanisms=["linear-relu"])
 
 
 def test_checkpoints_must_agree_in_size_and_differ_in_mechanism(tmp_path):
@@ -269,17 +267,18 @@ def test_block_and_head_are_chosen():
 
 
 def test_one_frame_and_many_frames_are_drawn():
-    assert len(MECHANISMS) == 4
+    assert len(USUAL_ROWS) == 4
     for t in (1, 11):
         figures = pictures(explain(moving(t)))
         assert list(figures) == ["film", "attention", "attention_own_scales"]
         assert all(figure.png().startswith(b"\x89PNG") for figure in figures.values())
 
 
-def test_any_four_of_the_family_answer_with_one_set_of_weights():
-    names = ["performer", "cosformer + fixation", "nystrom + association", "sana_video_attention"]
+def test_any_four_variants_answer_with_one_set_of_weights():
+    names = ["performer", "cosformer-cooperative", "nystrom-association", "sana_video_attention"]
     explanation = explain(small_clip(), mechanisms=names)
-    assert [answer.name for answer in explanation.answers] == names
+    labels = ["Performer", "cosFormer + cooperative fixation", "Nyströmformer + association", "SANA-Video"]
+    assert [answer.label for answer in explanation.answers] == labels
     for answer in explanation.answers:
         assert answer.weights.abs().sum().item() == pytest.approx(1)
         assert answer.status == "random weights"
@@ -292,7 +291,7 @@ def test_any_four_of_the_family_answer_with_one_set_of_weights():
 
 def test_one_mechanism_may_answer_alone():
     (answer,) = explain(small_clip(), mechanisms=["dynamic_window_attention"]).answers
-    assert answer.name == "dynamic_window_attention"
+    assert answer.label == "dynamic windows"
     words = "shuffle_window does not fit tokens of 3 × 3, 4 heads and width 64: window=4 does not divide the 3×3 grid"
     with pytest.raises(ValueError, match=words):
         explain(small_clip(), mechanisms=["shuffle_window"])
@@ -301,7 +300,7 @@ def test_one_mechanism_may_answer_alone():
 def test_what_a_checkpoint_has_not_is_told(tmp_path):
     config = ModelConfig.compact(num_frames=4, image_size=32, fixation="cooperative")
     model = VideoTransformer(config).eval()
-    names = ["linear", "cosformer + fixation", "performer"]
+    names = ["linear", "cosformer-cooperative", "performer"]
     found = explain(small_clip(), checkpoints=[("one", model)], mechanisms=names)
     origins = [answer.origin for answer in found.answers]
     assert "its fixation layers are random" in origins[1]  # twice as many features
@@ -312,9 +311,10 @@ def test_what_a_checkpoint_has_not_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["performre"], "'performre' is unknown: choose one of softmax, linear"),
-        (["linear + offset"], "'offset' is unknown: add"),
-        (["nystrom + fixation"], "nystrom has no features to reweight"),
+        (["performre"], "variant 'performre' is unknown: choose one of softmax, softmax-association"),
+        (["linear-offset"], "variant 'linear-offset' is unknown"),
+        (["nystrom-cooperative"], "variant 'nystrom-cooperative' is unknown"),
+        (["linear-association-association"], "any may end in -association"),
         (["softmax"] * 5, "5 mechanisms: ask for at most 4"),
     ],
 )
@@ -323,10 +323,13 @@ def test_mechanisms_that_do_not_exist_are_named(names, message):
         explain(small_clip(), mechanisms=names)
 
 
-def test_names_are_read_as_they_are_written():
-    for words in ("softmax", "performer + association", "cosformer + fixation + association"):
-        config = parse_mechanism(words).switch(ModelConfig.compact())
-        assert mechanism_name(config) == words
+def test_checkpoints_with_two_kinds_of_fixation_both_answer(tmp_path):
+    one = checkpoint(tmp_path, "one.safetensors", fixation="cooperative")
+    other = checkpoint(tmp_path, "other.safetensors", fixation="separate")
+    answers = explain(moving(), checkpoints=[one, other]).answers
+    trained = {answer.label: answer.origin for answer in answers if answer.status == "trained"}
+    assert list(trained) == ["cooperative fixation", "separate fixation"]
+    assert "other.safetensors" in trained["separate fixation"]
 
 
 def small_clip():

@@ -12,7 +12,7 @@ import torch
 from stacked_seeds import StackedModels, stacked_optimizer, train_seeds
 
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.models.variants import VARIANTS
+from linvid_edu.models.variants import ABLATION
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import plain_fabric
 from linvid_edu.training.loop import initialize, make_optimizer, train
@@ -309,7 +309,7 @@ def test_the_smoke_run_measures_everything(smoke):
     assert {row["dtype"] for row in found["floor"]} == {"float32", "bfloat16"}
     assert {(row["mechanism"], row["tokens"]) for row in found["attention"]} == {
         (name, tokens)
-        for name in ("softmax", "softmax, explicit map", "linear", "linear, cooperative fixation")
+        for name in ("softmax", "softmax, explicit map", "linear", "cooperative")
         for tokens in (64, 128)
     }
     assert all(row["forward_ms"] > 0 and row["training_ms"] > 0 for row in found["attention"])
@@ -334,7 +334,7 @@ def test_by_default_every_variant_is_trained_on_the_gpu_preset(benchmarks, monke
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     given = gpu.arguments()
-    assert tuple(given.variants) == tuple(VARIANTS)
+    assert tuple(given.variants) == tuple(ABLATION)
     config = gpu.run_config(given, "motion")
     assert (config.model_config.num_frames, config.model_config.image_size) == (16, 64)
     assert config.data.training[0].size == 64

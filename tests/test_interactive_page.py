@@ -63,8 +63,8 @@ def test_sixteen_frames_of_the_default_size_fit_into_8_megabytes(tmp_path):
     assert [each["name"] for each in content["meta"]["models"]] == [
         "softmax",
         "linear",
-        "linear + fixation",
-        "linear + fixation + association",
+        "cooperative fixation",
+        "cooperative fixation + association",
     ]
     assert {each["status"] for each in content["meta"]["models"]} == {"random weights"}
     assert content["state"]["query"][:2] == [3, 4]
@@ -93,7 +93,7 @@ def test_trained_mechanisms_come_first_where_there_are_more_than_four(tmp_path):
     made = explorer_of(clip(3, 32, 32), checkpoints=[("separate.safetensors", VideoTransformer(config))])
     shown = {each["name"]: each["status"] for each in made.packed.meta["models"]}
     assert len(shown) == 4
-    assert shown["linear + separate fixation"] == "trained"
+    assert shown["separate fixation"] == "trained"
 
 
 def test_the_command_writes_the_page(tmp_path):
@@ -110,13 +110,13 @@ def test_the_command_writes_the_page(tmp_path):
     text = target.read_text(encoding="utf-8")
     assert "linvid explain --interactive --frames 2 --size 32" in text
     assert [name for name, _ in json.loads(part(text, "state"))["meta"]["objects"]] == ["distractor"]
-    named = [word for name in ("nystrom", "cosformer + fixation") for word in ("--mechanism", name)]
+    named = [word for name in ("nystrom", "cosformer-cooperative") for word in ("--mechanism", name)]
     done = CliRunner().invoke(app, [*options, *named])
     assert done.exit_code == 0, done.output
     text = target.read_text(encoding="utf-8")
-    assert "--mechanism nystrom --mechanism &#x27;cosformer + fixation&#x27;" in text
+    assert "--mechanism nystrom --mechanism cosformer-cooperative" in text
     meta = json.loads(part(text, "state"))["meta"]
-    assert [each["name"] for each in meta["models"]] == ["nystrom", "cosformer + fixation"]
+    assert [each["name"] for each in meta["models"]] == ["Nyströmformer", "cosFormer + cooperative fixation"]
     few = CliRunner().invoke(app, [*options, *(5 * ["--mechanism", "softmax"])])
     assert (few.exit_code, "5 mechanisms: ask for at most 4" in few.output) == (1, True)
     refused = CliRunner().invoke(app, [*options, "--png"])

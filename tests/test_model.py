@@ -8,22 +8,24 @@ import pytest
 import torch
 
 from linvid_edu.attention.fixation import FixationRatios
-from linvid_edu.models.config import ModelConfig
+from linvid_edu.attention.rivals import RIVALS
+from linvid_edu.models.config import KERNELS, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import ABLATION, VARIANTS, find_variant
 from linvid_edu.shapes import Grid
 
 GATES, MAPS = ("value", "output", "both"), ("relu", "elu + 1")
-VARIANTS = [
+CHANGES = [
     {"attention": attention, "fixation": fixation, "association": association, "space_time": space_time}
     for attention, fixation, association, space_time in itertools.product(
         ("softmax", "linear"), ("none", "separate", "cooperative"), (False, True), ("divided", "joint")
     )
     if not (attention == "softmax" and fixation != "none")
 ]
-VARIANTS += [{"fixation": "cooperative", "shared_fixation": True}, {"spatial_embedding": True}, {"qkv_bias": False}]
-VARIANTS += [{"fixation": "constant"}, {"mlp_convolution": False}, *({"gate": gate} for gate in GATES)]
-VARIANTS += [{"feature_map": each, "fixation": fixation} for each in MAPS for fixation in ("none", "cooperative")]
-VARIANTS += [{"feature_map": "relu", "gate": "both", "association": True, "space_time": "joint"}]
+CHANGES += [{"fixation": "cooperative", "shared_fixation": True}, {"spatial_embedding": True}, {"qkv_bias": False}]
+CHANGES += [{"fixation": "constant"}, {"mlp_convolution": False}, *({"gate": gate} for gate in GATES)]
+CHANGES += [{"feature_map": each, "fixation": fixation} for each in MAPS for fixation in ("none", "cooperative")]
+CHANGES += [{"feature_map": "relu", "gate": "both", "association": True, "space_time": "joint"}]
 
 
 def tiny(**changes):
@@ -35,7 +37,7 @@ def clips(config, batch=2):
     return torch.randn(batch, 3, config.num_frames, height, width)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", CHANGES, ids=str)
 def test_every_variant_gives_logits_and_a_gradient_for_every_weight(variant):
     torch.manual_seed(0)
     model = VideoTransformer(tiny(**variant))
@@ -191,15 +193,38 @@ def test_configurations_survive_json():
 def test_variant_names():
     assert ModelConfig.compact(attention="softmax").variant == "softmax"
     config = ModelConfig.compact(fixation="cooperative", shared_fixation=True, association=True)
-    assert config.variant == "cooperative (shared) + association"
+    assert config.variant == "cooperative-shared-association"
+    assert config.label == "cooperative fixation, shared layer + association"
     config = ModelConfig.compact(fixation="constant", feature_map="elu + 1", gate="both")
-    assert config.variant == "constant with ELU + 1 + gate on value and output"
-    assert ModelConfig.compact(feature_map="relu", gate="output").variant == "linear without offset + gate on output"
+    assert config.variant == "constant, feature_map='elu + 1', gate='both'"
+    config = ModelConfig.compact(attention="performer", settings={"features": 5}, association=True)
+    assert config.variant == "performer-association, settings={'features': 5}"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_table_and_the_configuration_agree_on_a_variant(name):
+    variant = find_variant(name)
+    config = ModelConfig.compact(attention="softmax", association=True).with_variant(name)
+    assert config == ModelConfig.compact(**variant.changes)
+    expected = find_variant("linear") if variant.matched else variant
+    assert (config.variant, config.label) == (expected.name, expected.label)
+    if "association" not in variant.changes:
+        associated = config.with_variant(f"{name}-association")
+        assert (associated.variant, associated.association) == (f"{expected.name}-association", True)
+
+
+def test_every_rival_is_in_the_table_and_every_label_is_another():
+    rivals = {variant.name: variant.changes for variant in VARIANTS.values() if variant.group == "rival"}
+    assert list(rivals) == list(RIVALS)
+    fixated = [variant.changes["attention"] for variant in VARIANTS.values() if variant.group == "rival + fixation"]
+    assert tuple(fixated) == KERNELS
+    assert len({variant.label for variant in VARIANTS.values()}) == len(VARIANTS)
+    assert set(ABLATION) | set(rivals) | {f"{name}-cooperative" for name in fixated} == set(VARIANTS)
 
 
 def test_variant_names_tell_mechanisms_apart():
     names = ("attention", "fixation", "shared_fixation", "feature_map", "gate", "association")
-    configs = [tiny(**variant) for variant in VARIANTS]
+    configs = [tiny(**variant) for variant in CHANGES]
     mechanisms = {
         config.variant: {
             tuple(getattr(each, name) for name in names) for each in configs if each.variant == config.variant

@@ -8,8 +8,8 @@ import torch
 
 from linvid_edu.models.config import PRESETS, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.models.variants import VARIANTS, matched_hidden
-from linvid_edu.training.tasks import TASKS, Task, find_task, model_config
+from linvid_edu.models.variants import ABLATION
+from linvid_edu.training.tasks import TASKS, Task, find_task, matched_hidden, model_config
 from linvid_edu.video.batch import TEST, TRAINING, VALIDATION
 from linvid_edu.video.scenes import CellScene, CueLookup, CueMatch, Flash, Motion, render
 
@@ -154,8 +154,8 @@ def test_every_variant_of_every_task_is_a_model_that_takes_its_clips(name, prese
     if preset == "probe" and name in ("cue", "motion"):
         return
     task = TASKS[name]
-    configs = {variant: model_config(task, variant, preset) for variant in VARIANTS}
-    assert len({(config.variant, config.mlp_hidden) for config in configs.values()}) == len(VARIANTS)
+    configs = {variant: model_config(task, variant, preset) for variant in ABLATION}
+    assert len({(config.variant, config.mlp_hidden) for config in configs.values()}) == len(ABLATION)
     config = configs["cooperative-association"]
     batch = next(iter(task.resized(config.num_frames, config.image_size).batches(seed=0, batch=2, stop=1)))
     model = VideoTransformer(config)

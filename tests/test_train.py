@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.models.variants import VARIANTS
+from linvid_edu.models.variants import ABLATION
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import make_fabric, plain_fabric
 from linvid_edu.training.loop import Diverged, _share, initialize, learning_rate, make_optimizer, train
@@ -120,7 +120,7 @@ def test_biases_norms_and_embeddings_do_not_decay():
 
 
 @pytest.mark.parametrize("task", ["lookup", "flash"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ABLATION)
 def test_every_weight_of_every_variant_has_a_finite_gradient(variant, task):
     config = replace(SMALL, task=task, variant=variant, batch=4)
     model, optimizer, fabric = start(config)
@@ -140,7 +140,7 @@ def test_variants_of_a_seed_share_the_weights_that_they_have_in_common():
         return dict(initialize(VideoTransformer(config.model_config), seed=seed).named_parameters())
 
     base, other = weights("linear"), weights("linear", seed=1)
-    for variant in VARIANTS:
+    for variant in ABLATION:
         each = weights(variant)
         common = [name for name in base if name in each and each[name].shape == base[name].shape]
         assert len(common) > len(base) / 2

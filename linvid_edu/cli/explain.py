@@ -27,8 +27,8 @@ def explain_clip(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help='Mechanism to show, such as performer or "cosformer + fixation"; repeatable, at most four.  '
-            "[default: softmax, linear, linear + fixation, linear + fixation + association]",
+            help="Variant to show, such as performer or cosformer-cooperative; repeatable, at most four.  "
+            "[default: softmax, linear, cooperative, cooperative-association]",
         ),
     ] = None,
     frames: Annotated[int | None, number("Number of frames.  [default: the checkpoint's, else 8]", min=1)] = None,
@@ -52,11 +52,11 @@ def explain_clip(
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
     Example: linvid explain clip.mp4 --interactive --output clip.html
-    Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism "cosformer + fixation"
+    Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism cosformer-cooperative
     """
     if interactive and png:
         raise ValueError("--png does not go with --interactive, whose page has a button that saves a PNG: omit one")
-    from linvid_edu.figures.explain_page import MECHANISMS, clip_size
+    from linvid_edu.figures.explain_page import USUAL_ROWS, clip_size
     from linvid_edu.models.checkpoint import load_model
     from linvid_edu.video.reading import load_clip
 
@@ -86,7 +86,7 @@ def explain_clip(
         "seed": seed,
     }
     command = command_line("explain", options, video.name)
-    with step_bar(2 + len(MECHANISMS)) as step:
+    with step_bar(2 + len(USUAL_ROWS)) as step:
         step("video")
         clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
         if interactive:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from linvid_edu.models.variants import VARIANTS
+
 from .app import app
-from .choices import PRECISIONS, PRESETS, TASKS, VARIANTS
+from .choices import PRECISIONS, PRESETS, TASKS
 from .command_line import command_line
 from .options import ClipsRoot, Device, above_zero, name_option, number
 from .progress import progress_bar
@@ -33,7 +35,7 @@ def _positive(help: str) -> Any:
 def train_model(
     task: Annotated[str, name_option("Task to learn", TASKS)] = "cue",
     clips: ClipsRoot = None,
-    variant: Annotated[str, name_option("Mechanism of the model", VARIANTS)] = "cooperative",
+    variant: Annotated[str, name_option("Mechanism of the model", tuple(VARIANTS))] = "cooperative",
     preset: Annotated[str, name_option("Size of the model", PRESETS)] = "compact",
     seed: Annotated[int, number("Seed of the weights and of the training clips.")] = 0,
     steps: Annotated[int, number("Number of batches to train on.", min=1)] = 1000,

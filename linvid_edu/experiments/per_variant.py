@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from linvid_edu.models.variants import FAMILY, VARIANTS
+from linvid_edu.models.variants import ABLATION, VARIANTS
 
 from .paired_tests import mean_interval, share_interval
 from .sweep_grid import Run
@@ -48,7 +48,7 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
         table[name] = tests[f"clutter {clutter}"] - tests["clutter 0"] if known else np.nan
     first_layer = layers[layers["block"] == 0].set_index("run")
     table = table.join(first_layer[["query_entropy", "mass_on_answer"]]).join(tests)
-    order = {name: place for place, name in enumerate([*VARIANTS, *FAMILY])}
+    order = {name: place for place, name in enumerate(VARIANTS)}
     place = table["variant"].map(lambda name: order.get(name.split(",")[0], len(order)))
     return table.assign(place=place).sort_values(["place", "variant", "seed"]).drop(columns="place").reset_index()
 
@@ -133,5 +133,5 @@ def owed(runs: pandas.DataFrame, planned: Iterable[Run]) -> pandas.DataFrame:
         if run.name not in found:
             missing.setdefault((run.config.variant, run.config.steps), []).append(run.config.seed)
     rows = [(variant, steps, " ".join(map(str, sorted(seeds)))) for (variant, steps), seeds in missing.items()]
-    rows += [(variant, 0, "all") for variant in VARIANTS if variant not in {run.config.variant for run in plans}]
+    rows += [(variant, 0, "all") for variant in ABLATION if variant not in {run.config.variant for run in plans}]
     return pandas.DataFrame(rows, columns=["variant", "steps", "seeds"])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 
 from linvid_edu.figures.plots import Picture, curves, dots, scatter
+from linvid_edu.models.variants import VARIANTS, find_variant, label_of
 from linvid_edu.training.tasks import TASKS
 from linvid_edu.video.scenes import CellScene
 
@@ -13,15 +14,6 @@ from .paired_tests import mean_interval
 from .per_variant import CLUTTER, by_run
 
 MARKS = {"lookup": {"ignoring the cue": 0.625}, "flash": {"chance": 0.25}}
-FAMILIES = {
-    "softmax": ("softmax", "softmax-association"),
-    "linear": ("linear", "linear-wide"),
-    "fixation": ("separate", "cooperative", "cooperative-shared"),
-    "gate or constant ratios": ("gate", "gate-value", "gate-output", "constant"),
-    "linear, other φ": ("linear-relu", "linear-elu"),
-    "fixation, other φ": ("cooperative-relu", "cooperative-elu"),
-    "association": ("linear-association", "cooperative-association"),
-}
 
 
 def accuracy_dots(runs: pandas.DataFrame, layers: pandas.DataFrame) -> Picture:
@@ -61,9 +53,9 @@ def _pairs(table: pandas.DataFrame) -> list[str]:
 def _dots(table: pandas.DataFrame, measure: str, xlabel: str, marks: Mapping[str, float]) -> Picture:
     values = table.pivot(index="seed", columns="variant", values=measure)[list(dict.fromkeys(table["variant"]))]
     return dots(
-        {name: values[name].to_numpy() for name in values},
+        {label_of(name): values[name].to_numpy() for name in values},
         xlabel=xlabel,
-        intervals={name: mean_interval(values[name].dropna()) for name in values},
+        intervals={label_of(name): mean_interval(values[name].dropna()) for name in values},
         marks=marks,
     )
 
@@ -155,15 +147,17 @@ def blank_curves(table: pandas.DataFrame) -> Picture:
     return _curves(tokens, found, log_x=True, **labels)
 
 
-def _curves(x: Sequence[int | float], found: dict[str, np.ndarray], **words: object) -> Picture:
+def _curves(x: Sequence[int | float], runs: dict[str, np.ndarray], **words: object) -> Picture:
     """Draw the mean of each variant's runs, (runs x), with its interval."""
     bands = {}
-    for name, values in found.items():
+    for name, values in runs.items():
         if len(values) > 1:
             ends = np.array([mean_interval(column) for column in values.T])
-            bands[name] = ends[:, 0], ends[:, 1]
-    means = {name: values.mean(axis=0) for name, values in found.items()}
-    return curves(x, means, bands=bands, band_label="95 % interval of the mean over seeds", **words)  # type: ignore[arg-type]
+            bands[label_of(name)] = ends[:, 0], ends[:, 1]
+    means = {label_of(name): values.mean(axis=0) for name, values in runs.items()}
+    colors = {label_of(name): find_variant(name.split(", ")[0]).color for name in runs}
+    interval = "95 % interval of the mean over seeds"
+    return curves(x, means, bands=bands, band_label=interval, colors=colors, **words)  # type: ignore[arg-type]
 
 
 def concentration_scatter(runs: pandas.DataFrame, layers: pandas.DataFrame) -> Picture:
@@ -173,10 +167,10 @@ def concentration_scatter(runs: pandas.DataFrame, layers: pandas.DataFrame) -> P
         runs, layers: of one task.
     """
     table = by_run(runs, layers)
-    plain = table["variant"].str.split(",").str[0]
-    groups = {family: table[plain.isin(members)] for family, members in FAMILIES.items()}
+    groups = table["variant"].map(lambda name: find_variant(name.split(", ")[0]).group)
+    present = [group for group in dict.fromkeys(variant.group for variant in VARIANTS.values()) if group in set(groups)]
     return scatter(
-        {family: (found["mass_on_answer"], found["accuracy"]) for family, found in groups.items() if len(found)},
+        {group: (table["mass_on_answer"][groups == group], table["accuracy"][groups == group]) for group in present},
         xlabel="mass on the target, first layer",
         ylabel="accuracy on the main test",
     )

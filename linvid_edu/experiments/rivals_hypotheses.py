@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 
 from linvid_edu.files import atomic_path
-from linvid_edu.models.variants import FAMILY
+from linvid_edu.models.variants import VARIANTS
 
 from .hypotheses import MEASURES, Claim, compared, decide
 from .paired_tests import holm, verdict
@@ -57,7 +57,7 @@ def claims(names: set[str], blanks: bool) -> list[list[Claim]]:
         names: of the variants.
         blanks: whether the task was tested among more blank tokens.
     """
-    alone = [name for name in FAMILY if name in names and not name.endswith("-cooperative")]
+    alone = [name for name, variant in VARIANTS.items() if variant.group == "rival" and name in names]
     fixated = [name for name in alone if f"{name}-cooperative" in names]
     first = [Claim(f"F1, {name}", name, "linear", corrected=True) for name in alone]
     second = [Claim(f"F2, {name}", f"{name}-cooperative", name, corrected=True) for name in fixated]

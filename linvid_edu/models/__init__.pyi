@@ -53,8 +53,11 @@ from .streaming import (
 from .trace import record as record
 from .transformer import VideoTransformer as VideoTransformer
 from .variants import (
-    FAMILY as FAMILY,
+    ABLATION as ABLATION,
 )
 from .variants import (
     VARIANTS as VARIANTS,
+)
+from .variants import (
+    find_variant as find_variant,
 )

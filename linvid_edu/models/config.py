@@ -1,6 +1,6 @@
 """The configuration of a model: its size and its mechanism, checked once."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from inspect import signature
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
@@ -15,6 +15,8 @@ from linvid_edu.attention.rivals import RIVALS, KernelRival, Setting
 from linvid_edu.attention.spans import Span
 from linvid_edu.shapes import Extent, Grid
 from linvid_edu.video.tokens import patch_grid
+
+from .variants import MECHANISM_FIELDS, find_variant, variant_of
 
 Attention = str  # "softmax", "linear" or one of RIVALS
 
@@ -143,7 +145,7 @@ class ModelConfig:
             raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
         if self.fixation != "none" and self.attention not in ("linear", *KERNELS):
             raise ValueError(
-                f'fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention={self.attention!r} '
+                f"fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention={self.attention!r} "
                 f'does not have: use "linear" or one of {", ".join(KERNELS)}, or fixation="none"'
             )
         for name, plain in (("feature_map", "relu + offset"), ("gate", "none")):
@@ -175,30 +177,37 @@ class ModelConfig:
 
     @property
     def variant(self) -> str:
-        """The mechanism in words, such as "cooperative (shared) + association"."""
-        fixation: list[str] = [] if self.fixation == "none" else [self.fixation]
-        mechanism = [] if self.attention == "linear" and fixation else [self.attention]
-        name = " + ".join(mechanism + fixation)
-        name += " (shared)" * self.shared_fixation
-        name += {"relu + offset": "", "relu": " without offset", "elu + 1": " with ELU + 1"}[self.feature_map]
-        name += {"none": "", "both": " + gate on value and output"}.get(self.gate, f" + gate on {self.gate}")
-        return name + " + association" * self.association
+        """The name of the mechanism, such as "cooperative-association", see ``variant_of``."""
+        return variant_of(self).name
+
+    @property
+    def label(self) -> str:
+        """The mechanism as figures show it, such as "cooperative fixation + association"."""
+        return variant_of(self).label
+
+    def with_variant(self, name: str) -> "ModelConfig":
+        """Return this size with the mechanism of a variant, such as "performer-cooperative".
+
+        Raises:
+            ValueError: the variant is unknown, or does not fit this size.
+        """
+        plain: dict[str, Any] = {each.name: each.default for each in fields(self) if each.name in MECHANISM_FIELDS}
+        return replace(self, **plain | {"settings": {}} | dict(find_variant(name).changes))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "ModelConfig":
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
         """Read what ``to_dict`` wrote; unknown and missing names raise ValueError."""
-        fields = dict(fields)
-        known = set(get_type_hints(cls))
-        if unknown := sorted(set(fields) - known):
+        values = dict(values)
+        if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
             raise ValueError(f"unknown fields of a model configuration: {', '.join(unknown)}")
-        if isinstance(fields.get("image_size"), list):
-            fields["image_size"] = tuple(fields["image_size"])
+        if isinstance(values.get("image_size"), list):
+            values["image_size"] = tuple(values["image_size"])
         try:
-            return cls(**fields)
+            return cls(**values)
         except TypeError as error:
             raise ValueError(f"not a model configuration: {error}") from error
 

@@ -1,52 +1,181 @@
-"""The variants that are compared, by name."""
+"""The variants of the model that are compared: the name, the label and the color of each.
+
+This table is the only place that spells a mechanism. It needs no torch, so that the command line can list the names.
+"""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linvid_edu.attention.rivals import RIVALS
+if TYPE_CHECKING:
+    from .config import ModelConfig
 
-from .config import KERNELS, ModelConfig
-from .transformer import VideoTransformer
+# the fields of a ModelConfig that make its mechanism
+MECHANISM_FIELDS = ("attention", "settings", "feature_map", "fixation", "shared_fixation", "gate", "association")
+ASSOCIATION = "-association"  # at the end of any name
 
-# the ablation: what the paper has, then controls that tell what a gain is due to
-VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "softmax": {"attention": "softmax"},
-        "softmax-association": {"attention": "softmax", "association": True},
-        "linear": {},
-        "linear-association": {"association": True},
-        "separate": {"fixation": "separate"},
-        "cooperative": {"fixation": "cooperative"},
-        "cooperative-shared": {"fixation": "cooperative", "shared_fixation": True},
-        "cooperative-association": {"fixation": "cooperative", "association": True},
-        "linear-wide": {},  # as many weights as cooperative, in the MLP
-        "constant": {"fixation": "constant"},
-        "gate": {"gate": "both"},
-        "gate-value": {"gate": "value"},
-        "gate-output": {"gate": "output"},
-        "linear-relu": {"feature_map": "relu"},
-        "cooperative-relu": {"feature_map": "relu", "fixation": "cooperative"},
-        "linear-elu": {"feature_map": "elu + 1"},
-        "cooperative-elu": {"feature_map": "elu + 1", "fixation": "cooperative"},
-    }
+BLACK, BLUE, SKY, ORANGE, RED, PINK, GREEN = (
+    "#000000", "#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#cc79a7", "#009e73",
+)  # fmt: skip
+
+
+class Variant(NamedTuple):
+    """A model with one mechanism, as it is typed and as it is shown.
+
+    name: as ``TrainConfig`` and the command line take it, and as tables of results have it
+    label: as figures and pages show it
+    color: of its line in a figure
+    group: which variants it is shown with; "rival" and "rival + fixation" are those from other papers
+    changes: the fields of a ``ModelConfig`` that differ from the defaults
+    matched: whether its MLP is widened until it has as many weights as with cooperative fixation
+    """
+
+    name: str
+    label: str
+    color: str
+    group: str
+    changes: Mapping[str, Any] = MappingProxyType({})
+    matched: bool = False
+
+
+SOFTMAX = {"attention": "softmax"}
+COOPERATIVE = {"fixation": "cooperative"}
+ASSOCIATED = {"association": True}
+
+# what the paper has, then controls that show what a gain is due to
+_ABLATION = (
+    Variant("softmax", "softmax", BLACK, "softmax", SOFTMAX),
+    Variant("softmax-association", "softmax + association", PINK, "softmax", SOFTMAX | ASSOCIATED),
+    Variant("linear", "linear", BLUE, "linear"),
+    Variant("linear-association", "linear + association", SKY, "association", ASSOCIATED),
+    Variant("separate", "separate fixation", ORANGE, "fixation", {"fixation": "separate"}),
+    Variant("cooperative", "cooperative fixation", RED, "fixation", COOPERATIVE),
+    Variant(
+        "cooperative-shared",
+        "cooperative fixation, shared layer",
+        PINK,
+        "fixation",
+        COOPERATIVE | {"shared_fixation": True},
+    ),
+    Variant(
+        "cooperative-association",
+        "cooperative fixation + association",
+        GREEN,
+        "association",
+        COOPERATIVE | ASSOCIATED,
+    ),
+    Variant("linear-wide", "linear, wider MLP", SKY, "linear", matched=True),
+    Variant("constant", "constant ratios", PINK, "gate or constant ratios", {"fixation": "constant"}),
+    Variant("gate", "gate on value and output", GREEN, "gate or constant ratios", {"gate": "both"}),
+    Variant("gate-value", "gate on value", SKY, "gate or constant ratios", {"gate": "value"}),
+    Variant("gate-output", "gate on output", ORANGE, "gate or constant ratios", {"gate": "output"}),
+    Variant("linear-relu", "linear, φ = ReLU", SKY, "linear, other φ", {"feature_map": "relu"}),
+    Variant(
+        "cooperative-relu",
+        "cooperative fixation, φ = ReLU",
+        ORANGE,
+        "fixation, other φ",
+        COOPERATIVE | {"feature_map": "relu"},
+    ),
+    Variant("linear-elu", "linear, φ = ELU + 1", GREEN, "linear, other φ", {"feature_map": "elu + 1"}),
+    Variant(
+        "cooperative-elu",
+        "cooperative fixation, φ = ELU + 1",
+        PINK,
+        "fixation, other φ",
+        COOPERATIVE | {"feature_map": "elu + 1"},
+    ),
+)
+
+# name of a rival, its label, and whether it has features that fixation can reweight
+_RIVALS = (
+    ("cosformer", "cosFormer", BLUE, True),
+    ("dynamic_window_attention", "dynamic windows", SKY, False),
+    ("elu_linear", "ELU + 1 linear", GREEN, True),
+    ("focused_linear", "focused linear", RED, True),
+    ("nystrom", "Nyströmformer", ORANGE, False),
+    ("orthoformer", "Orthoformer", PINK, False),
+    ("performer", "Performer", BLACK, True),
+    ("sana_block_causal", "SANA block-causal", SKY, True),
+    ("sana_relu_linear", "SANA ReLU linear", ORANGE, True),
+    ("sana_video_attention", "SANA-Video", PINK, True),
+    ("shuffle_window", "shuffled windows", GREEN, False),
 )
 
 
-# the family: each rival alone, and with cooperative fixation where it has features
-FAMILY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {name: {"attention": name} for name in RIVALS}
-    | {f"{name}-cooperative": {"attention": name, "fixation": "cooperative"} for name in KERNELS}
-)
+def _rivals() -> list[Variant]:
+    """Return each rival alone, then those with features once more with cooperative fixation."""
+    alone = [Variant(name, label, color, "rival", {"attention": name}) for name, label, color, _ in _RIVALS]
+    fixated = [
+        Variant(
+            f"{name}-cooperative",
+            f"{label} + cooperative fixation",
+            color,
+            "rival + fixation",
+            {"attention": name} | COOPERATIVE,
+        )
+        for name, label, color, has_features in _RIVALS
+        if has_features
+    ]
+    return alone + fixated
 
 
-def matched_hidden(config: ModelConfig) -> int:
-    """Return the smallest MLP width at which a model has as many weights as with cooperative fixation."""
+VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in (*_ABLATION, *_rivals())})
+ABLATION = tuple(variant.name for variant in _ABLATION)
 
-    def weights(**changes: Any) -> int:
-        return sum(weight.numel() for weight in VideoTransformer(replace(config, **changes)).parameters())
 
-    base, more = config.mlp_hidden, weights(fixation="cooperative") - weights()
-    each = weights(mlp_hidden=base + 1) - weights()
-    return base + -(-more // each)
+def find_variant(name: str) -> Variant:
+    """Return a variant by its name, possibly with "-association" at its end.
+
+    Raises:
+        ValueError: no variant has this name; the message lists the names.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    base = VARIANTS.get(name.removesuffix(ASSOCIATION))
+    if base is None or "association" in base.changes:
+        raise ValueError(
+            f"variant {name!r} is unknown: choose one of {', '.join(VARIANTS)}; any may end in {ASSOCIATION}"
+        )
+    return _with_association(base)
+
+
+def variant_of(config: "ModelConfig") -> Variant:
+    """Return the variant that a configuration has.
+
+    A mechanism that the table lacks gets the name of the closest variant, with the fields that differ added to it, such
+    as "constant, feature_map='relu'". The width of the MLP is no part of a mechanism: "linear-wide" counts as "linear".
+    """
+    defaults = {field.name: field.default for field in fields(config)} | {"settings": {}}
+    values = {name: getattr(config, name) for name in MECHANISM_FIELDS}
+    changes = {name: value for name, value in values.items() if value != defaults[name]}
+    candidates = [variant for variant in VARIANTS.values() if not variant.matched]
+    for variant in candidates:
+        if variant.changes == changes:
+            return variant
+    rest = {name: value for name, value in changes.items() if name != "association"}
+    closest = max(
+        (variant for variant in candidates if variant.changes.items() <= rest.items()),
+        key=lambda variant: len(variant.changes),
+    )
+    rest = {name: value for name, value in rest.items() if name not in closest.changes}
+    if config.association:
+        closest = _with_association(closest)
+    added = "".join(f", {name}={value!r}" for name, value in rest.items())
+    return closest._replace(name=closest.name + added, label=closest.label + added, changes=changes)
+
+
+def label_of(name: str) -> str:
+    """Return the label of a name in a table of results, which may go on after a comma: "cooperative, same time"."""
+    variant, *rest = name.split(", ", 1)
+    return ", ".join([find_variant(variant).label, *rest])
+
+
+def _with_association(variant: Variant) -> Variant:
+    return variant._replace(
+        name=variant.name + ASSOCIATION,
+        label=f"{variant.label} + association",
+        group="association",
+        changes={**variant.changes, **ASSOCIATED},
+    )

@@ -19,7 +19,7 @@ class TrainConfig:
 
     Args:
         task: one of ``TASKS``, or "clips".
-        variant: one of ``VARIANTS`` or ``FAMILY``, such as "performer-cooperative".
+        variant: Name of a variant, such as "performer-cooperative", see ``VARIANTS``.
         preset: one of ``PRESETS``.
         seed: of the weights and of the training clips, 0 or more.
         steps: how many batches.

@@ -1,12 +1,14 @@
 """The tasks that models are trained and tested on, by name, and whether a model fits them."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from linvid_edu.models.config import PRESETS, ModelConfig
-from linvid_edu.models.variants import FAMILY, VARIANTS, matched_hidden
+from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import find_variant
 from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, Batch
 from linvid_edu.video.scenes import (
     CELL,
@@ -226,7 +228,7 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
 
     Args:
         task: Task or folder of clips. It decides the classes, and frames, size and patches for scenes made of cells.
-        variant: Name of the variant, one of ``VARIANTS`` or ``FAMILY``.
+        variant: Name of the variant, see ``VARIANTS``.
         preset: Name of the preset, one of ``PRESETS``. It decides width and depth, and frames and size for other clips.
         changes: Fields to change after that.
 
@@ -250,13 +252,26 @@ def variant_config(
         ValueError: A name is unknown, or fields do not fit each other.
     """
     make = _find("preset", preset, PRESETS)
-    mechanism = dict(_find("variant", variant, {**VARIANTS, **FAMILY}))
-    wide = variant == "linear-wide"
+    chosen = find_variant(variant)
     try:
-        config = make(num_classes, **{**model_fields, **mechanism, **changes})
-        return replace(config, mlp_hidden=matched_hidden(config)) if wide and "mlp_hidden" not in changes else config
+        config = make(num_classes, **{**model_fields, **chosen.changes, **changes})
     except TypeError as error:
         raise ValueError(f"the changes {changes} do not fit a model configuration: {error}") from error
+    if chosen.matched and "mlp_hidden" not in changes:
+        config = replace(config, mlp_hidden=matched_hidden(config))
+    return config
+
+
+def matched_hidden(config: ModelConfig) -> int:
+    """Return the smallest MLP width at which a model has as many weights as with cooperative fixation."""
+
+    def weights(**changes: Any) -> int:
+        return sum(weight.numel() for weight in VideoTransformer(replace(config, **changes)).parameters())
+
+    plain = weights()
+    missing = weights(fixation="cooperative") - plain
+    of_a_channel = weights(mlp_hidden=config.mlp_hidden + 1) - plain
+    return config.mlp_hidden + math.ceil(missing / of_a_channel)
 
 
 def fitted(data: Data, config: ModelConfig, name: str) -> Data:

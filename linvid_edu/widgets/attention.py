@@ -20,7 +20,7 @@ from linvid_edu.video.clip import Clip
 from .frontend import Pictured, front_end, style
 from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack
-from .recording import MOST_MODELS, Recording, View, choices, named, record_models, token_weights
+from .recording import MOST_MODELS, Recording, View, choices, record_models, token_weights
 
 MOST_FULL, MOST_HALF = 4_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
 
@@ -36,7 +36,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     """Show the attention of one token over the frames of a clip, under up to four models side by side.
 
     Any of the family, with one set of weights:
-    ``AttentionExplorer(clip, answering_models(clip, mechanisms=["linear", "nystrom", "cosformer + fixation"]))``
+    ``AttentionExplorer(clip, answering_models(clip, mechanisms=["linear", "nystrom", "cosformer-cooperative"]))``
 
     Python runs each model once. The browser gets what the attention of each layer receives and computes any row from
     it, O(tokens · e); where that is too much to send, Python computes the rows one by one.
@@ -91,8 +91,8 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         known: dict[str, str] = {}
         if models is not None and not isinstance(models, Mapping):
             answering = list(models)
-            models = {each.name: each.model for each in answering}
-            known = {each.name: each.status for each in answering}
+            models = {each.label: each.model for each in answering}
+            known = {each.label: each.status for each in answering}
         self._models = shipped_models() if models is None else dict(models)
         self._statuses, self._where = {**known, **(statuses or {})}, where
         self._recordings: list[Recording] = []
@@ -244,7 +244,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
 
 def shipped_models() -> dict[str, VideoTransformer]:
-    """Load the trained checkpoints of ``data_samples``, by mechanism: softmax first, then linear and its cures.
+    """Load the trained checkpoints of ``data_samples``, by the names of their variants: softmax first, then linear.
 
     Raises:
         ValueError: they are not there, as in an installation without the course's files.
@@ -253,5 +253,5 @@ def shipped_models() -> dict[str, VideoTransformer]:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise ValueError(f"there are no checkpoints in {folder}: pass models={{name: model}}")
-    models = named([load_model(path) for path in paths])
+    models = {model.config.variant: model for model in map(load_model, paths)}
     return dict(sorted(models.items(), key=lambda each: (each[0] != "softmax", len(each[0]))))

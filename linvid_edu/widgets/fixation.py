@@ -11,7 +11,7 @@ import traitlets
 from torch import Tensor
 
 from linvid_edu.attention.spans import Span
-from linvid_edu.figures.explain_page import choose_query, index_of, mechanism_name
+from linvid_edu.figures.explain_page import choose_query, index_of
 from linvid_edu.figures.plots import Picture, fixation_ratios
 from linvid_edu.models.interventions import changed_ratios, forced
 from linvid_edu.models.transformer import VideoTransformer
@@ -55,7 +55,7 @@ def run_forced(
     watch = model.register_forward_hook(lambda _, inputs, logits: seen.append(logits.detach()))
     try:
         with changed_ratios(model, forced(position), layer=layer):
-            recording = record_models(clip, {mechanism_name(model.config): model})[0]
+            recording = record_models(clip, {model.config.label: model})[0]
     finally:
         watch.remove()
     return Run(recording, seen[0][0].float().cpu())
@@ -94,7 +94,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
 
     def __init__(self, clip: Clip, model: VideoTransformer | None = None, *, classes: Sequence[str] | None = None):
         if model is None:
-            model, classes = shipped_models()["linear + fixation"], classes or find_task("motion").classes
+            model, classes = shipped_models()["cooperative"], classes or find_task("motion").classes
         self._model, self._classes = model, classes
         self._clip: Clip | None = None
         self._shown = 0  # clips so far: the front end builds itself anew for another one only

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from linvid_edu.attention.functions import EPS
 from linvid_edu.attention.spans import Span
-from linvid_edu.figures.explain_page import mechanism_name
 from linvid_edu.models.trace import LayerTrace, Trace, record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Float, Grid
@@ -86,11 +85,6 @@ def record_models(
                 f"{_words(first)} and {_words(each)}: compare models of one kind"
             )
     return recordings
-
-
-def named(models: Sequence[VideoTransformer]) -> dict[str, VideoTransformer]:
-    """Name models by their mechanisms, such as "linear + fixation"."""
-    return {mechanism_name(model.config): model for model in models}
 
 
 def untrained(model: VideoTransformer) -> bool:

@@ -11,8 +11,8 @@ torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
 explorer = AttentionExplorer(clip)
 explorer"""
-NAMES = ["sana_video_attention", "nystrom", "cosformer + fixation", "performer", "shuffle_window"]
-FAMILY = f"""import torch
+NAMES = ["sana_video_attention", "nystrom", "cosformer-cooperative", "performer", "shuffle_window"]
+NOTEBOOK = f"""import torch
 from linvid_edu.models.checkpoint import load_model
 from linvid_edu.figures.explain_page import answering_models
 from linvid_edu.video.reading import load_clip
@@ -71,7 +71,7 @@ def red(pixels):
 
 
 def test_four_rivals_stand_side_by_side_and_another_takes_the_place_of_one(open_notebook):
-    notebook = open_notebook(FAMILY, width=1600)
+    notebook = open_notebook(NOTEBOOK, width=1600)
     notebook.run_all()
     assert notebook.errors() == []
     explorer, *_ = shown(notebook)

@@ -2,26 +2,22 @@
 
 from .answers import Answer, Explanation, explain
 from .mechanisms import (
-    MECHANISMS,
+    USUAL_ROWS,
     Answering,
     Checkpoint,
-    Mechanism,
     answering_models,
     at_most_four,
     clip_size,
-    mechanism_name,
-    parse_mechanism,
 )
 from .page import page, pictures, save
 from .query import Query, choose_query, index_of
 
 __all__ = [
-    "MECHANISMS",
+    "USUAL_ROWS",
     "Answer",
     "Answering",
     "Checkpoint",
     "Explanation",
-    "Mechanism",
     "Query",
     "answering_models",
     "at_most_four",
@@ -29,9 +25,7 @@ __all__ = [
     "clip_size",
     "explain",
     "index_of",
-    "mechanism_name",
     "page",
-    "parse_mechanism",
     "pictures",
     "save",
 ]

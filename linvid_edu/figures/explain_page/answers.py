@@ -21,7 +21,7 @@ from .query import Place, Query, choose_query, index_of
 class Answer(NamedTuple):
     """Where the query looks under one mechanism.
 
-    name, status, origin: of the model that answers
+    label, status, origin: of the model that answers
     weights: the attention to all tokens, divided by the sum of its sizes so that Σ |p_j| = 1, (t rows columns); all 0
         where no feature of the query meets one of a key, as without offset
     concentration: the measures of the shares |p_j|; None where all weights are 0
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     total: what the row summed to before it was divided
     """
 
-    name: str
+    label: str
     status: str
     origin: str
     weights: Tensor
@@ -83,8 +83,8 @@ def explain(
         block: index of the block; −1 is the last.
         head: index of the head; None is the mean over heads.
         seed: of the weights that are random, 0 or more.
-        mechanisms: one to four that answer, such as "performer" or "cosformer + fixation"; none means the usual four.
-        progress: called with the name of each mechanism before it answers.
+        mechanisms: one to four that answer, such as "performer" or "cosformer-cooperative"; none means the usual four.
+        progress: called with the label of each mechanism before it answers.
 
     Raises:
         ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, a mechanism is
@@ -99,14 +99,14 @@ def explain(
     head = None if head is None else index_of("head", head, config.heads)
     answers = []
     for each in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
-        progress(each.name)
+        progress(each.label)
         weights, rank, total = _look(each.model, clip, chosen, grid, block, head)
         row = weights.flatten()
         measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
-        answers.append(Answer(each.name, each.status, each.origin, weights, measures, rank, negative, total))
+        answers.append(Answer(each.label, each.status, each.origin, weights, measures, rank, negative, total))
     if all(answer.concentration is None for answer in answers):
         place = "frame {}, row {}, column {}".format(*chosen[:3])
-        names = " and ".join(answer.name for answer in answers)
+        names = " and ".join(answer.label for answer in answers)
         raise ValueError(f"no token gets any weight of {names} at {place}: choose another query")
     return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
 

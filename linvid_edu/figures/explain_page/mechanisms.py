@@ -1,4 +1,4 @@
-"""One set of weights under several mechanisms: their names, and the models that answer for them."""
+"""One set of weights under several mechanisms: the models that answer for them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from linvid_edu.attention.rivals import RIVALS
-from linvid_edu.models.config import KERNELS, Attention, FixationKind, ModelConfig
+from linvid_edu.models.config import Attention, FixationKind, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.variants import MECHANISM_FIELDS, find_variant
 from linvid_edu.video.clip import Clip
 from linvid_edu.video.tokens import pair
 
@@ -16,36 +16,34 @@ Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the f
 
 FRAMES, SIZE = 8, 112  # of a clip for the random model
 # fields of a configuration in which checkpoints may differ
-SWITCHED = {"attention", "settings", "fixation", "shared_fixation", "association", "shift_div", "dropout"}
+MAY_DIFFER = {*MECHANISM_FIELDS, "shift_div", "dropout"} - {"feature_map", "gate"}
 MOST = 4  # mechanisms that are asked for
 
 
-class Mechanism(NamedTuple):
-    """What one answer switches on: attention, a rival's name among them, and what is added to it."""
+class Row(NamedTuple):
+    """What a row of the usual page switches on; a checkpoint takes the row that it fits."""
 
     attention: Attention
     fixation: bool = False
     association: bool = False
 
     @classmethod
-    def of(cls, config: ModelConfig) -> "Mechanism":
-        """Read the mechanism off a configuration."""
+    def of(cls, config: ModelConfig) -> "Row":
+        """Return the row of a configuration."""
         return cls(config.attention, config.fixation != "none", config.association)
 
     def switch(self, config: ModelConfig) -> ModelConfig:
-        """Switch a configuration to this mechanism; its kind of fixation stays, or becomes cooperative.
+        """Return a configuration with this row's mechanism; its kind of fixation stays, or becomes cooperative.
 
         The configuration's feature map and gate belong to linear attention alone, and a rival's settings to itself.
         """
         kind: FixationKind = "cooperative" if config.fixation == "none" else config.fixation
         shared = config.shared_fixation
-        settings = config.settings if self.attention == config.attention else {}
         config = replace(config, fixation="none", shared_fixation=False, attention="linear", settings={})
         if self.attention != "linear":
             config = replace(config, feature_map="relu + offset", gate="none")
         return replace(
             config,
-            settings=settings,
             attention=self.attention,
             fixation=kind if self.fixation else "none",
             shared_fixation=self.fixation and shared,
@@ -53,34 +51,18 @@ class Mechanism(NamedTuple):
         )
 
 
-def parse_mechanism(words: str) -> Mechanism:
-    """Read a mechanism as ``mechanism_name`` writes it, such as "cosformer + fixation + association".
-
-    Raises:
-        ValueError: a part that is unknown, or fixation where there are no features.
-    """
-    attention, *added = (part.strip() for part in words.split("+"))
-    if attention not in (known := ("softmax", "linear", *RIVALS)):
-        raise ValueError(f"mechanism {words!r}: {attention!r} is unknown: choose one of {', '.join(known)}")
-    if unknown := [part for part in added if part not in ("fixation", "association")]:
-        raise ValueError(f'mechanism {words!r}: {unknown[0]!r} is unknown: add "fixation", "association" or both')
-    if "fixation" in added and attention not in ("linear", *KERNELS):
-        raise ValueError(f"mechanism {words!r}: {attention} has no features to reweight: leave fixation out")
-    return Mechanism(attention, "fixation" in added, "association" in added)
-
-
-FULL = Mechanism("linear", fixation=True, association=True)
-MECHANISMS = (Mechanism("softmax"), Mechanism("linear"), Mechanism("linear", fixation=True), FULL)
+FULL = Row("linear", fixation=True, association=True)
+USUAL_ROWS = (Row("softmax"), Row("linear"), Row("linear", fixation=True), FULL)
 
 
 class Answering(NamedTuple):
     """A model that answers for one mechanism.
 
-    name: the mechanism in words, such as "linear + fixation"
+    label: the mechanism as figures show it, such as "cooperative fixation"
     status, origin: where its weights come from, in a few words and in full
     """
 
-    name: str
+    label: str
     status: str
     origin: str
     model: VideoTransformer
@@ -94,32 +76,57 @@ def answering_models(
     ``AttentionExplorer(clip, answering_models(clip, mechanisms=["softmax", "performer"]))`` shows them live.
 
     Args:
-        clip, checkpoints, seed: as for ``explain``.
-        mechanisms: as for ``explain``, any number of them.
+        clip, checkpoints, seed: As for ``explain``.
+        mechanisms: As for ``explain``, any number of them.
 
     Raises:
-        ValueError: checkpoints disagree in size or agree in mechanism, or a mechanism is unknown or does not fit.
+        ValueError: Checkpoints disagree in size or agree in mechanism, or a mechanism is unknown or does not fit.
     """
     _check(checkpoints)
-    asked = [parse_mechanism(words) for words in mechanisms]
     donors = checkpoints or [("", _build(model_size(clip, ()), seed)[0])]
-    own = {Mechanism.of(model.config): (name, model) for name, model in checkpoints}
-    for mechanism in dict.fromkeys(asked or (*MECHANISMS, *own)):
-        fixing = [each for each in donors if mechanism.fixation and each[1].config.fixation != "none"]
-        name, donor = own.get(mechanism) or (fixing or donors)[0]
-        try:
-            model, fresh = (donor, []) if mechanism in own else _build(mechanism.switch(donor.config), seed, donor)
-        except ValueError as error:
-            raise ValueError(
-                f"{mechanism.attention} does not fit tokens of {donor.config.grid.rows} × {donor.config.grid.columns}, "
-                f"{donor.config.heads} heads and width {donor.config.width}: {error}, or take frames of another size"
-            ) from error
-        origin = _origin(name, seed, trained=mechanism in own, fresh=fresh)
-        yield Answering(mechanism_name(model.config), *origin, model)
+    trained = {model.config.variant: (name, model) for name, model in checkpoints}
+    for config in _configurations(donors, checkpoints, mechanisms):
+        if config.variant in trained:
+            name, model = trained[config.variant]
+            yield Answering(config.label, "trained", f"trained: the weights of {name}", model)
+            continue
+        name, donor = _donor(donors, config.fixation != "none")
+        model, fresh = _build(config, seed, donor)
+        yield Answering(config.label, *_origin(name, seed, fresh), model)
+
+
+def _configurations(
+    donors: Sequence[Checkpoint], checkpoints: Sequence[Checkpoint], mechanisms: Sequence[str]
+) -> list[ModelConfig]:
+    """Return a configuration for each mechanism that answers: those that are named, or the usual and the trained."""
+    if mechanisms:
+        configs = [_named(donors[0][1].config, name) for name in mechanisms]
+    else:
+        own = [model.config for _, model in checkpoints]
+        filled = {Row.of(config): config for config in reversed(own)}
+        usual = [filled.get(row) or row.switch(_donor(donors, row.fixation)[1].config) for row in USUAL_ROWS]
+        configs = usual + own
+    return list({config.variant: config for config in configs}.values())
+def _donor(donors: Sequence[Checkpoint], fixation: bool) -> Checkpoint:
+    """Return the model that lends its weights: the first, or the first with fixation if fixation is needed."""
+    fixing = [(name, model) for name, model in donors if fixation and model.config.fixation != "none"]
+    return (fixing or list(donors))[0]
+
+
+def _named(size: ModelConfig, name: str) -> ModelConfig:
+    """Return a variant in the size of another configuration."""
+    variant = find_variant(name)
+    try:
+        return size.with_variant(name)
+    except ValueError as error:
+        raise ValueError(
+            f"{variant.name} does not fit tokens of {size.grid.rows} × {size.grid.columns}, {size.heads} heads and "
+            f"width {size.width}: {error}, or take frames of another size"
+        ) from error
 
 
 def at_most_four(mechanisms: Sequence[str]) -> None:
-    """Refuse more mechanisms than can stand side by side on a page."""
+    """Raise if there are more mechanisms than fit side by side on a page."""
     if len(mechanisms) > MOST:
         raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MOST}, which stand side by side")
 
@@ -150,14 +157,6 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
     return config.num_frames, height
 
 
-def mechanism_name(config: ModelConfig) -> str:
-    """Say a configuration's mechanism in words, such as "linear + fixation + association"."""
-    bare = replace(config, fixation="none", shared_fixation=False, association=False).variant
-    kind = {"none": "", "cooperative": " + fixation"}.get(config.fixation, f" + {config.fixation} fixation")
-    shared = " with one shared layer" * config.shared_fixation
-    return bare + kind + shared + " + association" * config.association
-
-
 def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
     """Return the first checkpoint's configuration, or without any that of a small model made for the clip."""
     if checkpoints:
@@ -179,12 +178,11 @@ def _build(
     return model, [name for name in own if name not in fitting]
 
 
-def _origin(name: str, seed: int, *, trained: bool, fresh: Sequence[str]) -> tuple[str, str]:
-    if trained:
-        return "trained", f"trained: the weights of {name}"
+def _origin(name: str, seed: int, fresh: Sequence[str]) -> tuple[str, str]:
+    """Say where the weights of a model come from that no checkpoint was trained for, in a few words and in full."""
     if not name:
         return "random weights", f"random weights, seed {seed}"
-    if any("fixation" in each for each in fresh):
+    if any("fixation" in weight for weight in fresh):
         words = f"the weights of {name} with the mechanism switched; its fixation layers are random, seed {seed}"
         return "not trained so, random fixation", f"{words}; not trained so"
     if fresh:
@@ -194,16 +192,14 @@ def _origin(name: str, seed: int, *, trained: bool, fresh: Sequence[str]) -> tup
 
 
 def _check(checkpoints: Sequence[Checkpoint]) -> None:
-    """Refuse checkpoints that differ in more than the mechanism, and two of the same mechanism."""
-    own: dict[Mechanism, str] = {}
+    """Raise if checkpoints differ in more than the mechanism, or if two have the same one."""
+    own: dict[str, str] = {}
     first, size = next(((name, model.config.to_dict()) for name, model in checkpoints), ("", {}))
     for name, model in checkpoints:
         for field, value in model.config.to_dict().items():
-            if field not in SWITCHED and value != size[field]:
+            if field not in MAY_DIFFER and value != size[field]:
                 raise ValueError(f"{first} and {name} differ in {field}, {size[field]} and {value}: compare one size")
-        mechanism = Mechanism.of(model.config)
-        if mechanism in own:
-            raise ValueError(
-                f"{own[mechanism]} and {name} both hold {mechanism_name(model.config)!r}: pass one for each mechanism"
-            )
-        own[mechanism] = name
+        variant = model.config.variant
+        if variant in own:
+            raise ValueError(f"{own[variant]} and {name} both hold {variant!r}: pass one for each mechanism")
+        own[variant] = name

@@ -44,7 +44,7 @@ def pictures(explanation: Explanation) -> dict[str, Picture]:
     clip, query = explanation.clip, explanation.query[:3]
     columns = 4 if len(clip.frames) <= 8 else 8
     seeing = [answer for answer in explanation.answers if answer.concentration]
-    weights = {f"{answer.name}: {answer.status}": answer.weights for answer in seeing}
+    weights = {f"{answer.label}: {answer.status}": answer.weights for answer in seeing}
     return {
         "film": film_strip(clip.frames, grid=explanation.grid, times=clip.times, query=query, columns=columns),
         "attention": attention_strips(clip.frames, weights, query=query, times=clip.times, signed=True),
@@ -90,7 +90,7 @@ def page(explanation: Explanation, *, command: str = "", figures: Mapping[str, P
     images = {name: _image(picture) for name, picture in (figures or pictures(explanation)).items()}
     count = explanation.answers[0].weights.numel()
     uniform = concentration(torch.ones(count, dtype=torch.float64))
-    rows = [_table_row(each.name, _about(each), each.concentration, each.rank) for each in explanation.answers]
+    rows = [_table_row(each.label, _about(each), each.concentration, each.rank) for each in explanation.answers]
     rows.append(_table_row("uniform attention", "the reference", uniform, 1.0))
     words = _clip_words(explanation) | _model_words(explanation)
     words |= {

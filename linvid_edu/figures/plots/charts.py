@@ -60,6 +60,7 @@ def curves(
     band_label: str = "interval",
     markers: bool = True,
     spans: Mapping[str, tuple[int | float, int | float]] | None = None,
+    colors: Mapping[str, str] | None = None,
     title: str | None = None,
 ) -> Picture:
     """Draw lines over one axis, told apart by color, dash and marker.
@@ -73,6 +74,7 @@ def curves(
         band_label: what the bands are, for the legend.
         markers: draw a marker at each value.
         spans: label to the ends of a stretch of the axis, which is shaded and labeled; not on a logarithmic one.
+        colors: Label of a series to its color; None takes colors that are easy to tell apart.
         title: a line above.
 
     Returns:
@@ -91,7 +93,11 @@ def curves(
     _check_positive(log_x, "log_x", places)
     _check_positive(log_y, "log_y", everything)
     figure, ax = panel(4.0, title)
-    for (name, y), (color, dash, marker) in zip(lines.items(), LOOKS, strict=False):
+    looks = [
+        ((colors or {}).get(name, color), dash, marker)
+        for name, (color, dash, marker) in zip(lines, LOOKS, strict=False)
+    ]
+    for (name, y), (color, dash, marker) in zip(lines.items(), looks, strict=False):
         ax.plot(
             places,
             y,
@@ -120,7 +126,7 @@ def curves(
     twin = curve_twin(
         places,
         lines,
-        LOOKS,
+        looks,
         Words(title, xlabel, ylabel),
         bands=edges,
         log_x=log_x,
