@@ -1,47 +1,82 @@
 # Every target works on a fresh clone; `make help` lists them.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+OLDEST := 3.11
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 VIDEO ?=
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -n 2 --dist loadfile -p no:cacheprovider
+# lessons run without a GPU, each process with one thread
+NOTEBOOKS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 PYTHONPATH=tests $(PYTEST) -p no:cacheprovider \
+  --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -p lesson_times
+STAGES := lint units notebooks browser portable
+# the numbers of models and training on a processor without AVX
+OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
-.PHONY: help setup course book lab test lint gpu lessons clean
+.PHONY: help setup course book lab test check $(STAGES) nightly gpu lessons clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/.done  ## create .venv with the pinned dependencies; quick when nothing changed
+setup: .venv/.test  ## create .venv with the pinned dependencies of course and tests; quick when nothing changed
 
-.venv/.done: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[course,test]'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; need = tuple(map(int, "$(OLDEST)".split("."))); sys.exit(None if sys.version_info >= need \
+	  else "linvid-edu needs Python $(OLDEST) or newer, and $(PYTHON) is %s: name another one, as in make setup \
+	PYTHON=python$(OLDEST)" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+.venv/.course: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[course]'
 	@touch $@
 
-course: setup  ## run the lessons and write the book, build/course/index.html; VIDEO=clip.mp4 takes your own clip
+.venv/.test: .venv/.course
+	$(PIP) -e '.[course,test]'
+	@touch $@
+
+course: .venv/.course  ## run the lessons and write the book, build/course/index.html; VIDEO=clip.mp4 takes your own clip
 	$(BIN)/linvid course --output build/course $(if $(VIDEO),--video '$(VIDEO)')
 
-book: setup  ## write the book with the stored outputs, without running the lessons: build/book/index.html
+book: .venv/.course  ## write the book with the stored outputs, without running the lessons: build/book/index.html
 	$(BIN)/linvid book --output build/book
 
-lab: setup  ## copy the lessons, exercises blank, to linvid-lessons/ and open them in JupyterLab
+lab: .venv/.course  ## copy the lessons, exercises blank, to linvid-lessons/ and open them in JupyterLab
 	$(BIN)/linvid lab
 
-test: setup lint  ## everything that is checked: lint, unit and golden tests, every notebook, widgets in a browser
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
-	# the lessons run on no GPU, in their stated time, and then a second time in the same kernel
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/pytest $(NBVAL) -p lesson_times -p lesson_again notebooks
-	# a busy machine can exceed a browser's patience: what failed gets a second try
-	$(BIN)/pytest tests/browser || $(BIN)/pytest tests/browser --last-failed
+test: setup  ## everything that is checked: the stages below, all of them, and a summary
+	@status=0; summary=; for stage in $(STAGES); do \
+	  start=$$(date +%s); result=passed; \
+	  $(MAKE) --no-print-directory $$stage || { result=FAILED; status=1; }; \
+	  summary="$$summary$$(printf '%-12s%s, %d s' $$stage $$result $$(($$(date +%s) - start)))\n"; \
+	done; printf "\n$$summary"; exit $$status
 
-lint: setup  ## ruff, mypy, and the order of imports
+check: lint  ## for daily work, under 2 minutes: lint and the quick tests
+	$(PYTEST) -m 'not slow' --durations=10
+
+lint: setup  ## stage: ruff, mypy, and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-gpu: setup  ## on a GPU: check, time and train in under 9 minutes, results/gpu/<card>.json
+units: setup  ## stage: unit and golden tests, with coverage
+	$(PYTEST) --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=25
+
+notebooks: setup  ## stage: every notebook runs, in its stated time
+	$(NOTEBOOKS) notebooks
+
+browser: setup  ## stage: widgets, book and lessons in a browser
+	$(BIN)/pytest tests/browser
+
+portable: setup  ## stage: the quick tests of models and training, as on an older processor
+	$(OLD_PROCESSOR) $(PYTEST) -m 'not slow' -p no:cacheprovider $(PORTABLE)
+
+nightly: setup  ## every notebook a second time in its kernel, as a learner does who runs all cells again
+	$(NOTEBOOKS) -p lesson_again notebooks
+
+gpu: .venv/.course  ## on a GPU: check, time and train in under 9 minutes, results/gpu/<card>.json
 	$(BIN)/python benchmarks/gpu.py
 
-lessons: setup  ## execute the committed notebooks in place, without machine paths or widget state
+lessons: .venv/.course  ## execute the committed notebooks in place, without machine paths or widget state
 	$(BIN)/python notebooks/refresh.py
 
 clean:  ## remove what the targets made

@@ -54,8 +54,8 @@ def summary(findings: list[Finding]) -> str:
 
 
 def _python() -> Finding:
-    fine = sys.version_info >= (3, 10)
-    return Finding("Python", platform.python_version(), fine, "install Python 3.10 or newer, then `make setup`")
+    fine = sys.version_info >= (3, 11)
+    return Finding("Python", platform.python_version(), fine, "install Python 3.11 or newer, then `make setup`")
 
 
 def _packages() -> list[Finding]:
