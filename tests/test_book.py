@@ -17,6 +17,8 @@ from linvid_edu.course.book.reference import marked_up
 from linvid_edu.course.lessons import LESSONS, find_lessons
 from linvid_edu.figures.plots import curves, heatmap
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
 
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"

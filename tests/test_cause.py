@@ -15,6 +15,8 @@ from linvid_edu.training.run import read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
 from linvid_edu.training.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"task": "lookup", "preset": "probe", "steps": 4, "batch": 8, "warmup": 1, "learning_rate": 0.01}
 EFFORT = Effort(points=1, validation_clips=8, test_clips=64)
 

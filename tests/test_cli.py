@@ -55,6 +55,7 @@ def error_line(*words):
     return lines[0]
 
 
+@pytest.mark.slow
 @needs_video
 def test_explain_writes_a_page_and_pictures(tmp_path):
     result = run("explain", SAMPLE, *FAST, "--output", tmp_path / "new" / "page.html", "--png", "--row", 1)
@@ -68,6 +69,7 @@ def test_explain_writes_a_page_and_pictures(tmp_path):
     assert str(tmp_path) not in text
 
 
+@pytest.mark.slow
 @needs_video
 def test_the_command_on_the_page_makes_the_page_again(tmp_path, monkeypatch):
     (tmp_path / "-a b&c.mp4").write_bytes(SAMPLE.read_bytes())

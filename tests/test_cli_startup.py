@@ -69,6 +69,7 @@ def test_help_and_errors_of_usage_import_nothing_slow(words, code):
     assert modules_loaded_by(*words) == (code, "slow:")
 
 
+@pytest.mark.slow
 def test_a_slow_import_is_found(tmp_path):
     (tmp_path / "grid.json").write_text('{"fixed": {"task": "chess"}}')
     code, loaded = modules_loaded_by(

@@ -11,6 +11,8 @@ from linvid_edu.course.lessons import CourseError, find_lessons, run_course, wit
 from linvid_edu.video.reading import VideoError
 from linvid_edu.widgets.frontend import stand_in
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
 
 ROOT = Path(__file__).parents[1]

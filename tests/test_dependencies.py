@@ -1,12 +1,12 @@
 """What is declared, what is pinned and what conda installs agree, and the pins are what runs here."""
 
 import re
+import tomllib
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
 import pytest
-import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name

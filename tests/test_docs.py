@@ -138,6 +138,7 @@ def test_every_command_exists():
     assert {"lab", "lessons"} <= named <= set(commands)
 
 
+@pytest.mark.slow
 def test_the_grading_script_says_what_the_checkers_said(tmp_path):
     script = next(code for code in re.findall(r"```python\n(.+?)```", TEACHING, re.DOTALL) if "NotebookClient" in code)
     (tmp_path / "grade.py").write_text(script)
@@ -162,6 +163,7 @@ def test_every_rival_with_a_measured_quirk_exists():
     assert all(callable(getattr(rivals, name)) for name in QUIRKS["rival"])
 
 
+@pytest.mark.slow
 def test_quirks_are_measured_anew(monkeypatch):
     """A number that no longer comes out is no result."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

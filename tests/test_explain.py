@@ -129,6 +129,7 @@ def test_the_page_needs_nothing_and_tells_no_folder(random_page):
     assert all(attrs["alt"] for tag, attrs in reader.tags if tag == "img")
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_page(random_page):
     assert page(explain(random_page[0].clip), command="linvid explain -- motion_left_photo.mp4") == random_page[1]
 
@@ -266,6 +267,7 @@ def test_block_and_head_are_chosen():
     assert not torch.allclose(explain(moving(), block=0).answers[0].weights, mean)
 
 
+@pytest.mark.slow
 def test_one_frame_and_many_frames_are_drawn():
     assert len(USUAL_ROWS) == 4
     for t in (1, 11):

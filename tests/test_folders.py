@@ -186,6 +186,7 @@ def test_one_training_clip_a_class_leaves_none_for_validation(clips, tmp_path):
         open_clips(tmp_path)
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_bit(broken):
     alone, many = small(broken, flips=True), small(broken, flips=True, workers=2)
     same(taken(alone, 6), taken(many, 6))
@@ -226,6 +227,7 @@ def test_without_cache_each_epoch_decodes_again(clips, decoded):
     assert sum(decoded.values()) == 27
 
 
+@pytest.mark.slow
 def test_with_cache_each_clip_is_decoded_once(clips, decoded):
     folder = small(clips)
     cached = taken(folder, 9, batch=3)
@@ -235,6 +237,7 @@ def test_with_cache_each_clip_is_decoded_once(clips, decoded):
     same(cached, taken(small(clips, cache_mb=0), 9, batch=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [1, 2.5])
 def test_the_cache_is_bounded_over_all_splits(clips, decoded, room):
     folder = small(clips, cache_mb=room * CLIP_BYTES / 1e6)
@@ -267,6 +270,7 @@ def test_flips_are_off_where_labels_are_directions(clips, tmp_path):
     assert not small(tmp_path, flips=False).flipped
 
 
+@pytest.mark.slow
 def test_flips_mirror_half_of_the_training_clips_and_no_test_clip(clips):
     plain, flipped = taken(small(clips), 12), taken(small(clips, flips=True), 12)
     mirrored = 0
@@ -359,6 +363,7 @@ def weights(folder):
     return load_file(checkpoints(folder)[-1] / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_on_clips_resumes_to_the_same_bits_and_names_what_it_skipped(broken, tmp_path):
     config, fabric = run_config(broken), make_fabric("cpu")
@@ -419,6 +424,7 @@ def test_flips_can_be_asked_for_in_the_settings(clips):
     assert config.data.kept.limit == 10**6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
     pytest.importorskip("typer")
@@ -436,6 +442,7 @@ def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
     assert str(broken.parent) not in json.dumps(metrics)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_path):
     pytest.importorskip("typer")

@@ -297,6 +297,7 @@ def smoke(tmp_path_factory):
     return done.stdout, json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_smoke_run_measures_everything(smoke):
     _, found = smoke
     assert (found["card"], found["tiny"], found["left_out"]) == ("cpu", True, [])
@@ -321,6 +322,7 @@ def test_the_smoke_run_measures_everything(smoke):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_smoke_run_prints_tables(smoke):
     printed, found = smoke
     for heading in ("golden file", "attention, bfloat16", "seeds at once", "run of", "steps to .9"):

@@ -96,6 +96,7 @@ def test_trained_mechanisms_come_first_where_there_are_more_than_four(tmp_path):
     assert shown["separate fixation"] == "trained"
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(tmp_path):
     pytest.importorskip("av")
     from typer.testing import CliRunner
@@ -124,6 +125,7 @@ def test_the_command_writes_the_page(tmp_path):
     assert "--png" in refused.output
 
 
+@pytest.mark.slow
 def test_the_page_works_in_a_browser_without_a_network(tmp_path):
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

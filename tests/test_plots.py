@@ -135,6 +135,7 @@ def test_a_picture_unpacks_and_saves(gallery, tmp_path):
         gallery["map"].save(tmp_path / "map.svg")
 
 
+@pytest.mark.slow
 def test_every_output_holds_an_opaque_card_and_its_description(gallery):
     for name, picture in gallery.items():
         data, metadata = picture._repr_mimebundle_()
@@ -246,6 +247,7 @@ def test_bars_of_a_histogram_are_shares_of_its_row(gallery):
     assert {bin: share for bin, share in enumerate(second) if share} == {0: 0.5, 6: 0.25, 19: 0.25}
 
 
+@pytest.mark.slow
 def test_stored_outputs_stay_small(gallery):
     full = GENERATOR.random((100, LARGEST_TWIN // 100))
     for name, picture in {**gallery, "full": plots.heatmap(full)}.items():

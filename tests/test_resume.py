@@ -121,6 +121,7 @@ def result(folder):
     return metrics, progress, weights, moments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_random_steps_ends_in_the_same_bits(worker, whole, tmp_path, seed):
     draw, kills, last = random.Random(seed), 0, 0
@@ -140,6 +141,7 @@ def test_a_run_killed_at_random_steps_ends_in_the_same_bits(worker, whole, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == [CLAIM, f"checkpoint-{STEPS:06}", "metrics.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", ["half a file", "no name yet"])
 def test_a_kill_while_saving_leaves_the_checkpoint_before(worker, whole, tmp_path, inside):
     assert worker.attempt(tmp_path, 7)[0] == -9

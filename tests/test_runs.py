@@ -227,6 +227,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path):
     pytest.importorskip("lightning_fabric")
     config = TrainConfig(task="lookup", preset="probe", steps=20, batch=16, warmup=5)

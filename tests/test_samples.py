@@ -81,6 +81,7 @@ def test_files_show_the_scene(sample):
     assert difference.mean() < 8  # most of it is pixel noise that the codec smooths
 
 
+@pytest.mark.slow
 def test_rewritten_files_have_the_same_frames(rewritten):
     for path in rewritten[:-1]:
         np.testing.assert_array_equal(decode(path), decode(FOLDER / path.name))

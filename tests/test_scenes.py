@@ -85,6 +85,7 @@ def test_same_seed_same_bytes_and_other_seeds_other_clips(scene):
     assert len({clip.numpy().tobytes() for clip in first.frames}) == 70
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process():
     program = (
         "import hashlib; from linvid_edu.video.scenes import *\n"

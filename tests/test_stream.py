@@ -70,6 +70,7 @@ def test_an_avi_whose_times_are_guessed_gives_every_frame(tmp_path):
     assert [frame.time for frame in stream_frames(path, rate=100, size=SIZE)] == pytest.approx(np.arange(24) / 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["film.mkv", "film.avi"])
 def test_a_file_that_is_cut_short_gives_what_there_is_and_says_so(tmp_path, name):
     whole = film(tmp_path / name, 80).read_bytes()
@@ -109,6 +110,7 @@ def test_thinned_lists_stay_bounded_and_even():
     assert thinned.entries[-1] > 700
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_a_long_stream_is_bounded():
     model = tiny(fixation="cooperative", association=True)
     short, long = (watch(frames_of(count), model) for count in (40, POINTS + 90))
@@ -190,6 +192,7 @@ def test_the_page_needs_nothing_else_and_names_are_text(tmp_path):
     assert "<script" not in text
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page(tmp_path):
     path = film(tmp_path / "film.mp4", 24)
     page = tmp_path / "page.html"
@@ -229,6 +232,7 @@ print(peak_memory_mb())
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_the_file(tmp_path):
     peaks = []
     for frames in (40, 800):

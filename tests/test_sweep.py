@@ -26,6 +26,8 @@ from linvid_edu.training.run import METRICS, read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
 from linvid_edu.training.run_lock import CLAIM, claimed
 
+pytestmark = pytest.mark.slow
+
 TINY = {"task": "lookup", "preset": "probe", "variant": "linear", "batch": 8, "warmup": 5}
 EFFORT = {"save_every": 20, "points": 3, "validation_clips": 16, "test_clips": 16}
 TWO_RUNS = {"fixed": TINY | {"steps": 240}, "vary": {"seed": [1000, 1001]}, "effort": EFFORT}

@@ -180,6 +180,7 @@ print([loss.hex() for loss in losses(config, steps=3)])
 """
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_in_another_process():
     def begin(seed, hashes):
         code = REPEAT.replace("SEED", str(seed))

@@ -441,6 +441,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
     assert sizes[1] < sizes[0] + 500_000  # one decoded frame more a source frame would be 6.6 MB
 
 
+@pytest.mark.slow
 def test_large_frames_are_not_kept(tmp_path):
     """Resident memory, in a process of its own: twenty 1600 × 1200 frames as RGB would be 115 MB more than one."""
     picture = np.zeros((1200, 1600, 3), dtype=np.uint8)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 # the cells of every lesson up to the one that checks its parameters; lesson 00 looks at every sample clip there
