@@ -1,6 +1,6 @@
-"""A plugin for the run of the notebooks: a lesson that takes more than twice the time it states fails at its last cell.
+"""A plugin for nbval: a lesson that takes more than twice its stated time fails at its last cell.
 
-Processor time is measured, the lesson's own and that of what it starts: it stays the same on a busy machine.
+It measures the processor time of the lesson and of the processes that it starts, which is the same on a busy machine.
 """
 
 import re
@@ -13,7 +13,7 @@ from linvid_edu.course.lessons import find_lessons
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Look at the kernel before it is stopped."""
+    """Measure the kernel before nbval stops it."""
     last = nextitem is None or nextitem.parent is not item.parent
     stated = stated_seconds(item.path) if last else None
     spent = 0 if stated is None else processor_seconds(item.parent.kernel.km.provisioner.pid)
@@ -26,16 +26,16 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def stated_seconds(path):
-    """Return the seconds that a lesson states for its run; None for other notebooks."""
+    """Return the stated run time of a lesson in seconds; None for other notebooks."""
     if not re.match(r"\d\d_", path.name):
         return None
-    lesson = next(each for each in find_lessons(path.parent) if each.path == path)
+    lesson = next(lesson for lesson in find_lessons(path.parent) if lesson.path == path)
     return int(re.search(r"(\d+) s to run", lesson.time)[1])
 
 
 def processor_seconds(pid):
-    """Return the processor time of a process, of those it started, and of those of them that have ended."""
+    """Return the processor time of a process and of its descendants, ended ones included."""
     process = psutil.Process(pid)
-    running = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    running = [descendant.cpu_times() for descendant in (process, *process.children(recursive=True))]
     ended = process.cpu_times()
-    return sum(each.user + each.system for each in running) + ended.children_user + ended.children_system
+    return sum(times.user + times.system for times in running) + ended.children_user + ended.children_system

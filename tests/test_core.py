@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 CORE_ALONE = """
@@ -40,6 +42,7 @@ print(trace.row(-1, 0, 0).shape, records[-1])
 """
 
 
+@pytest.mark.slow
 def test_the_core_trains_with_torch_einops_and_numpy_alone():
     done = subprocess.run([sys.executable, "-c", CORE_ALONE], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
