@@ -43,9 +43,9 @@ def test_every_difference_that_a_docstring_names_is_a_row():
     different = []
     for path in sorted((ROOT / "linvid_edu").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                if "Differs from the reference implementation" in (ast.get_docstring(node) or ""):
-                    different.append(f"{path.stem}.{node.name}")
+            documented = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node)
+            if documented and "Differs from the reference implementation" in documented:
+                different.append(f"{path.stem}.{node.name}")
     assert different
     for name in different:
         (row,) = [line for line in RECONCILIATION.splitlines() if f"`{name}`" in line]
