@@ -30,7 +30,7 @@ SLOW = (
     "sphinx",
     "distributed",
 )
-COMMANDS = ("book", "convert", "course", "evaluate", "explain", "lab", "lessons", "samples", "stream", "sweep", "train")
+COMMANDS = tuple("book convert course evaluate explain lab lessons report samples stream sweep train".split())
 REPORT_MODULES = f"""
 import sys
 from linvid_edu.cli import app
@@ -55,6 +55,8 @@ def modules_loaded_by(*words):
         (("--help",), 0),
         (("--version",), 0),
         *(((command, "--help"), 0) for command in COMMANDS),
+        (("report", "interventions", "--help"), 0),
+        (("report", "rivals", "results/family/lookup"), 2),
         (("train", "--task", "chess"), 2),
         (("train", "--batch", "9", "--processes", "2"), 1),
         (("evaluate", "runs", "--task", "cue", "--clips", "clips"), 1),

@@ -6,11 +6,11 @@ import pytest
 from linvid_edu.experiments.report import (
     accuracy_dots,
     blank_curves,
-    cause_curves,
     clutter_curves,
     concentration_scatter,
-    learning_curves,
+    intervention_curves,
     lost_to_tokens,
+    mean_learning_curves,
 )
 
 LEVELS = {"softmax": (0.99, 1.0), "linear": (0.8, 0.9), "gate": (0.85,)}
@@ -71,7 +71,7 @@ def test_learning_curves_are_means_over_seeds(tables):
         for seed in (0, 1)
         for step in (125, 250)
     ]
-    picture = learning_curves(runs, layers, pandas.DataFrame(points), ["linear", "separate"])
+    picture = mean_learning_curves(runs, layers, pandas.DataFrame(points), ["linear", "separate"])
     assert "1 line: " in picture.alt
     assert "linear goes from 0.188 at 125 to 0.375 at 250" in picture.alt
 
@@ -84,7 +84,7 @@ def test_interventions_are_on_the_axis():
         for seed in (0, 1)
         for power in (4.0, 0.5, 1.0)
     ]
-    picture = cause_curves(pandas.DataFrame(rows), "power", "accuracy", ["softmax", "gate"])
+    picture = intervention_curves(pandas.DataFrame(rows), "power", "accuracy", ["softmax", "gate"])
     assert "softmax goes from 0.055 at 0.5 to 0.405 at 4" in picture.alt
     assert "linear" not in picture.alt
 

@@ -18,9 +18,9 @@ import torch
 from typer.testing import CliRunner
 
 from linvid_edu.cli import app
-from linvid_edu.experiments import sweep_runs as sweeping
-from linvid_edu.experiments.sweep_grid import Effort, complete, expand, plan, read_grid
-from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_plain, sweep
+from linvid_edu.experiments import sweep_runs
+from linvid_edu.experiments.sweep_grid import Effort, expand_grid, is_complete, plan_runs, read_sweep_grid
+from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_plain, run_sweep
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.run import METRICS, read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
@@ -40,7 +40,7 @@ PATIENCE = 240  # seconds: a busy machine starts processes slowly
 def undisturbed(tmp_path_factory):
     """Return the numbers of the two runs that are disturbed elsewhere, by name."""
     folder, threads = tmp_path_factory.mktemp("undisturbed"), torch.get_num_threads()
-    runs = plan(expand(TWO_RUNS).settings)
+    runs = plan_runs(expand_grid(TWO_RUNS).settings)
     for run in runs:
         run_plain(run.config.to_dict(), folder / run.name, Effort(**EFFORT))
     torch.set_num_threads(threads)
@@ -63,8 +63,8 @@ def wait_until(condition):
 
 
 def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undisturbed):
-    grid = expand(TWO_RUNS)
-    first, second, failing = plan([*grid.settings, DIVERGES])
+    grid = expand_grid(TWO_RUNS)
+    first, second, failing = plan_runs([*grid.settings, DIVERGES])
     killed, over = [], threading.Event()
 
     def kill():
@@ -77,16 +77,16 @@ def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undistu
 
     killer = threading.Thread(target=kill)
     killer.start()
-    standing = sweep([*grid.settings, DIVERGES], tmp_path, effort=grid.effort, workers=2)
+    progress = run_sweep([*grid.settings, DIVERGES], tmp_path, effort=grid.effort, workers=2)
     over.set()
     killer.join()
 
-    assert list(standing.failed) == [failing.name], standing.failed
+    assert list(progress.failed) == [failing.name], progress.failed
     worker, kernel = killed
     assert "spawn_main" in " ".join(worker)
     assert "ipykernel_launcher" in " ".join(kernel)
-    assert (standing.total, standing.skipped, standing.done) == (3, 0, 2)
-    assert standing.failed[failing.name].startswith("Diverged: the ")
+    assert (progress.total, progress.skipped, progress.done) == (3, 0, 2)
+    assert progress.failed[failing.name].startswith("Diverged: the ")
     assert sorted(path.parent.name for path in tmp_path.rglob(METRICS)) == sorted([first.name, second.name])
     assert "from checkpoint-" in said(tmp_path / first.name)
     assert "from the start" in said(tmp_path / second.name)
@@ -101,7 +101,7 @@ def said(folder):
 
 
 def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed):
-    first, second = plan(expand(TWO_RUNS).settings)
+    first, second = plan_runs(expand_grid(TWO_RUNS).settings)
     (tmp_path / "grid.json").write_text(json.dumps(TWO_RUNS))
     folder = tmp_path / "runs"
     command = [sys.executable, "-m", "linvid_edu.cli", "sweep", "--plain", "--workers", "1"]
@@ -113,8 +113,8 @@ def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed):
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     wait_until(lambda: gone(worker))
-    assert complete(first, folder)
-    assert not complete(second, folder)
+    assert is_complete(first, folder)
+    assert not is_complete(second, folder)
     written = (folder / first.name / METRICS).stat().st_mtime_ns
     begun = checkpoints(folder / second.name)[-1]
 
@@ -135,11 +135,11 @@ def gone(process):
 
 def test_workers_keep_freed_memory(monkeypatch):
     """With dask's own setting, each step would take its memory from the system anew, in two to three times the time."""
-    for name in sweeping.MEMORY:
+    for name in sweep_runs.WORKER_ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
-    with sweeping._client(1, None) as client:
-        found = {name: client.submit(os.environ.get, name).result() for name in sweeping.MEMORY}
-    assert found == {name: str(value) for name, value in sweeping.MEMORY.items()}
+    with sweep_runs._client(1, None) as client:
+        found = {name: client.submit(os.environ.get, name).result() for name in sweep_runs.WORKER_ENVIRONMENT}
+    assert found == {name: str(value) for name, value in sweep_runs.WORKER_ENVIRONMENT.items()}
 
 
 def test_only_one_at_a_time_holds_a_folder(tmp_path):
@@ -174,9 +174,9 @@ def test_only_one_at_a_time_holds_a_folder(tmp_path):
     ],
 )
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path, monkeypatch, change, message):
-    monkeypatch.setattr(sweeping, "LocalCluster", lambda **_: pytest.fail("workers were started"))
+    monkeypatch.setattr(sweep_runs, "LocalCluster", lambda **_: pytest.fail("workers were started"))
     with pytest.raises(ValueError, match="run 1 of the sweep") as refused:
-        sweep([TINY, TINY | change], tmp_path / "runs")
+        run_sweep([TINY, TINY | change], tmp_path / "runs")
     assert message in str(refused.value)
     assert not (tmp_path / "runs").exists()
 
@@ -193,7 +193,7 @@ def test_a_notebook_without_a_parameter_is_refused(tmp_path):
             cell.source = cell.source.replace("gain = 1.0", "strength = 1.0")
     nbformat.write(notebook, tmp_path / "other.ipynb")
     with pytest.raises(ValueError, match=r"other\.ipynb lacks gain in its cell"):
-        sweep([TINY], tmp_path / "runs", notebook=tmp_path / "other.ipynb")
+        run_sweep([TINY], tmp_path / "runs", notebook=tmp_path / "other.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -213,20 +213,20 @@ def test_what_is_no_grid_is_refused(tmp_path, grid, message):
     path = tmp_path / "grid.json"
     path.write_text(json.dumps(grid))
     with pytest.raises(ValueError, match=message):
-        read_grid(path)
+        read_sweep_grid(path)
 
 
 def test_a_grid_that_is_no_json_is_refused(tmp_path):
     (tmp_path / "grid.json").write_text("{'fixed': {}}")
     with pytest.raises(ValueError, match=r"grid\.json is not JSON"):
-        read_grid(tmp_path / "grid.json")
+        read_sweep_grid(tmp_path / "grid.json")
 
 
 # names
 
 
 def test_each_entry_of_runs_is_combined_with_each_combination():
-    grid = expand(
+    grid = expand_grid(
         {
             "fixed": {"task": "lookup"},
             "runs": [{"variant": "linear", "gain": 1.0}, {"variant": "softmax", "gain": 2.0}],
@@ -244,28 +244,28 @@ def test_each_entry_of_runs_is_combined_with_each_combination():
 
 def test_equal_settings_are_one_run_and_others_another():
     once = [{"gain": 2.0}, {"gain": 2.0, "steps": 1000}, {"steps": 1000, "gain": 2.0}]
-    (run,) = plan(once)
+    (run,) = plan_runs(once)
     assert run.name.startswith("cue-cooperative-compact-seed0-")
     others = [{}, {"seed": 1}, {"gain": 2.0, "model": {"dropout": 0.5}}, {"gain": 2.0, "steps": 999}]
-    names = {each.name for each in plan(once + others)}
+    names = {each.name for each in plan_runs(once + others)}
     assert len(names) == 5
 
 
 def test_whole_numbers_may_be_written_either_way():
     """In a process of its own, since the tests' type checker refuses 2 where 2.0 is meant."""
-    names = "*{run.name for run in plan([{'gain': 2}, {'gain': 2.0}])}"
-    code = f"from linvid_edu.experiments.sweep_grid import plan; print({names})"
+    names = "*{run.name for run in plan_runs([{'gain': 2}, {'gain': 2.0}])}"
+    code = f"from linvid_edu.experiments.sweep_grid import plan_runs; print({names})"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert told.stdout.split() == [plan([{"gain": 2.0}])[0].name]
+    assert told.stdout.split() == [plan_runs([{"gain": 2.0}])[0].name]
 
 
 def test_metrics_of_another_run_are_not_taken_for_this_one(tmp_path):
-    one, other = plan([TINY | {"seed": 1}, TINY | {"seed": 2}])
+    one, other = plan_runs([TINY | {"seed": 1}, TINY | {"seed": 2}])
     metrics = {"config": other.config.to_dict(), "accuracy": {}}
     (tmp_path / one.name).mkdir()
     (tmp_path / one.name / METRICS).write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match="holds the metrics of another run"):
-        complete(one, tmp_path)
+        is_complete(one, tmp_path)
 
 
 # command line
@@ -273,7 +273,7 @@ def test_metrics_of_another_run_are_not_taken_for_this_one(tmp_path):
 
 def test_dry_run_lists_what_is_complete_begun_and_to_do(tmp_path):
     grid = {"fixed": TINY | {"steps": 3}, "vary": {"seed": [1, 2, 3]}}
-    done, begun, left = plan(expand(grid).settings)
+    done, begun, left = plan_runs(expand_grid(grid).settings)
     (tmp_path / "grid.json").write_text(json.dumps(grid))
     (tmp_path / done.name).mkdir()
     (tmp_path / done.name / METRICS).write_text(json.dumps({"config": done.config.to_dict(), "accuracy": {}}))
@@ -286,16 +286,16 @@ def test_dry_run_lists_what_is_complete_begun_and_to_do(tmp_path):
 
 
 def test_a_sweep_that_is_complete_starts_no_worker(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "LocalCluster", lambda **_: pytest.fail("workers were started"))
-    (run,) = plan([TINY])
+    monkeypatch.setattr(sweep_runs, "LocalCluster", lambda **_: pytest.fail("workers were started"))
+    (run,) = plan_runs([TINY])
     (tmp_path / run.name).mkdir()
     (tmp_path / run.name / METRICS).write_text(json.dumps({"config": run.config.to_dict(), "accuracy": {}}))
-    assert sweep([TINY, TINY], tmp_path) == (1, 1, 0, 0, {})
+    assert run_sweep([TINY, TINY], tmp_path) == (1, 1, 0, 0, {})
 
 
 def test_failed_runs_are_named_and_the_exit_code_is_1(tmp_path, monkeypatch):
-    standing = sweeping.Standing(3, 0, done=2, failed={"run-x": "Diverged: the loss"})
-    monkeypatch.setattr(sweeping, "sweep", lambda *_, **__: standing)
+    progress = sweep_runs.SweepProgress(3, 0, done=2, failed={"run-x": "Diverged: the loss"})
+    monkeypatch.setattr(sweep_runs, "run_sweep", lambda *_, **__: progress)
     (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY}))
     ended = CliRunner().invoke(app, ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path)])
     assert ended.exit_code == 1
@@ -307,7 +307,7 @@ def test_after_ctrl_c_it_is_told_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeping, "sweep", interrupted)
+    monkeypatch.setattr(sweep_runs, "run_sweep", interrupted)
     (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY}))
     ended = CliRunner().invoke(app, ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path)])
     assert ended.exit_code == 130

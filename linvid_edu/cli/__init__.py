@@ -3,7 +3,7 @@
 Importing it loads neither torch nor anything else that is slow: a command imports what it needs when it runs.
 """
 
-from . import book, convert, course, evaluate, explain, lab, lessons, samples, stream, sweep, train
+from . import book, convert, course, evaluate, explain, lab, lessons, report, samples, stream, sweep, train
 from .app import app
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "explain",
     "lab",
     "lessons",
+    "report",
     "samples",
     "stream",
     "sweep",

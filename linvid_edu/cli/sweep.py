@@ -13,12 +13,12 @@ from .options import number
 from .progress import progress_bar
 
 if TYPE_CHECKING:
-    from linvid_edu.experiments.sweep_grid import Grid
-    from linvid_edu.experiments.sweep_runs import Standing
+    from linvid_edu.experiments.sweep_grid import SweepGrid
+    from linvid_edu.experiments.sweep_runs import SweepProgress
 
 
 @app.command("sweep", no_args_is_help=True)
-def run_sweep(
+def start_sweep(
     folder: Annotated[Path, typer.Option(help="Folder in which each run gets its own.", show_default=False)],
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file of the runs.", show_default=False)
@@ -47,30 +47,31 @@ def run_sweep(
         raise ValueError("nothing to do: say what to run with --grid, or --collect what was run")
     failed = False
     if grid is not None:
-        from linvid_edu.experiments.sweep_grid import read_grid
+        from linvid_edu.experiments.sweep_grid import read_sweep_grid
 
-        runs = read_grid(grid)
+        sweep_grid = read_sweep_grid(grid)
         if dry_run:
-            return _list_runs(runs, folder)
-        standing = _carry_out(runs, folder, workers, cluster, plain)
-        typer.echo(_summarize(standing))
-        for name, reason in standing.failed.items():
+            return _list_runs(sweep_grid, folder)
+        progress = _carry_out(sweep_grid, folder, workers, cluster, plain)
+        typer.echo(_summarize(progress))
+        for name, reason in progress.failed.items():
             typer.echo(f"failed: {name}: {reason}", err=True)
-        failed = bool(standing.failed)
+        failed = bool(progress.failed)
     if collect:
-        from linvid_edu.experiments import tables
+        from linvid_edu.experiments.tables import collect as collect_tables
+        from linvid_edu.experiments.tables import write_results
 
-        typer.echo("\n".join(map(str, tables.write(tables.collect(folder), folder))))
+        typer.echo("\n".join(map(str, write_results(collect_tables(folder), folder))))
     if failed:
         raise typer.Exit(1)
 
 
-def _carry_out(grid: "Grid", folder: Path, workers: int, cluster: str | None, plain: bool) -> "Standing":
-    from linvid_edu.experiments.sweep_runs import NOTEBOOK, sweep
+def _carry_out(grid: "SweepGrid", folder: Path, workers: int, cluster: str | None, plain: bool) -> "SweepProgress":
+    from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_sweep
 
     try:
         with _sweep_progress() as watch:
-            return sweep(
+            return run_sweep(
                 grid.settings,
                 folder,
                 effort=grid.effort,
@@ -84,42 +85,42 @@ def _carry_out(grid: "Grid", folder: Path, workers: int, cluster: str | None, pl
         raise typer.Exit(130) from stop
 
 
-def _list_runs(grid: "Grid", folder: Path) -> None:
+def _list_runs(grid: "SweepGrid", folder: Path) -> None:
     """Print the state of each run of a grid."""
-    from linvid_edu.experiments.sweep_grid import complete, plan
+    from linvid_edu.experiments.sweep_grid import is_complete, plan_runs
     from linvid_edu.training.run_checkpoints import checkpoints
 
-    for run in plan(grid.settings):
+    for run in plan_runs(grid.settings):
         saved = checkpoints(folder / run.name)
-        state = "complete" if complete(run, folder) else saved[-1].name if saved else "to do"
+        state = "complete" if is_complete(run, folder) else saved[-1].name if saved else "to do"
         typer.echo(f"{state:20}{run.name}")
 
 
 @contextmanager
-def _sweep_progress() -> Iterator[Callable[["Standing"], object]]:
+def _sweep_progress() -> Iterator[Callable[["SweepProgress"], object]]:
     """Show a bar on stderr; if stderr is not a terminal, print a line for each run that ends."""
     started, ended_before = time.monotonic(), 0
     with progress_bar() as show:
 
-        def watch(standing: "Standing") -> None:
+        def watch(progress: "SweepProgress") -> None:
             nonlocal ended_before
-            ended = standing.done + len(standing.failed)
-            left = standing.total - standing.skipped - ended
-            text = _summarize(standing)
+            ended = progress.done + len(progress.failed)
+            left = progress.total - progress.skipped - ended
+            text = _summarize(progress)
             if ended and left:
                 text += f", {left * (time.monotonic() - started) / ended / 60:.0f} min left"
-            show(text, standing.total - left, standing.total, line=ended > ended_before)
+            show(text, progress.total - left, progress.total, line=ended > ended_before)
             ended_before = ended
 
         yield watch
 
 
-def _summarize(standing: "Standing") -> str:
+def _summarize(progress: "SweepProgress") -> str:
     """Write how many runs a sweep has, and how many of them have ended in which way."""
     counts = {
-        "complete before": standing.skipped,
-        "done": standing.done,
-        "running": standing.running,
-        "failed": len(standing.failed),
+        "complete before": progress.skipped,
+        "done": progress.done,
+        "running": progress.running,
+        "failed": len(progress.failed),
     }
-    return f"{standing.total} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"{progress.total} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)

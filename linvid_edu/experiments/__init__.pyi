@@ -1,21 +1,25 @@
-from . import (
-    blank_tokens as blank_tokens,
+from . import report as report
+from .blank_tokens import (
+    accuracy_by_grid as accuracy_by_grid,
 )
-from . import (
-    report as report,
+from .blank_tokens import (
+    loss_by_run as loss_by_run,
 )
 from .hypotheses import (
     conclusion as conclusion,
 )
 from .hypotheses import (
-    in_words as in_words,
+    decide_ablation as decide_ablation,
 )
 from .hypotheses import (
-    statements as statements,
+    decide_blank_tokens as decide_blank_tokens,
 )
-from .intervention_study import cause as cause
+from .hypotheses import (
+    verdict_line as verdict_line,
+)
+from .intervention_study import intervene as intervene
 from .paired_tests import (
-    compare as compare,
+    compare_pairs as compare_pairs,
 )
 from .paired_tests import (
     holm as holm,
@@ -27,46 +31,48 @@ from .paired_tests import (
     share_interval as share_interval,
 )
 from .per_variant import (
-    CLUTTER as CLUTTER,
+    by_layer as by_layer,
 )
 from .per_variant import (
     by_run as by_run,
 )
 from .per_variant import (
-    concentration as concentration,
+    by_variant as by_variant,
 )
 from .per_variant import (
-    owed as owed,
+    larger_grids as larger_grids,
 )
 from .per_variant import (
-    variants as variants,
+    missing_runs as missing_runs,
 )
 from .report import blank_curves as blank_curves
-from .rivals_hypotheses import together as together
 from .sweep_grid import (
     Effort as Effort,
 )
 from .sweep_grid import (
-    Run as Run,
+    PlannedRun as PlannedRun,
 )
 from .sweep_grid import (
-    expand as expand,
+    expand_grid as expand_grid,
 )
 from .sweep_grid import (
-    plan as plan,
+    plan_runs as plan_runs,
 )
 from .sweep_grid import (
-    read_grid as read_grid,
+    read_sweep_grid as read_sweep_grid,
 )
 from .sweep_runs import (
     run_plain as run_plain,
 )
 from .sweep_runs import (
-    sweep as sweep,
+    run_sweep as run_sweep,
 )
 from .tables import (
-    Results as Results,
+    ResultTables as ResultTables,
 )
 from .tables import (
     collect as collect,
+)
+from .tables import (
+    with_ablation_runs as with_ablation_runs,
 )

@@ -1,42 +1,39 @@
-"""Blank tokens: how accuracy falls when the same content stands among more of them, and whether they are the cause.
+"""Blank tokens: how far accuracy falls when the same content stands among more of them, and whether they are the cause.
 
-`python -m linvid_edu.experiments.blank_tokens RUNS results/tokens` writes blanks.csv and statements.csv.
+Appendix A of results/PROTOCOL.md; `linvid report blank-tokens` writes its tables.
 """
 
-import argparse
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas
 import torch
 from einops import reduce
 
-from linvid_edu.files import atomic_path
 from linvid_edu.models.interventions import restricted
+from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Bool, Float, Int
-from linvid_edu.training.run import METRICS, read_metrics
 from linvid_edu.video.batch import TEST
 from linvid_edu.video.scenes import CELL, CueLookup, render, role_mask
 
 from .intervention_study import last_model
-from .paired_tests import compare, holm, verdict
+from .tables import complete_runs
 
-GRIDS = (8, 12, 16)  # cells along each side; 8 as in training
-CLIPS = 1024
-CLUTTER = 24
-BATCH = 32  # clips at a time: a map of 256 tokens has 65,536 weights
+CELLS_PER_SIDE = (8, 12, 16)  # of each grid; 8 as in training
+CLIPS_PER_GRID = 1024
+CLUTTER_CELLS = 24
+BATCH = 32  # a map of 256 tokens has 65,536 weights
 
 
-class Content(NamedTuple):
-    """The same clips on one grid.
+class ClipsOnGrid(NamedTuple):
+    """The same content on one grid.
 
-    video: (b 3 1 h w)
-    label: (b)
-    readout: the cue's token, (b 1 n)
-    filled: tokens that are not blank, (b n)
+    video: clips, (b 3 1 h w)
+    label: their labels, (b)
+    readout: whether a token is the cue, (b 1 n)
+    filled: whether a token is not blank, (b n)
     """
 
     video: Float[torch.Tensor, "b 3 1 h w"]
@@ -45,121 +42,108 @@ class Content(NamedTuple):
     filled: Bool[torch.Tensor, "b n"]
 
 
-def content(grid: int, *, clips: int = CLIPS) -> Content:
-    """Render test clips of cue lookup: objects, cue and clutter are the same for every grid, blank cells are not.
+def clips_on_grid(cells: int, *, clips: int = CLIPS_PER_GRID) -> ClipsOnGrid:
+    """Render test clips of cue lookup; objects, cue and clutter are the same on every grid, blank cells are not.
 
     Args:
-        grid: cells along each side.
-        clips: how many.
+        cells: Cells along each side of the grid.
+        clips: Number of clips.
     """
-    scene = CueLookup(grid=grid, clutter=CLUTTER)
-    shown = render(scene, count=clips, seed=(TEST, 0))
+    scene = CueLookup(grid=cells, clutter=CLUTTER_CELLS)
+    noisy = render(scene, count=clips, seed=(TEST, 0))
     clean = render(replace(scene, noise=0), count=clips, seed=(TEST, 0)).video
     background = clean.flatten(2).mode(dim=-1).values[..., None, None, None]
     drawn = (clean != background).any(dim=1).squeeze(1)
     filled = reduce(drawn, "b (h y) (w x) -> b (h w)", "max", y=CELL, x=CELL)
-    return Content(shown.video, shown.label, role_mask(shown, "cue", grid=(grid, grid)), filled)
+    return ClipsOnGrid(noisy.video, noisy.label, role_mask(noisy, "cue", grid=(cells, cells)), filled)
 
 
-@torch.no_grad()
-def blanks(folder: str | Path, *, grids: tuple[int, ...] = GRIDS, clips: int = CLIPS) -> pandas.DataFrame:
+def accuracy_by_grid(
+    folder: str | Path, *, grids: tuple[int, ...] = CELLS_PER_SIDE, clips: int = CLIPS_PER_GRID
+) -> pandas.DataFrame:
     """Test the trained model of each complete run of cue lookup on every grid, with and without its blank tokens.
 
     Args:
-        folder: of a sweep; runs may lie at any depth, each with its last checkpoint.
-        grids: cells along each side.
-        clips: for each accuracy.
+        folder: Folder of a sweep. Runs may lie at any depth, each with its last checkpoint.
+        grids: Cells along each side of each grid.
+        clips: Number of clips for each accuracy.
 
     Returns:
-        A row for each run, grid and way: ``run``, ``variant``, ``seed``, ``steps``, ``commit``, ``grid``, ``tokens``,
-        ``blank`` (tokens of a clip), ``attended`` ("all", or "filled": blank tokens get no weight in any layer),
-        ``accuracy`` and ``clips``.
+        One row per run, grid and treatment of blank tokens: ``run``, ``variant``, ``seed``, ``steps``, ``commit``,
+        ``grid``, ``tokens``, ``blank`` (mean number of blank tokens), ``attended`` ("all", or "filled" if blank tokens
+        get no weight in any layer), ``accuracy`` and ``clips``.
 
     Raises:
-        ValueError: there is no such run.
+        ValueError: There is no such run, or two runs of one variant differ in more than the seed.
     """
-    rows: list[dict[str, Any]] = []
-    clips_of = {grid: content(grid, clips=clips) for grid in grids}
-    for path in sorted(Path(folder).rglob(METRICS)):
-        metrics = read_metrics(path.parent)
-        if metrics is None or metrics["config"]["task"] != "lookup":
-            continue
-        model = last_model(path.parent).eval()
-        about = {"run": path.parent.name} | {key: metrics["config"][key] for key in ("variant", "seed", "steps")}
-        about["commit"] = metrics["provenance"]["commit"]
-        for grid, each in clips_of.items():
-            sizes = {"grid": grid, "tokens": grid**2, "blank": round((~each.filled).sum(1).double().mean().item())}
-            for attended in ("all", "filled"):
-                right = 0
-                for at in range(0, clips, BATCH):
-                    part = slice(at, at + BATCH)
-                    only = restricted(model, each.filled[part]) if attended == "filled" else nullcontext()
-                    with only:
-                        answer = model(each.video[part], each.readout[part]).argmax(-1)
-                    right += int((answer == each.label[part]).sum())
-                rows.append(about | sizes | {"attended": attended, "accuracy": right / clips, "clips": clips})
-    if not rows:
+    runs = [(path, metrics) for path, metrics in complete_runs(folder) if metrics["config"]["task"] == "lookup"]
+    if not runs:
         raise ValueError(f"{folder} holds no complete run of cue lookup: start one with `linvid sweep`")
+    _check_settings(runs)
+    clips_of = {cells: clips_on_grid(cells, clips=clips) for cells in grids}
+    rows: list[dict[str, Any]] = []
+    for path, metrics in runs:
+        model = last_model(path).eval()
+        names = {"run": path.name} | {key: metrics["config"][key] for key in ("variant", "seed", "steps")}
+        names["commit"] = metrics["provenance"]["commit"]
+        for cells, on_grid in clips_of.items():
+            blank = round((~on_grid.filled).sum(1).double().mean().item())
+            for attended in ("all", "filled"):
+                correct = _count_correct(model, on_grid, only_filled=attended == "filled")
+                rows.append(
+                    names
+                    | {"grid": cells, "tokens": cells**2, "blank": blank, "attended": attended}
+                    | {"accuracy": correct / clips, "clips": clips}
+                )
     return pandas.DataFrame(rows).sort_values(["variant", "seed", "grid", "attended"], kind="stable")
 
 
-# number, then what is above what: a variant's loss from the first grid to the last
-CLAIMS = (
-    ("N1", "linear", "cooperative"),
-    ("N2", "gate", "cooperative"),
-    ("N3", "constant", "cooperative"),
-    ("N4", "linear", "linear-relu"),
-    ("N5", "cooperative", "linear-relu"),
-    ("N6", "linear", "linear without blank tokens"),
-)
+def _check_settings(runs: list[tuple[Path, dict[str, Any]]]) -> None:
+    """Raise ValueError if two runs of one variant differ in more than the seed, or have the same seed."""
+    first_of: dict[str, tuple[Path, dict[str, Any]]] = {}
+    seeds: dict[tuple[str, int], Path] = {}
+    for path, metrics in runs:
+        config = metrics["config"]
+        variant, key = config["variant"], (config["variant"], config["seed"])
+        first_path, first = first_of.setdefault(variant, (path, config))
+        changed = [name for name in sorted(first | config) if name != "seed" and first.get(name) != config.get(name)]
+        if changed:
+            values = ", ".join(f"{name} {first.get(name)!r} and {config.get(name)!r}" for name in changed)
+            raise ValueError(
+                f"{first_path} and {path} are runs of {variant} with different settings ({values}), which must not be "
+                "pooled: choose a folder with one setting of each variant"
+            )
+        if key in seeds:
+            raise ValueError(f"{seeds[key]} and {path} are the same run of {variant}: keep one of them")
+        seeds[key] = path
 
 
-def statements(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Decide whether more blank tokens cost the first more accuracy than the second.
+@torch.no_grad()
+def _count_correct(model: VideoTransformer, clips: ClipsOnGrid, *, only_filled: bool) -> int:
+    correct = 0
+    for start in range(0, len(clips.video), BATCH):
+        batch = slice(start, start + BATCH)
+        with restricted(model, clips.filled[batch]) if only_filled else nullcontext():
+            predicted = model(clips.video[batch], clips.readout[batch]).argmax(-1)
+        correct += int((predicted == clips.label[batch]).sum())
+    return correct
+
+
+def loss_by_run(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return how much accuracy each run loses from the smallest to the largest grid.
 
     loss = accuracy on the smallest grid − accuracy on the largest
 
     Args:
-        table: what ``blanks`` returned.
+        table: Table of ``accuracy_by_grid``.
 
     Returns:
-        A row for each statement: ``statement``, ``first``, ``second``, ``seeds``, ``difference`` of the losses with
-        its interval ``low`` to ``high``, ``p``, ``adjusted_p`` (Holm), ``wins``, ``verdict``.
+        ``variant``, ``seed`` and ``loss``, one row per run, and one more under the variant's name and "without blank
+        tokens".
     """
-    wide = table.pivot_table(index="seed", columns=["variant", "attended", "grid"], values="accuracy")
-    few, many = int(table["grid"].min()), int(table["grid"].max())
-
-    def loss(name: str) -> pandas.Series:
-        variant, _, way = name.partition(" without ")
-        attended = "filled" if way else "all"
-        if (variant, attended, many) not in wide:
-            return pandas.Series(dtype=float)
-        return wide[variant, attended, few] - wide[variant, attended, many]
-
-    rows = []
-    for number, first, second in CLAIMS:
-        pair = pandas.concat([loss(first), loss(second)], axis=1, keys=["first", "second"]).dropna()
-        row: dict[str, Any] = {"statement": number, "first": first, "second": second, "seeds": len(pair)}
-        row |= dict.fromkeys(("difference", "low", "high", "p", "wins"), np.nan)
-        rows.append(row | (compare(pair["first"], pair["second"])._asdict() if len(pair) >= 2 else {}))
-    adjusted = holm([1.0 if np.isnan(row["p"]) else row["p"] for row in rows])
-    for row, p in zip(rows, adjusted, strict=True):
-        row |= {"adjusted_p": p, "verdict": verdict(row["difference"], p) if row["seeds"] >= 2 else "owed"}
-    return pandas.DataFrame(rows)
-
-
-def main() -> None:
-    """Write both tables of a folder's runs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of a sweep")
-    parser.add_argument("output", type=Path, help="a folder")
-    chosen = parser.parse_args()
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    found = blanks(chosen.folder)
-    for name, table in {"blanks": found, "statements": statements(found)}.items():
-        with atomic_path(chosen.output / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
-
-
-if __name__ == "__main__":
-    main()
+    # a CSV file holds six digits of the share of clips
+    exact = table.assign(accuracy=(table["accuracy"] * table["clips"]).round() / table["clips"])
+    by_grid = exact.pivot(index=["variant", "attended", "seed"], columns="grid", values="accuracy")
+    losses = (by_grid.iloc[:, 0] - by_grid.iloc[:, -1]).rename("loss").reset_index()
+    without = losses["variant"] + " without blank tokens"
+    return losses.assign(variant=losses["variant"].where(losses["attended"] == "all", without)).drop(columns="attended")

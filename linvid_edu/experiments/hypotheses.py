@@ -1,200 +1,249 @@
-"""Decide the statements of results/PROTOCOL.md from the tidy tables of one task's runs.
+"""The hypotheses of results/PROTOCOL.md, and the verdict on each from the tables of the runs."""
 
-`python -m linvid_edu.experiments.hypotheses results/lookup` writes variants.csv, concentration.csv and statements.csv
-beside the tables of the runs.
-"""
-
-import argparse
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas
 
-from linvid_edu.files import atomic_path
+from linvid_edu.models.variants import VARIANTS
 
-from .paired_tests import compare, holm, rank_correlation, verdict
-from .per_variant import SAME_TIME, by_run, concentration, variants
+from .paired_tests import compare_pairs, holm, rank_correlation, verdict_of
+from .per_variant import MEASURE_LABELS, SAME_TIME, by_run
 
-LEAST_SEEDS = 6  # fewer cannot show anything
-CONTROLS = ("linear-wide", SAME_TIME, "gate", "constant", "linear-relu", "linear-elu")
+LEAST_SEEDS = 6  # with fewer seeds nothing is shown
+VALUES = ("difference", "low", "high", "p", "adjusted_p", "wins")
+LABELS = MEASURE_LABELS | {
+    "rank_correlation": "Spearman's ρ of mass on the target and accuracy, over runs of linear variants",
+    "loss": "accuracy lost from 8 × 8 to 16 × 16 cells",
+}
 
 
-class Claim(NamedTuple):
-    """That one variant is above another in a measure, seed by seed.
+class Hypothesis(NamedTuple):
+    """One statement of the protocol, or one part of it: the first variant is above the second in a measure.
 
-    number: of the statement in the protocol, and which part of it
-    first, second: the variants
-    measure: a column of ``summary.by_run``
-    corrected: whether its p is adjusted by Holm's method, together with the others of statements 1 to 4
+    number: number of the statement, and the name of the part if there are several
+    first, second: the variants; for a correlation, what is correlated
+    measure: column of the table by run, or "rank_correlation"
+    holm_set: name of the set of hypotheses whose p-values are adjusted together, None if p is not adjusted
+    condition: key of the condition in ``CONDITIONS`` that needs this hypothesis
+    relation: words between first and second
+    task: the only task that the hypothesis is about, None for all
     """
 
     number: str
     first: str
     second: str
     measure: str = "accuracy"
-    corrected: bool = False
+    holm_set: str | None = None
+    condition: str | None = None
+    relation: str = "above"
+    task: str | None = None
 
 
-CLAIMS = (
-    Claim("1", "softmax", "linear", corrected=True),
-    Claim("2", "separate", "linear", corrected=True),
-    Claim("3", "cooperative", "separate", corrected=True),
-    Claim("3, against linear", "cooperative", "linear"),
-    Claim("4, linear", "linear-association", "linear", corrected=True),
-    Claim("4, cooperative", "cooperative-association", "cooperative", corrected=True),
-    Claim("5a, entropy", "linear", "cooperative", "query_entropy"),
-    Claim("5a, mass", "cooperative", "linear", "mass_on_answer"),
-    Claim("5b, training", "cooperative", "linear", "change_to_most_clutter"),
-    Claim("5b, beyond", "cooperative", "linear", "change_beyond_training"),
-    *(Claim(f"6, {control}", "cooperative", control) for control in CONTROLS),
-    Claim("6, on linear-relu", "cooperative-relu", "linear-relu"),
-    Claim("6, on linear-elu", "cooperative-elu", "linear-elu"),
+class Condition(NamedTuple):
+    """A condition of the conclusion "fixation helps because it concentrates".
+
+    words: what the condition says
+    needs: whether "all" or "any" of its hypotheses must be shown
+    """
+
+    words: str
+    needs: Literal["all", "any"] = "all"
+
+
+CONDITIONS = {
+    "better": Condition("fixation is above linear, 2 or 3 against linear", needs="any"),
+    "concentrates": Condition("it concentrates, both of 5a"),
+    "clutter": Condition("what it saves grows with clutter, both of 5b"),
+    "controls": Condition("it is above gate, constant and linear-wide, all of 6"),
+}
+ABLATION_HYPOTHESES = (
+    Hypothesis("1", "softmax", "linear", holm_set="1 to 4"),
+    Hypothesis("2", "separate", "linear", holm_set="1 to 4", condition="better"),
+    Hypothesis("3", "cooperative", "separate", holm_set="1 to 4"),
+    Hypothesis("3, against linear", "cooperative", "linear", condition="better"),
+    Hypothesis("4, linear", "linear-association", "linear", holm_set="1 to 4"),
+    Hypothesis("4, cooperative", "cooperative-association", "cooperative", holm_set="1 to 4"),
+    Hypothesis("5a, entropy", "linear", "cooperative", "query_entropy", condition="concentrates"),
+    Hypothesis("5a, mass", "cooperative", "linear", "mass_on_answer", condition="concentrates"),
+    Hypothesis("5b, training", "cooperative", "linear", "change_to_most_clutter", condition="clutter"),
+    Hypothesis("5b, beyond", "cooperative", "linear", "change_beyond_training", condition="clutter"),
+    Hypothesis("5c", "mass on the target", "accuracy", "rank_correlation", relation="goes with"),
+    Hypothesis("6, linear-wide", "cooperative", "linear-wide", condition="controls"),
+    Hypothesis(f"6, {SAME_TIME}", "cooperative", SAME_TIME),
+    Hypothesis("6, gate", "cooperative", "gate", condition="controls"),
+    Hypothesis("6, constant", "cooperative", "constant", condition="controls"),
+    Hypothesis("6, linear-relu", "cooperative", "linear-relu"),
+    Hypothesis("6, linear-elu", "cooperative", "linear-elu"),
+    Hypothesis("6, on linear-relu", "cooperative-relu", "linear-relu"),
+    Hypothesis("6, on linear-elu", "cooperative-elu", "linear-elu"),
 )
-MEASURES = {
-    "accuracy": "accuracy on the main test",
-    "query_entropy": "entropy of the query's attention, first layer",
-    "mass_on_answer": "mass on the target, first layer",
-    "change_to_most_clutter": "change of accuracy from no clutter to the most of training",
-    "change_beyond_training": "change of accuracy from no clutter to more than in training",
-    "rank correlation": "Spearman's ρ of mass on the target and accuracy, over runs of linear variants",
+
+_ALONE = [name for name, variant in VARIANTS.items() if variant.group == "rival"]
+_WITH_FIXATION = [name for name in _ALONE if f"{name}-cooperative" in VARIANTS]
+# appendix C
+RIVAL_HYPOTHESES = (
+    *(Hypothesis(f"F1, {name}", name, "linear", holm_set="F1") for name in _ALONE),
+    *(Hypothesis(f"F2, {name}", f"{name}-cooperative", name, holm_set="F2") for name in _WITH_FIXATION),
+    *(
+        Hypothesis(
+            f"F3, {name}",
+            name,
+            "linear",
+            "change_with_blank_tokens",
+            holm_set="F3",
+            relation="loses less than",
+            task="lookup",
+        )
+        for name in _ALONE
+    ),
+)
+
+_LOSES_MORE = {"measure": "loss", "holm_set": "N", "relation": "loses more than", "task": "lookup"}
+# appendix A
+BLANK_TOKEN_HYPOTHESES = (
+    Hypothesis("N1", "linear", "cooperative", **_LOSES_MORE),
+    Hypothesis("N2", "gate", "cooperative", **_LOSES_MORE),
+    Hypothesis("N3", "constant", "cooperative", **_LOSES_MORE),
+    Hypothesis("N4", "linear", "linear-relu", **_LOSES_MORE),
+    Hypothesis("N5", "cooperative", "linear-relu", **_LOSES_MORE),
+    Hypothesis("N6", "linear", "linear without blank tokens", **_LOSES_MORE),
+)
+HYPOTHESES = {
+    hypothesis.number: hypothesis for hypothesis in (*ABLATION_HYPOTHESES, *RIVAL_HYPOTHESES, *BLANK_TOKEN_HYPOTHESES)
 }
 
 
-def statements(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame:
-    """Decide every statement of the protocol for one task.
+def decide(
+    table: pandas.DataFrame, hypotheses: Sequence[Hypothesis], *, missing: Literal["p = 1", "left out"]
+) -> pandas.DataFrame:
+    """Decide hypotheses from a table with one row per run.
 
     Args:
-        runs, layers: of one task.
+        table: ``variant``, ``seed`` and the measures, as ``by_run`` returns them.
+        hypotheses: What to decide.
+        missing: Treatment of comparisons without a common seed. With "p = 1" they stay in the result and count in
+            Holm's method; with "left out" they do neither.
 
     Returns:
-        One row for each part of a statement: ``statement``; ``first`` and ``second``, the claim being that the first
-        is above the second; ``measure``; ``seeds`` that both have; ``difference`` with its interval ``low`` to
-        ``high``; ``p``, ``adjusted_p`` for statements 1 to 4, where a comparison that is missing counts as p = 1;
-        ``wins``; and ``verdict``: "shown", "reversed", "not shown", or "owed" with fewer than 2 seeds. Both "shown"
-        and "reversed" need a p below .05, adjusted where that applies, and at least 6 seeds. For 5c ``difference`` is
-        Spearman's ρ, and its interval decides.
+        One row per hypothesis: ``statement``, its number; ``first``, ``second`` and ``measure``; the number of common
+        ``seeds``; the mean ``difference`` with its interval ``low`` to ``high``; ``p``; ``adjusted_p``, by Holm's
+        method within the hypothesis's set; ``wins``; and ``verdict``: "shown", "reversed", "not shown", or "owed" with
+        fewer than 2 seeds. "Shown" and "reversed" need a p-value below .05, adjusted if the hypothesis is in a set, and
+        at least 6 seeds. For a rank correlation ``difference`` is Spearman's ρ, and its interval decides.
     """
-    table = by_run(runs, layers)
-    rows = [compared(table, claim) for claim in CLAIMS]
-    family = [row for row, claim in zip(rows, CLAIMS, strict=True) if claim.corrected]
-    adjusted = holm([1.0 if np.isnan(row["p"]) else row["p"] for row in family])
-    for row, p in zip(family, adjusted, strict=True):
-        row["adjusted_p"] = p if row["seeds"] >= 2 else np.nan
-    for row in rows:
-        p = row["p"] if np.isnan(row["adjusted_p"]) else row["adjusted_p"]
-        row["verdict"] = decide(row["seeds"], verdict(row["difference"], p))
-    place = next(index for index, row in enumerate(rows) if row["statement"].startswith("6"))
-    rows.insert(place, _correlated(table))
-    return pandas.DataFrame(rows)
+    pairs = [(hypothesis, _compared(table, hypothesis)) for hypothesis in hypotheses]
+    if missing == "left out":
+        pairs = [(hypothesis, row) for hypothesis, row in pairs if row["seeds"] > 0]
+    for holm_set in {hypothesis.holm_set for hypothesis, _ in pairs} - {None}:
+        rows = [row for hypothesis, row in pairs if hypothesis.holm_set == holm_set]
+        _adjust(rows if missing == "p = 1" else [row for row in rows if row["seeds"] >= 2])
+    return pandas.DataFrame([row | {"verdict": _verdict(hypothesis, row)} for hypothesis, row in pairs])
 
 
-def compared(table: pandas.DataFrame, claim: Claim, measures: Mapping[str, str] = MEASURES) -> dict[str, Any]:
-    """Return a claim's row, without its verdict.
-
-    Args:
-        table: of ``summary.by_run``, with the claim's measure as a column.
-        claim: what is compared.
-        measures: column to words.
-    """
-    values = table.pivot(index="seed", columns="variant", values=claim.measure)
-    pair = values.reindex(columns=[claim.first, claim.second]).dropna()
+def _compared(table: pandas.DataFrame, hypothesis: Hypothesis) -> dict[str, Any]:
+    """Return the row of a hypothesis, without its adjusted p and its verdict."""
     row: dict[str, Any] = {
-        "statement": claim.number,
-        "first": claim.first,
-        "second": claim.second,
-        "measure": measures[claim.measure],
-        "seeds": len(pair),
-        **dict.fromkeys(("difference", "low", "high", "p", "adjusted_p", "wins"), np.nan),
+        "statement": hypothesis.number,
+        "first": hypothesis.first,
+        "second": hypothesis.second,
+        "measure": LABELS[hypothesis.measure],
     }
-    if len(pair) >= 2:
-        row |= compare(pair[claim.first], pair[claim.second])._asdict()
-    return row
+    values = _correlated(table) if hypothesis.measure == "rank_correlation" else _paired(table, hypothesis)
+    return row | {"seeds": 0, **dict.fromkeys(VALUES, np.nan)} | values
+
+
+def _paired(table: pandas.DataFrame, hypothesis: Hypothesis) -> dict[str, Any]:
+    by_seed = table.pivot(index="seed", columns="variant", values=hypothesis.measure)
+    pairs = by_seed.reindex(columns=[hypothesis.first, hypothesis.second]).dropna()
+    if len(pairs) < 2:
+        return {"seeds": len(pairs)}
+    return compare_pairs(pairs[hypothesis.first], pairs[hypothesis.second])._asdict()
 
 
 def _correlated(table: pandas.DataFrame) -> dict[str, Any]:
+    """Correlate mass on the target and accuracy over all runs of linear variants."""
     linear = table[~table["variant"].str.startswith("softmax")].dropna(subset=["mass_on_answer", "accuracy"])
     seeds = int(linear["seed"].nunique())
-    row: dict[str, Any] = {
-        "statement": "5c",
-        "first": "mass on the target",
-        "second": "accuracy",
-        "measure": MEASURES["rank correlation"],
-        "seeds": seeds,
-        **dict.fromkeys(("difference", "low", "high", "p", "adjusted_p", "wins"), np.nan),
-        "verdict": "owed",
-    }
-    if seeds >= 2 and len(linear) >= LEAST_SEEDS:
-        found = rank_correlation(linear["mass_on_answer"], linear["accuracy"])
-        apart = found.low > 0 or found.high < 0
-        row |= {"difference": found.rho, "low": found.low, "high": found.high}
-        row["verdict"] = decide(seeds, verdict(found.rho, 0.0 if apart else 1.0))
-    return row
+    if seeds < 2 or len(linear) < LEAST_SEEDS:
+        return {"seeds": seeds}
+    correlation = rank_correlation(linear["mass_on_answer"], linear["accuracy"])
+    return {"seeds": seeds, "difference": correlation.rho, "low": correlation.low, "high": correlation.high}
 
 
-def decide(seeds: int, found: str) -> str:
-    """Return the verdict of so many seeds: "owed" below 2, "not shown" below ``LEAST_SEEDS``, else what was found."""
-    if seeds < 2:
+def _adjust(rows: list[dict[str, Any]]) -> None:
+    """Set the adjusted p of one of Holm's sets; a comparison without p counts as p = 1 and gets none."""
+    adjusted = holm([1.0 if np.isnan(row["p"]) else row["p"] for row in rows])
+    for row, p in zip(rows, adjusted, strict=True):
+        row["adjusted_p"] = np.nan if np.isnan(row["p"]) else p
+
+
+def _verdict(hypothesis: Hypothesis, row: dict[str, Any]) -> str:
+    if np.isnan(row["difference"]):
         return "owed"
-    return found if seeds >= LEAST_SEEDS else "not shown"
+    if row["seeds"] < LEAST_SEEDS:
+        return "not shown"
+    if hypothesis.measure == "rank_correlation":
+        includes_zero = row["low"] <= 0 <= row["high"]
+        return "not shown" if includes_zero else "shown" if row["difference"] > 0 else "reversed"
+    return verdict_of(row["difference"], row["p"] if hypothesis.holm_set is None else row["adjusted_p"])
 
 
-def conclusion(table: pandas.DataFrame) -> dict[str, bool]:
-    """Return which conditions of "fixation helps because it concentrates" are met; it takes all of them.
-
-    Args:
-        table: what ``statements`` returned.
-    """
-    shown = table.set_index("statement")["verdict"].eq("shown")
-    controls = [f"6, {name}" for name in ("gate", "constant", "linear-wide")]
-    return {
-        "fixation is above linear, 2 or 3 against linear": bool(shown[["2", "3, against linear"]].any()),
-        "it concentrates, both of 5a": bool(shown[["5a, entropy", "5a, mass"]].all()),
-        "what it saves grows with clutter, both of 5b": bool(shown[["5b, training", "5b, beyond"]].all()),
-        "it is above gate, constant and linear-wide, all of 6": bool(shown[controls].all()),
-    }
-
-
-def in_words(row: Any) -> str:
-    """Return a row of ``statements`` as a line.
+def decide_ablation(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame:
+    """Decide the statements of the ablation for one task; see ``decide``.
 
     Args:
-        row: with its columns as attributes, as ``itertuples`` yields it.
+        runs, layers: Tables of one task.
     """
-    relation = "goes with" if row.statement == "5c" else "above"
-    line = f"{row.statement}: {row.first} {relation} {row.second}: {row.verdict}"
+    return decide(by_run(runs, layers), ABLATION_HYPOTHESES, missing="p = 1")
+
+
+def decide_rivals(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame:
+    """Decide the statements about rivals, F1 to F3, for one task; see ``decide``.
+
+    Args:
+        runs, layers: Tables of one task, as ``with_ablation_runs`` returns them.
+    """
+    task = runs["task"].iloc[0]
+    asked = [hypothesis for hypothesis in RIVAL_HYPOTHESES if hypothesis.task in (None, task)]
+    return decide(by_run(runs, layers), asked, missing="left out")
+
+
+def decide_blank_tokens(losses: pandas.DataFrame) -> pandas.DataFrame:
+    """Decide the statements about blank tokens, N1 to N6; see ``decide``.
+
+    Args:
+        losses: Loss of accuracy per run, as ``loss_by_run`` returns it.
+    """
+    return decide(losses, BLANK_TOKEN_HYPOTHESES, missing="p = 1")
+
+
+def conclusion(verdicts: pandas.DataFrame) -> dict[str, bool]:
+    """Return which conditions of "fixation helps because it concentrates" are met; the conclusion needs all of them.
+
+    Args:
+        verdicts: Table of ``decide_ablation``.
+    """
+    shown = verdicts.set_index("statement")["verdict"].eq("shown")
+    met = {}
+    for key, condition in CONDITIONS.items():
+        needed = shown[[hypothesis.number for hypothesis in ABLATION_HYPOTHESES if hypothesis.condition == key]]
+        met[condition.words] = bool(needed.any() if condition.needs == "any" else needed.all())
+    return met
+
+
+def verdict_line(row: Any) -> str:
+    """Return a verdict and the numbers behind it as one line.
+
+    Args:
+        row: Row of a table of verdicts with its columns as attributes, as ``itertuples`` yields it.
+    """
+    line = f"{row.statement}: {row.first} {HYPOTHESES[row.statement].relation} {row.second}: {row.verdict}"
     if np.isnan(row.difference):
         return f"{line} (seeds in common: {row.seeds})"
-    line += f" ({row.difference:+.3f}, 95 % {row.low:+.3f} to {row.high:+.3f}; ".replace("-", "−")
-    line += f"{row.seeds} seeds" if np.isnan(row.wins) else f"in {row.wins:.0f} of {row.seeds} seeds"
-    line += "" if np.isnan(row.p) else f"; p = {row.p:.3f}"
-    line += "" if np.isnan(row.adjusted_p) else f", adjusted {row.adjusted_p:.3f}"
-    return line + ")"
-
-
-def write(folder: str | Path) -> list[Path]:
-    """Read runs.csv and layers.csv of a folder, and write the three tables beside them, atomically."""
-    folder = Path(folder)
-    runs, layers = (pandas.read_csv(folder / f"{name}.csv") for name in ("runs", "layers"))
-    tables = {
-        "variants": variants(runs, layers).reset_index(),
-        "concentration": concentration(runs, layers),
-        "statements": statements(runs, layers),
-    }
-    for name, table in tables.items():
-        with atomic_path(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
-    return [folder / f"{name}.csv" for name in tables]
-
-
-def main() -> None:
-    """Write the tables of the folder that is named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="with runs.csv and layers.csv of one task")
-    for path in write(parser.parse_args().folder):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
+    numbers = f"{row.difference:+.3f}, 95 % {row.low:+.3f} to {row.high:+.3f}".replace("-", "−")
+    seeds = f"{row.seeds} seeds" if np.isnan(row.wins) else f"in {row.wins:.0f} of {row.seeds} seeds"
+    p = "" if np.isnan(row.p) else f"; p = {row.p:.3f}"
+    adjusted = "" if np.isnan(row.adjusted_p) else f", adjusted {row.adjusted_p:.3f}"
+    return f"{line} ({numbers}; {seeds}{p}{adjusted})"

@@ -1,4 +1,4 @@
-"""Decide what a handful of seeds can decide: paired differences, exact tests, intervals, and a verdict in words."""
+"""Statistics for a handful of seeds: paired differences, exact tests, intervals, and verdicts."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,17 +8,17 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, bootstrap, permutation_test, rankdata
 
 ALPHA = 0.05
-EXACT = 12  # pairs up to which every one of the 2^n exchanges is tried
+MOST_EXACT_PAIRS = 12  # up to here all 2^n exchanges are tried
 
 
 class Comparison(NamedTuple):
     """Two variants on the same seeds.
 
     difference: mean over seeds of first − second
-    low, high: of its 95 % bootstrap interval over seeds
-    p: two-sided, of the paired permutation test; at least 2 / 2^n with n seeds
-    wins: seeds on which the first is above the second
-    seeds: n
+    low, high: 95 % bootstrap interval of the difference over seeds
+    p: two-sided p-value of the paired permutation test, at least 2 / 2^n for n seeds
+    wins: number of seeds for which first > second
+    seeds: number of seeds n
     """
 
     difference: float
@@ -29,18 +29,18 @@ class Comparison(NamedTuple):
     seeds: int
 
 
-def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
+def compare_pairs(first: ArrayLike, second: ArrayLike) -> Comparison:
     """Compare two variants seed by seed.
 
-    The test exchanges the two values of a seed, in all 2^n ways, and counts how often the mean difference is as far
-    from 0 as the one seen. It assumes nothing about the distribution, which is bimodal where a run is either stuck or
-    through.
+    The permutation test exchanges the two values of a seed in all 2^n ways. Its p-value is the share of exchanges whose
+    mean difference is at least as far from 0 as the observed one. The test assumes no distribution: accuracies are
+    bimodal if some runs get stuck.
 
     Args:
-        first, second: one value for each seed, in the same order, (n), n at least 2.
+        first, second: One value per seed, in the same order, (n), n ≥ 2.
 
     Raises:
-        ValueError: lengths differ, or there are fewer than 2 seeds.
+        ValueError: The lengths differ, or there are fewer than 2 seeds.
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
@@ -55,7 +55,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         lambda x, y, axis: (x - y).mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=np.inf if len(a) <= EXACT else 2**EXACT,
+        n_resamples=np.inf if len(a) <= MOST_EXACT_PAIRS else 2**MOST_EXACT_PAIRS,
         rng=0,
     )
     wins = int((difference > 0).sum())
@@ -63,7 +63,9 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number: p_(i) ← max over j ≤ i of min(1, (m − j + 1) · p_(j)).
+    """Return p-values adjusted for their number m by Holm's method.
+
+    p_(i) ← max over j ≤ i of min(1, (m − j + 1) · p_(j)), where p_(1) ≤ … ≤ p_(m)
 
     Source: Holm, Scandinavian Journal of Statistics 6(2), 1979.
     """
@@ -74,36 +76,36 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def verdict(difference: float, p: float, *, alpha: float = ALPHA) -> str:
-    """Say "shown" (above 0), "reversed" (below 0) or, where p is not below alpha, "not shown"."""
-    if not p < alpha:
+def verdict_of(difference: float, p: float) -> str:
+    """Return "not shown" unless p < ``ALPHA``, else "shown" if the difference is above 0 and "reversed" if below."""
+    if not p < ALPHA:
         return "not shown"
     return "shown" if difference > 0 else "reversed"
 
 
 def share_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % Clopper–Pearson interval of a share."""
+    """Return the 95 % Clopper–Pearson interval of the share successes / trials."""
     interval = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="exact")
     return float(interval.low), float(interval.high)
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean over seeds, NaN for fewer than 2; few seeds make it too narrow."""
-    found = np.asarray(values, dtype=float)
-    if len(found) < 2:
+    """Return the 95 % bootstrap interval of a mean over seeds, NaN for fewer than 2; it is too narrow for few seeds."""
+    sample = np.asarray(values, dtype=float)
+    if len(sample) < 2:
         return float("nan"), float("nan")
-    if np.ptp(found) == 0:
-        return float(found[0]), float(found[0])
-    interval = bootstrap((found,), np.mean, method="percentile", rng=0).confidence_interval
+    if np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    interval = bootstrap((sample,), np.mean, method="percentile", rng=0).confidence_interval
     return float(interval.low), float(interval.high)
 
 
 class Correlation(NamedTuple):
-    """How far two measures of the same runs rise together.
+    """The rank correlation of two measures of the same runs.
 
-    rho: Spearman's rank correlation, −1 to 1
-    low, high: of its 95 % bootstrap interval over runs
-    runs: how many
+    rho: Spearman's ρ, −1 to 1
+    low, high: 95 % bootstrap interval of ρ over runs
+    runs: number of runs
     """
 
     rho: float
@@ -118,10 +120,10 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> Correlation:
     ρ = the correlation of rank(x) and rank(y)
 
     Args:
-        x, y: one value for each run, in the same order, (n), n at least 3, not all the same.
+        x, y: One value per run, in the same order, (n), n ≥ 3, not all equal.
 
     Raises:
-        ValueError: lengths differ, or there are fewer than 3 runs.
+        ValueError: The lengths differ, or there are fewer than 3 runs.
     """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 3:
@@ -129,9 +131,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> Correlation:
 
     def rho(a: np.ndarray, b: np.ndarray, axis: int = -1) -> Any:
         ranks = [rankdata(values, axis=axis) for values in (a, b)]
-        a, b = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
+        a, b = (rank - rank.mean(axis=axis, keepdims=True) for rank in ranks)
         spread = np.sqrt((a * a).sum(axis=axis) * (b * b).sum(axis=axis))
-        return (a * b).sum(axis=axis) / np.where(spread > 0, spread, 1)  # 0 where a resample is all the same
+        return (a * b).sum(axis=axis) / np.where(spread > 0, spread, 1)  # 0 if all values of a resample are equal
 
     interval = bootstrap((a, b), rho, paired=True, vectorized=True, method="percentile", rng=0).confidence_interval
     return Correlation(float(rho(a, b)), float(interval.low), float(interval.high), len(a))

@@ -1,4 +1,4 @@
-"""The runs of a sweep: from a grid of settings to checked configurations, each with a folder's name of its own."""
+"""The grid of a sweep: from a JSON file to checked settings, each run with a folder name of its own."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.run import TEST_CLIPS, VALIDATION_CLIPS, read_metrics
 
-PARTS = ("fixed", "vary", "runs", "effort")
+GRID_KEYS = ("fixed", "vary", "runs", "effort")
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run of a sweep.
 
-    name: of its folder: task, variant, preset, seed, and a hash of all settings that are not the defaults
+    name: name of its folder: task, variant, preset, seed, and a hash of all settings that are not the defaults
     config: its settings
     """
 
@@ -30,14 +30,14 @@ class Effort:
     """How a run is carried out and measured, beside its settings.
 
     Args:
-        threads: of PyTorch in each run.
-        save_every: steps between checkpoints.
-        points: of the learning curve.
-        validation_clips: for each point of it.
-        test_clips: for each final accuracy.
+        threads: Threads of PyTorch in each run.
+        save_every: Steps between checkpoints.
+        points: Points of the learning curve.
+        validation_clips: Number of clips for each point of the learning curve.
+        test_clips: Number of clips for each final accuracy.
 
     Raises:
-        ValueError: a value that is no whole number above 0.
+        ValueError: A value is not a whole number above 0.
     """
 
     threads: int = 1
@@ -52,74 +52,89 @@ class Effort:
                 raise ValueError(f"{name}={value!r} must be a whole number above 0")
 
 
-class Grid(NamedTuple):
-    """What a sweep does: the settings of each run, fields of ``TrainConfig``, and the effort for all."""
+class SweepGrid(NamedTuple):
+    """The runs of a sweep.
+
+    settings: settings of each run, fields of ``TrainConfig``
+    effort: effort of all runs
+    """
 
     settings: list[dict[str, Any]]
     effort: Effort = Effort()
 
 
-def read_grid(path: str | Path) -> Grid:
-    """Read a JSON file with a grid, see ``expand``.
+def read_sweep_grid(path: str | Path) -> SweepGrid:
+    """Read a JSON file with the grid of a sweep, see ``expand_grid``.
 
     Raises:
-        ValueError: the file is no JSON, or no grid.
+        ValueError: The file is not JSON, or not a grid.
     """
     try:
-        return expand(json.loads(Path(path).read_text()))
+        return expand_grid(json.loads(Path(path).read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def expand(grid: Any) -> Grid:
+def expand_grid(grid: Any) -> SweepGrid:
     """Combine each entry of "runs" with each combination of "vary", and with "fixed".
 
     Args:
-        grid: "fixed", setting to value; "vary", setting to a list of values, the last changes fastest; "runs", a list
-            of settings that belong together, such as a variant and its learning rate; "effort", fields of ``Effort``.
-            Each may be left out.
+        grid: Object with some of these keys. "fixed": setting to value. "vary": setting to a list of values; the last
+            setting changes fastest. "runs": list of settings that belong together, such as a variant and its learning
+            rate. "effort": fields of ``Effort``.
 
     Raises:
-        ValueError: another part, one of the wrong type, or a setting that two parts decide.
+        ValueError: A key is unknown, a value has the wrong type, or two keys decide one setting.
     """
-    if not isinstance(grid, Mapping) or not grid or set(grid) - set(PARTS):
-        raise ValueError(f'a grid is an object with some of {", ".join(PARTS)}, such as {{"vary": {{"seed": [0, 1]}}}}')
-    fixed, vary, effort = (grid.get(part, {}) for part in ("fixed", "vary", "effort"))
+    fixed, vary, runs, effort = _checked_keys(grid)
+    decided_by_runs: set[str] = set().union(*runs)
+    twice = sorted((set(fixed) & set(vary)) | (decided_by_runs & (set(fixed) | set(vary))))
+    if twice:
+        raise ValueError(f"two parts of the grid decide {', '.join(twice)}: leave it in one of them")
+    combinations = [dict(zip(vary, values, strict=True)) for values in product(*vary.values())]
+    return SweepGrid([{**fixed, **run, **values} for run in runs for values in combinations], Effort(**effort))
+
+
+def _checked_keys(grid: Any) -> tuple[Mapping, Mapping, list[Mapping], Mapping]:
+    """Return "fixed", "vary", "runs" and "effort" of a grid; raise ValueError if one has the wrong type."""
+    if not isinstance(grid, Mapping) or not grid or set(grid) - set(GRID_KEYS):
+        raise ValueError(
+            f'a grid is an object with some of {", ".join(GRID_KEYS)}, such as {{"vary": {{"seed": [0, 1]}}}}'
+        )
+    fixed, vary, effort = (grid.get(key, {}) for key in ("fixed", "vary", "effort"))
     runs = grid.get("runs", [{}])
-    if not (isinstance(runs, list) and all(isinstance(part, Mapping) for part in (fixed, vary, effort, *runs))):
+    if not (isinstance(runs, list) and all(isinstance(value, Mapping) for value in (fixed, vary, effort, *runs))):
         raise ValueError('"fixed", "vary" and "effort" must be objects, and "runs" a list of objects')
     for name, values in vary.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f'"vary" has {name}={values!r}, expected a list of values')
-    if unknown := sorted(set(effort) - {each.name for each in fields(Effort)}):
+    unknown = sorted(set(effort) - {field.name for field in fields(Effort)})
+    if unknown:
         raise ValueError(f'"effort" has the unknown {", ".join(unknown)}')
-    named: set[str] = set().union(*runs)
-    if twice := sorted((set(fixed) & set(vary)) | (named & (set(fixed) | set(vary)))):
-        raise ValueError(f"two parts of the grid decide {', '.join(twice)}: leave it in one of them")
-    combinations = [dict(zip(vary, values, strict=True)) for values in product(*vary.values())]
-    return Grid([{**fixed, **run, **values} for run in runs for values in combinations], Effort(**effort))
+    return fixed, vary, runs, effort
 
 
-def plan(settings: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """Check the settings of all runs and name them; what occurs twice is one run.
+def plan_runs(settings: Iterable[Mapping[str, Any]]) -> list[PlannedRun]:
+    """Check the settings of all runs and name the runs; equal settings are one run.
 
     Raises:
-        ValueError: an unknown setting, or a value of the wrong type or out of range; it tells which run.
+        ValueError: A setting is unknown, of the wrong type or out of range; the message names the run.
     """
-    runs: dict[str, Run] = {}
+    runs: dict[str, PlannedRun] = {}
     for index, values in enumerate(settings):
         try:
             config = TrainConfig.from_dict(dict(values))
         except ValueError as error:
             raise ValueError(f"run {index} of the sweep, {dict(values)}: {error}") from error
-        runs.setdefault(run_name(config), Run(run_name(config), config))
+        name = run_name(config)
+        runs.setdefault(name, PlannedRun(name, config))
     return list(runs.values())
 
 
 def run_name(config: TrainConfig) -> str:
-    """Return the folder's name of a run, the same for the same settings."""
+    """Return the name of a run's folder, which is the same for the same settings."""
     default = TrainConfig().to_dict()
     changed = {name: value for name, value in config.to_dict().items() if value != default[name]}
     canonical = json.dumps(json.loads(json.dumps(changed), parse_float=_number), sort_keys=True)
@@ -127,11 +142,11 @@ def run_name(config: TrainConfig) -> str:
     return f"{readable}-{sha256(canonical.encode()).hexdigest()[:8]}"
 
 
-def complete(run: Run, folder: str | Path) -> bool:
-    """Return whether the run's metrics are in the sweep's folder.
+def is_complete(run: PlannedRun, folder: str | Path) -> bool:
+    """Return whether the metrics of a run are in the folder of its sweep.
 
     Raises:
-        ValueError: another run's metrics are there.
+        ValueError: The metrics of another run are there.
     """
     metrics = read_metrics(Path(folder, run.name))
     if metrics is None:
@@ -142,6 +157,6 @@ def complete(run: Run, folder: str | Path) -> bool:
 
 
 def _number(text: str) -> int | float:
-    """Return 1 for "1.0", so that both are written alike."""
+    """Return 1 for "1.0", so that both have the same name."""
     value = float(text)
     return int(value) if value.is_integer() else value

@@ -1,16 +1,16 @@
-"""Run many trainings on the cores of one machine or of many, so that nothing is lost and nothing runs twice.
+"""Carry out many runs on the cores of one machine or of several: no run is lost, and no run is trained twice.
 
-The engine is dask.distributed rather than Ray: it is pure Python and small, hands the runs of a lost worker to another
-one, and uses other machines through one address. There, start `dask scheduler`, then this on each machine, all of which
-see the sweep's folder under the same path:
+dask.distributed does the work. It is pure Python and small, gives the runs of a lost worker to another worker, and
+reaches other machines through one address. To use several machines, start `dask scheduler` on one of them, then this on
+each; all must see the folder of the sweep under the same path:
 
     MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=33554432 dask worker ADDRESS --nthreads 1 --nworkers 4
 
-Without the two variables, dask's workers hand freed memory back at once, and a step takes about twice to three times
+Without the two variables dask's workers return freed memory to the system at once, and a step takes two to three times
 as long.
 
-A run's state is in its folder alone: complete when metrics.json is there, resumed from its newest checkpoint otherwise,
-and claimed by the one process that trains it.
+The state of a run is in its folder alone. A run is complete when metrics.json is there; otherwise it resumes from its
+newest checkpoint. A lock on the folder keeps a second process from training the same run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,22 +34,22 @@ from linvid_edu.training.fabric import make_fabric
 from linvid_edu.training.run import fit
 from linvid_edu.training.run_lock import claimed
 
-from .sweep_grid import Effort, Run, complete, plan
+from .sweep_grid import Effort, PlannedRun, is_complete, plan_runs
 
 NOTEBOOK = materials().notebooks / "experiments" / "train_one.ipynb"
-KERNEL = "python3"
-# bytes: what glibc keeps of freed memory, and from what size on it maps memory anew, for workers on this machine
-MEMORY = {"MALLOC_TRIM_THRESHOLD_": 1_000_000_000, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
+JUPYTER_KERNEL = "python3"
+# in bytes: how much freed memory glibc keeps, and the size from which it maps memory anew
+WORKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": 1_000_000_000, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
 
 
-class Standing(NamedTuple):
-    """Where a sweep stands.
+class SweepProgress(NamedTuple):
+    """How far a sweep is.
 
-    total: runs asked for
-    skipped: how many of them were complete before
-    done: how many were completed by this sweep
-    running: how many are being worked on
-    failed: name of a run to the last line of its error
+    total: number of runs in the sweep
+    skipped: number of runs that were complete before
+    done: number of runs that this sweep has completed
+    running: number of runs in progress
+    failed: name of each failed run and the last line of its error
     """
 
     total: int
@@ -60,10 +60,10 @@ class Standing(NamedTuple):
 
 
 class RunFailed(RuntimeError):
-    """A run that ended in an error; it tells the last line of the error."""
+    """A run ended in an error; the message is the last line of the error."""
 
 
-def sweep(
+def run_sweep(
     settings: Iterable[Mapping[str, Any]],
     folder: str | Path,
     *,
@@ -71,75 +71,77 @@ def sweep(
     notebook: str | Path | None = NOTEBOOK,
     workers: int = 2,
     cluster: str | None = None,
-    watch: Callable[[Standing], object] = lambda standing: None,
-) -> Standing:
-    """Carry out every run that is not complete yet; started again after a kill, it goes on.
+    watch: Callable[[SweepProgress], object] = lambda progress: None,
+) -> SweepProgress:
+    """Carry out every run that is not complete yet. A sweep that was killed goes on when it is started again.
 
-    A script that calls this needs the usual ``if __name__ == "__main__":``, since workers import it.
+    A script that calls this needs the usual ``if __name__ == "__main__":``, because workers import it.
 
     Args:
-        settings: of each run, fields of ``TrainConfig``; all are checked before anything starts.
-        folder: each run gets a folder in it, with its metrics and the executed notebook.
-        effort: how each run is carried out and measured.
-        notebook: what a run executes; None trains without a notebook and its kernel, which gives the same metrics.
-        workers: processes on this machine, with one run each at a time.
-        cluster: address of a dask scheduler whose workers are used instead.
-        watch: called at least every second.
+        settings: Settings of each run, fields of ``TrainConfig``. All are checked before anything starts.
+        folder: Folder of the sweep. Each run gets a folder in it, with its metrics and the executed notebook.
+        effort: How each run is carried out and measured.
+        notebook: Notebook that a run executes. None trains without a notebook and its kernel, with the same metrics.
+        workers: Number of processes on this machine, each with one run at a time.
+        cluster: Address of a dask scheduler whose workers are used instead.
+        watch: Function that is called at least every second.
 
     Returns:
-        Where the sweep stands at its end. A run that fails does not stop the others.
+        The progress at the end. A failed run does not stop the others.
 
     Raises:
-        ValueError: unknown settings, wrong types or values; nothing was started.
+        ValueError: A setting is unknown, of the wrong type or out of range. Nothing was started.
     """
-    folder, runs = Path(folder).resolve(), plan(settings)
-    task = run_plain if notebook is None else partial(run_notebook, notebook=_checked(Path(notebook)))
-    left = [run for run in runs if not complete(run, folder)]
-    standing = Standing(len(runs), len(runs) - len(left))
-    watch(standing)
-    if not left:
-        return standing
-    with _client(min(workers, len(left)), cluster) as client:
-        pending = {
-            client.submit(
-                task, run.config.to_dict(), folder / run.name, effort, key=f"{folder}/{run.name}", priority=-index
-            ): run
-            for index, run in enumerate(left)
-        }
+    folder, runs = Path(folder).resolve(), plan_runs(settings)
+    task = run_plain if notebook is None else partial(run_notebook, notebook=_read_notebook(Path(notebook)))
+    unfinished = [run for run in runs if not is_complete(run, folder)]
+    progress = SweepProgress(len(runs), len(runs) - len(unfinished))
+    watch(progress)
+    if not unfinished:
+        return progress
+    with _client(min(workers, len(unfinished)), cluster) as client:
+        pending = {_submit(client, task, run, folder, effort, -index): run for index, run in enumerate(unfinished)}
         while pending:
             with suppress(TimeoutError):
                 wait(list(pending), timeout=1, return_when="FIRST_COMPLETED")
             for future in [future for future in pending if future.done()]:
-                standing = _counted(standing, pending.pop(future), future, folder)
-            watch(standing._replace(running=_running(client)))
-    return standing
+                progress = _count_ended(progress, pending.pop(future), future, folder)
+            watch(progress._replace(running=_count_running(client)))
+    return progress
+
+
+def _submit(
+    client: Client, task: Callable[..., None], run: PlannedRun, folder: Path, effort: Effort, priority: int
+) -> Future:
+    key = f"{folder}/{run.name}"
+    return client.submit(task, run.config.to_dict(), folder / run.name, effort, key=key, priority=priority)
 
 
 def run_plain(values: dict[str, Any], folder: str | Path, effort: Effort = Effort()) -> None:  # noqa: B008
     """Carry out one run in this process, from its newest checkpoint if there is one.
 
     Args:
-        values: fields of ``TrainConfig``.
-        folder: of the run.
-        effort: how it is carried out and measured.
+        values: Fields of ``TrainConfig``.
+        folder: Folder of the run.
+        effort: How the run is carried out and measured.
     """
-    how = asdict(effort)
-    torch.set_num_threads(how.pop("threads"))
+    measuring = asdict(effort)
+    torch.set_num_threads(measuring.pop("threads"))
     with claimed(folder):
-        fit(TrainConfig.from_dict(values), folder, make_fabric(), resume=True, **how)
+        fit(TrainConfig.from_dict(values), folder, make_fabric(), resume=True, **measuring)
 
 
 def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebook: tuple[str, NotebookNode]) -> None:
     """Execute a notebook for one run, in a kernel of its own.
 
     Args:
-        values: fields of ``TrainConfig``.
-        folder: of the run.
-        effort: how it is carried out and measured.
-        notebook: its file's name and itself; the executed one is written into the folder.
+        values: Fields of ``TrainConfig``.
+        folder: Folder of the run.
+        effort: How the run is carried out and measured.
+        notebook: Name of the notebook's file, and the notebook. The executed notebook is written into the folder.
 
     Raises:
-        RunFailed: a cell ended in an error.
+        RunFailed: A cell ended in an error.
     """
     name, source = notebook
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +150,7 @@ def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebo
             source,
             str(folder / name),
             parameters={**values, **asdict(effort), "folder": str(folder)},
-            kernel_name=KERNEL,
+            kernel_name=JUPYTER_KERNEL,
             extra_arguments=["--IPKernelApp.log_level=50"],
             progress_bar=False,
         )
@@ -156,10 +158,11 @@ def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebo
         raise RunFailed(f"{error.ename}: {error.evalue}") from None
 
 
-def _checked(path: Path) -> tuple[str, NotebookNode]:
-    """Read a notebook, and refuse one that lacks a parameter, which papermill would only warn of."""
-    wanted = {each.name for kind in (TrainConfig, Effort) for each in fields(kind)} | {"folder"}
-    if missing := sorted(wanted - set(papermill.inspect_notebook(str(path)))):
+def _read_notebook(path: Path) -> tuple[str, NotebookNode]:
+    """Read a notebook; raise ValueError if it lacks a parameter, which papermill would only warn of."""
+    expected = {field.name for settings in (TrainConfig, Effort) for field in fields(settings)} | {"folder"}
+    missing = sorted(expected - set(papermill.inspect_notebook(str(path))))
+    if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)} in its cell that is tagged parameters")
     return path.name, load_notebook_node(str(path))
 
@@ -171,7 +174,7 @@ def _client(workers: int, cluster: str | None) -> Iterator[Client]:
         with Client(cluster) as client:
             yield client
         return
-    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MEMORY.items()}
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in WORKER_ENVIRONMENT.items()}
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": 1.0, **environment}),
         LocalCluster(
@@ -182,18 +185,19 @@ def _client(workers: int, cluster: str | None) -> Iterator[Client]:
         yield client
 
 
-def _counted(standing: Standing, run: Run, future: Future, folder: Path) -> Standing:
-    """Return where the sweep stands after a run has ended, well or not."""
-    if future.status == "finished" and complete(run, folder):
-        return standing._replace(done=standing.done + 1)
-    reason = f"its worker left no metrics in {folder}, which all machines must see"
-    if future.status != "finished":
+def _count_ended(progress: SweepProgress, run: PlannedRun, future: Future, folder: Path) -> SweepProgress:
+    """Return the progress after a run has ended, well or not."""
+    if future.status == "finished" and is_complete(run, folder):
+        return progress._replace(done=progress.done + 1)
+    if future.status == "finished":
+        reason = f"its worker left no metrics in {folder}, which all machines must see"
+    else:
         error = future.exception()
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
-    return standing._replace(failed={**standing.failed, run.name: reason.strip().splitlines()[-1]})
+    return progress._replace(failed={**progress.failed, run.name: reason.strip().splitlines()[-1]})
 
 
-def _running(client: Client) -> int:
-    """Return how many runs are being worked on; a worker may hold more that wait."""
+def _count_running(client: Client) -> int:
+    """Return the number of runs in progress; a worker may also hold runs that wait."""
     threads = client.nthreads()
     return sum(min(len(keys), threads.get(worker, 0)) for worker, keys in client.processing().items())

@@ -1,10 +1,12 @@
-"""Appendix C on made-up tables: what is compared with what, and what few seeds may say."""
+"""Verdicts on rivals, from tables made by hand: what is compared with what, and what few seeds can show."""
 
 import numpy as np
 import pandas
 import pytest
 
-from linvid_edu.experiments.rivals_hypotheses import claims, statements, together, write
+from linvid_edu.experiments.hypotheses import decide_rivals
+from linvid_edu.experiments.report_tables import report_rivals
+from linvid_edu.experiments.tables import with_ablation_runs
 
 TESTS = {"clutter 24": 0.0, "clutter 0": 0.02, "clutter 48": -0.02, "clutter 61": -0.05, "grid 12, clutter 24": -0.1}
 
@@ -33,13 +35,13 @@ COUNTED = {"softmax": 0.99, "linear": 0.8, "cooperative": 0.8, "linear-relu": 0.
 OWN = {"performer": 0.6, "performer-cooperative": 0.85, "focused_linear": 0.8}
 
 
-def found(own=OWN, counted=COUNTED, **knobs):
-    runs, layers = (together(*pair) for pair in zip(tables(own, **knobs), tables(counted), strict=True))
-    return statements(runs, layers[layers["run"].isin(runs["run"])]).set_index("statement")
+def decided(own=OWN, counted=COUNTED, **knobs):
+    runs, layers = (with_ablation_runs(*pair) for pair in zip(tables(own, **knobs), tables(counted), strict=True))
+    return decide_rivals(runs, layers[layers["run"].isin(runs["run"])]).set_index("statement")
 
 
 def test_rivals_are_compared_with_linear_and_with_themselves_under_fixation():
-    verdicts = found()["verdict"]
+    verdicts = decided()["verdict"]
     assert verdicts["F1, performer"] == "reversed"
     assert verdicts["F1, focused_linear"] == "not shown"
     assert verdicts["F1, sana_relu_linear"] == "shown"  # linear-relu stands for it
@@ -49,14 +51,14 @@ def test_rivals_are_compared_with_linear_and_with_themselves_under_fixation():
 
 
 def test_the_loss_among_more_blank_tokens_is_compared_with_linears():
-    rows = found(drop={"performer": 0.2, "focused_linear": -0.08})
+    rows = decided(drop={"performer": 0.2, "focused_linear": -0.08})
     assert rows["verdict"]["F3, performer"] == "reversed"
     assert rows["verdict"]["F3, focused_linear"] == "shown"
     assert rows["difference"]["F3, performer"] == pytest.approx(-0.2)
 
 
 def test_p_is_adjusted_within_each_statement():
-    rows = found()
+    rows = decided()
     first = rows[rows.index.str.startswith("F1")]
     assert (first["adjusted_p"] >= first["p"]).all()
     assert first["p"].min() == pytest.approx(2 / 2**8)
@@ -65,25 +67,28 @@ def test_p_is_adjusted_within_each_statement():
 
 
 def test_four_seeds_show_nothing():
-    assert set(found(seeds=4)["verdict"]) == {"not shown", "shown"}  # linear-relu has eight
-    assert found(seeds=4)["verdict"]["F1, performer"] == "not shown"
+    assert set(decided(seeds=4)["verdict"]) == {"not shown", "shown"}  # linear-relu has eight
+    assert decided(seeds=4)["verdict"]["F1, performer"] == "not shown"
 
 
 def test_runs_of_another_length_and_of_other_variants_do_not_enter():
     own, counted = tables(OWN)[0], pandas.concat([tables(COUNTED)[0], tables({"linear": 0.99}, steps=7500)[0]])
-    both = together(own, counted)
+    both = with_ablation_runs(own, counted)
     assert set(both["steps"]) == {2500}
     assert set(both["variant"]) == {*OWN, "softmax", "linear", "cooperative", "sana_relu_linear"}
 
 
-def test_own_runs_go_before_those_that_stand_for_them():
+def test_runs_of_a_rival_are_preferred_to_those_that_stand_for_it():
     own = tables({"sana_relu_linear": 0.5})[0]
-    both = together(own, tables(COUNTED)[0])
+    both = with_ablation_runs(own, tables(COUNTED)[0])
     assert (both.query("variant == 'sana_relu_linear'")["accuracy"] < 0.6).all()
 
 
 def test_a_task_without_larger_grids_has_no_third_statement():
-    assert claims({"performer"}, blanks=False)[2] == []
+    runs, layers = tables(OWN | {"linear": 0.8})
+    numbers = decide_rivals(runs[~runs["test"].str.startswith("grid")], layers)["statement"]
+    assert not numbers.str.startswith("F3").any()
+    assert numbers.str.startswith("F1").any()
 
 
 def test_tables_are_written_beside_the_runs(tmp_path):
@@ -91,6 +96,6 @@ def test_tables_are_written_beside_the_runs(tmp_path):
         (tmp_path / name).mkdir()
         for kind, table in zip(("runs", "layers"), tables(levels), strict=True):
             table.to_csv(tmp_path / name / f"{kind}.csv", index=False)
-    paths = write(tmp_path / "family", tmp_path / "counted")
+    paths = report_rivals(tmp_path / "family", tmp_path / "counted")
     assert [path.name for path in paths] == ["variants.csv", "concentration.csv", "statements.csv"]
     assert list(pandas.read_csv(paths[0])["variant"])[:2] == ["softmax", "linear"]

@@ -1,15 +1,15 @@
 """Interventions on the runs of a folder: every one is there, and those that change nothing change nothing."""
 
 import shutil
-import sys
 
 import pandas
 import pytest
 import torch
 
-from linvid_edu.experiments import intervention_study as module
-from linvid_edu.experiments.intervention_study import POWERS, SHARES, cause, first_layer, last_model
-from linvid_edu.experiments.sweep_grid import Effort, plan
+from linvid_edu.experiments import intervention_study
+from linvid_edu.experiments.intervention_study import POWERS, SHARES, first_layer, intervene, last_model
+from linvid_edu.experiments.report_tables import report_interventions
+from linvid_edu.experiments.sweep_grid import Effort, plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
 from linvid_edu.training.run import read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
@@ -23,9 +23,9 @@ EFFORT = Effort(points=1, validation_clips=8, test_clips=64)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs of three variants, one of which nobody asked for."""
+    """Runs of three variants, one of which is not studied."""
     folder, threads = tmp_path_factory.mktemp("runs"), torch.get_num_threads()
-    for run in plan([SETTINGS | {"variant": variant} for variant in ("softmax", "cooperative", "gate")]):
+    for run in plan_runs([SETTINGS | {"variant": variant} for variant in ("softmax", "cooperative", "gate")]):
         run_plain(run.config.to_dict(), folder / "deeper" / run.name, EFFORT)
     torch.set_num_threads(threads)
     return folder
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(folder):
-    return cause(folder, clips=64, seen=16)
+    return intervene(folder, accuracy_clips=64, map_clips=16)
 
 
 def test_every_intervention_that_a_variant_takes_is_there(table):
@@ -70,7 +70,7 @@ def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
     assert opened["query_entropy"].nunique() == len(SHARES)
 
 
-def test_mass_on_the_target_is_its_share_of_the_tokens_where_the_map_is_flat(folder):
+def test_mass_on_the_target_is_its_share_of_the_tokens_if_the_map_is_flat(folder):
     model = last_model(next(folder.rglob("*softmax*")))
     task = TASKS["lookup"].resized(model.config.num_frames, model.config.image_size)
     flat, sharp = (first_layer(model, task, power=power, clips=16) for power in (1e-6, 50.0))
@@ -79,17 +79,17 @@ def test_mass_on_the_target_is_its_share_of_the_tokens_where_the_map_is_flat(fol
     assert sharp["query_entropy"] < 0.9
 
 
-def test_it_is_written_as_a_table(folder, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "cause", lambda folder: table)
-    monkeypatch.setattr(sys, "argv", ["cause", str(folder), str(tmp_path / "new" / "cause.csv")])
-    module.main()
-    assert pandas.read_csv(tmp_path / "new" / "cause.csv")["accuracy"].tolist() == table["accuracy"].tolist()
+def test_the_table_is_written_into_the_results(folder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(intervention_study, "intervene", lambda folder: table)
+    (path,) = report_interventions(tmp_path / "new", folder)
+    assert path == tmp_path / "new" / "cause.csv"
+    assert pandas.read_csv(path)["accuracy"].tolist() == table["accuracy"].tolist()
 
 
-def test_what_is_missing_is_told(folder, tmp_path):
+def test_missing_runs_and_checkpoints_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match="holds no complete run of softmax, linear"):
-        cause(tmp_path)
+        intervene(tmp_path)
     copy = shutil.copytree(next(folder.rglob("*softmax*")), tmp_path / "run")
     shutil.rmtree(checkpoints(copy)[-1])
     with pytest.raises(ValueError, match="has no checkpoint"):
-        cause(tmp_path)
+        intervene(tmp_path)

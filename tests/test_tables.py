@@ -1,4 +1,4 @@
-"""Tables of many runs: one row a run and test, the same bytes each time."""
+"""Tables of many runs: one row per run and test, the same bytes each time."""
 
 import json
 import math
@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from linvid_edu.cli import app
-from linvid_edu.experiments.sweep_grid import Effort, plan
+from linvid_edu.experiments.sweep_grid import Effort, plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
-from linvid_edu.experiments.tables import collect, steps_to, write
+from linvid_edu.experiments.tables import collect, steps_to, write_results
 from linvid_edu.training.run import METRICS
 from linvid_edu.training.tasks import TASKS
 
@@ -23,7 +23,7 @@ SETTINGS = {"task": "lookup", "preset": "probe", "steps": 4, "batch": 8, "warmup
 def folder(tmp_path_factory):
     """Two runs, one of them with fixation."""
     folder, threads = tmp_path_factory.mktemp("runs"), torch.get_num_threads()
-    for run in plan([SETTINGS | {"variant": "softmax", "seed": 7}, SETTINGS | {"scenes": {"objects": 2}}]):
+    for run in plan_runs([SETTINGS | {"variant": "softmax", "seed": 7}, SETTINGS | {"scenes": {"objects": 2}}]):
         run_plain(run.config.to_dict(), folder / run.name, EFFORT)
     torch.set_num_threads(threads)
     return folder
@@ -52,10 +52,10 @@ def test_curves_have_a_row_for_each_point(folder):
     curves = collect(folder).curves
     assert list(curves["step"]) == [2, 4, 2, 4]
     assert list(curves["variant"]) == ["cooperative"] * 2 + ["softmax"] * 2
-    found = json.loads(next(folder.rglob(f"*softmax*/{METRICS}")).read_text())
+    metrics = json.loads(next(folder.rglob(f"*softmax*/{METRICS}")).read_text())
     softmax = curves[curves["variant"] == "softmax"]
-    assert list(zip(softmax["step"], softmax["accuracy"], strict=True)) == [tuple(point) for point in found["curve"]]
-    assert list(zip(softmax["step"], softmax["loss"], strict=True)) == [tuple(point) for point in found["losses"]]
+    assert list(zip(softmax["step"], softmax["accuracy"], strict=True)) == [tuple(point) for point in metrics["curve"]]
+    assert list(zip(softmax["step"], softmax["loss"], strict=True)) == [tuple(point) for point in metrics["losses"]]
 
 
 def test_speed_is_read_off_the_learning_curve(folder, tmp_path):
@@ -70,8 +70,8 @@ def test_speed_is_read_off_the_learning_curve(folder, tmp_path):
 
 
 def test_two_collections_give_the_same_bytes(folder, tmp_path):
-    once = [path.read_bytes() for path in write(collect(folder), tmp_path / "one")]
-    again = [path.read_bytes() for path in write(collect(folder), tmp_path / "two")]
+    once = [path.read_bytes() for path in write_results(collect(folder), tmp_path / "one")]
+    again = [path.read_bytes() for path in write_results(collect(folder), tmp_path / "two")]
     assert once == again
     read = pandas.read_csv(tmp_path / "one" / "runs.csv")
     assert read["accuracy"].tolist() == collect(folder).runs["accuracy"].tolist()
@@ -83,6 +83,6 @@ def test_collect_writes_the_tables_into_the_folder(folder):
     assert ended.stdout.split() == [str(folder / f"{name}.csv") for name in ("runs", "layers", "curves")]
 
 
-def test_a_folder_without_runs_is_told(tmp_path):
+def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="holds no complete run"):
         collect(tmp_path)
