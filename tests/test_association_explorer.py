@@ -9,7 +9,8 @@ from linvid_edu.figures.plots import channel_sources
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.shapes import Grid
 from linvid_edu.widgets import AssociationExplorer
-from linvid_edu.widgets.association import NOTHING, in_words, rule, sources
+from linvid_edu.widgets.association import in_words, rule, sources
+from linvid_edu.widgets.shared import NOTHING
 
 
 def test_attention_over_space_borrows_from_frames():
@@ -64,10 +65,10 @@ def test_channels_are_told_in_words():
 
 def test_the_browser_gets_every_span_and_divisor_once():
     explorer = AssociationExplorer(ModelConfig.compact(association=True, shift_div=16, num_frames=2))
-    parts, size = explorer.meta["parts"], 2 * 64 * 64
-    assert "joint 16" in parts
-    assert len(explorer.data) == 4 * size * len(parts) == 4 * size * 12
-    at = parts.index("time 4") * size
+    settings, size = explorer.meta["settings"], 2 * 64 * 64
+    assert "joint 16" in settings
+    assert len(explorer.data) == 4 * size * len(settings) == 4 * size * 12
+    at = settings.index("time 4") * size
     numbers = torch.frombuffer(bytearray(explorer.data), dtype=torch.int32)[at : at + size]
     expected = sources("time", frames=2, grid=Grid(8, 8), width=64, shift_div=4)
     assert torch.equal(numbers.long(), expected.flatten())

@@ -25,13 +25,14 @@ from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import find_variant
 from linvid_edu.shapes import Grid
 from linvid_edu.video.clip import Clip, normalize
+from linvid_edu.video.sample_objects import known_objects
 
 pytest.importorskip("anywidget")
 
-from linvid_edu.widgets import AttentionExplorer, known_objects
+from linvid_edu.widgets import AttentionExplorer
 from linvid_edu.widgets.frontend import front_end
 from linvid_edu.widgets.packing import feature_numbers, pack
-from linvid_edu.widgets.recording import View, normalizer, record_models, token_weights, untrained
+from linvid_edu.widgets.views import COLUMN, DIRECTIONS, ROW, View, token_weights, trace_models, untrained
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 # 3 frames of 4 × 5 tokens
@@ -72,43 +73,43 @@ def clip(t=3, h=16, w=20, source="clip.mp4"):
 
 
 @pytest.fixture(scope="module", params=["divided", "joint", "every rival"])
-def recordings(request):
+def traced(request):
     if request.param == "every rival":
-        return [record_models(clip(), {name: model})[0] for name, model in models(EVERY).items()]
-    return record_models(clip(), models(space_time=request.param))
+        return [trace_models(clip(), {name: model})[0] for name, model in models(EVERY).items()]
+    return trace_models(clip(), models(space_time=request.param))
 
 
-def views(recordings):
-    spans = ["clip"] if "joint" in recordings[0].trace.blocks[0] else ["clip", "time", "space"]
+def views(traced):
+    spans = ["clip"] if "joint" in traced[0].trace.blocks[0] else ["clip", "time", "space"]
     return [
         View(block, span, head, direction)
         for block, head in ((0, None), (1, 2))
         for span in spans
-        for direction in ("query → keys", "key ← queries")
+        for direction in DIRECTIONS
     ]
 
 
-def test_a_row_is_the_trace_s(recordings):
-    for each in recordings:
+def test_a_row_is_the_trace_s(traced):
+    for each in traced:
         for frame, row, column in TOKENS:
             expected = each.trace.row(1, frame, each.grid.token(row, column))[0].mean(0)
             found = token_weights(each, View(1), (frame, row, column))
             torch.testing.assert_close(found.flatten(1), expected)
 
 
-def test_a_column_collects_what_the_rows_give(recordings):
-    for each in recordings:
-        for view in views(recordings):
-            if view.direction != "key ← queries":
+def test_a_column_collects_what_the_rows_give(traced):
+    for each in traced:
+        for view in views(traced):
+            if view.direction != COLUMN:
                 continue
             received = token_weights(each, view, (1, 2, 1)).nan_to_num(0)
             for token in ((1, 0, 3), (0, 2, 1), (2, 3, 4)):
-                gives = token_weights(each, view._replace(direction="query → keys"), token).nan_to_num(0)
+                gives = token_weights(each, view._replace(direction=ROW), token).nan_to_num(0)
                 torch.testing.assert_close(received[token], gives[1, 2, 1])
 
 
 def test_weights_outside_a_map_are_not_numbers():
-    each = record_models(clip(), models())[0]
+    each = trace_models(clip(), models())[0]
     space, time = (token_weights(each, View(0, span), (1, 2, 3)) for span in ("space", "time"))
     assert space[1].isfinite().all()
     assert space[[0, 2]].isnan().all()
@@ -140,44 +141,40 @@ def run_javascript(source):
     return result
 
 
-def in_javascript(recordings, asked, masks, kind):
+def in_javascript(traced, asked, masks, kind):
     """Compute weights and measures as the widget does: unpack the bytes, then rows."""
-    meta, data = pack(clip(), recordings, objects=masks, kind=kind)
-    places = [[*view[:3], view.direction == "key ← queries", frame, 5 * row + col] for view, frame, row, col in asked]
+    meta, data = pack(clip(), traced, objects=masks, kind=kind)
+    places = [[*view[:3], view.direction == COLUMN, frame, 5 * row + col] for view, frame, row, col in asked]
     return run_javascript(
         f"""
-        {front_end("rows.js")}
-        {front_end("packing.js")}
+        {front_end("attention.js")}
         const meta = {json.dumps(meta)};
         const bytes = fromBase64("{base64.b64encode(b"---" + data).decode()}").subarray(3);
         const masks = Object.fromEntries(meta.objects.map(([name, part]) => [name, unpack(bytes, part)]));
-        const layers = (block) => Object.fromEntries(Object.entries(block).map(([span, layer]) => {{
-          const [heads, t, n, e] = layer.q.shape;
-          const [q, k, z] = [layer.q, layer.k, layer.z].map((part) => unpack(bytes, part));
-          return [span, {{ span, similarity: layer.similarity, heads, t, n, e, q, k, z }}];
-        }}));
         const asked = {json.dumps(places)};
         const result = meta.models.map((model) => asked.map(([block, span, head, inward, frame, place]) => {{
-          const weights = tokenWeights(layers(model.blocks[block]), span, head, [frame, place], inward);
+          const weights = tokenWeights(layersOf(model.blocks[block], bytes), span, head, [frame, place], inward);
           return {{ weights: Array.from(weights), ...measures(weights, masks) }};
         }}));
         """
     )
 
 
-def test_the_browser_s_rows_and_measures_are_the_library_s(recordings):
+def test_the_browser_s_rows_and_measures_are_the_library_s(traced):
     mask = torch.zeros(3, 4, 5, dtype=torch.bool)
     mask[:, 1:3, 1:4] = True
-    asked = [(view, *token) for view in views(recordings) for token in TOKENS]
-    found = in_javascript(recordings, asked, {"<b>": mask}, "float32")
-    assert len(found) == len(recordings) >= 4
+    asked = [(view, *token) for view in views(traced) for token in TOKENS]
+    found = in_javascript(traced, asked, {"<b>": mask}, "float32")
+    assert len(found) == len(traced) >= 4
     negative = 0.0
-    for recording, answers in zip(recordings, found, strict=True):
+    for model, answers in zip(traced, found, strict=True):
         for (view, *token), answer in zip(asked, answers, strict=True):
-            weights = token_weights(recording, view, tuple(token)).flatten()
+            weights = token_weights(model, view, tuple(token)).flatten()
             reached = ~weights.isnan()
-            theirs = torch.tensor([np.nan if each is None else each for each in answer["weights"]], dtype=torch.float32)
-            torch.testing.assert_close(theirs, weights, atol=1e-5, rtol=1e-5, equal_nan=True)
+            in_browser = torch.tensor(
+                [np.nan if weight is None else weight for weight in answer["weights"]], dtype=torch.float32
+            )
+            torch.testing.assert_close(in_browser, weights, atol=1e-5, rtol=1e-5, equal_nan=True)
             inside = weights[reached].double()
             if not inside.any():  # such as a key that no query of another window reaches
                 assert (answer["size"], answer["sum"], answer["negative"]) == (0, 0, 0)
@@ -201,20 +198,20 @@ def test_the_browser_s_rows_and_measures_are_the_library_s(recordings):
 @pytest.mark.parametrize(("kind", "error"), [("float16", 2e-3), ("scaled", 0.05)])
 def test_rounded_features_give_nearly_the_same_rows(kind, error):
     kept = {name: model for name, model in models().items() if name != "sana"}  # its weights may be huge
-    recordings = record_models(clip(), kept)
+    traced = trace_models(clip(), kept)
     asked = [(View(1, head=head), *token) for head in (None, 1) for token in TOKENS]
-    for recording, answers in zip(recordings, in_javascript(recordings, asked, {}, kind), strict=True):
+    for model, answers in zip(traced, in_javascript(traced, asked, {}, kind), strict=True):
         for (view, *token), answer in zip(asked, answers, strict=True):
-            weights = token_weights(recording, view, tuple(token)).flatten().numpy()
+            weights = token_weights(model, view, tuple(token)).flatten().numpy()
             assert 0 < np.abs(np.array(answer["weights"]) - weights).sum() < error * np.abs(weights).sum()
 
 
-def test_normalizers_are_the_sums_of_their_rows(recordings):
-    for each in recordings:
+def test_normalizers_are_the_sums_of_their_rows(traced):
+    for each in traced:
         for layer in each.trace.blocks[0].values():
             similarity = (layer.input_q[0, 1, 2, 3] * layer.input_k[0, 1]).sum(-1)
             group = {"space": similarity[2], "time": similarity[:, 3], "joint": similarity}[layer.span]
-            z = normalizer(layer)[0, 1, 2, 3]
+            z = layer.normalizer[0, 1, 2, 3]
             expected = {
                 "linear": group.sum() + 1e-6,
                 "softmax": (group * layer.q.shape[-1] ** -0.5).exp().sum().log(),
@@ -327,7 +324,7 @@ def test_other_models_are_shown_and_the_rest_stays_as_it_was():
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
-        (["linaer"], "model 'linaer' was not given: choose of 'softmax', 'linear'"),
+        (["linaer"], "model 'linaer' was not given: choose from 'softmax', 'linear'"),
         ([], "name 1 to 4 different models"),
         (["linear", "linear"], "name 1 to 4 different models"),
         (["softmax", "linear", "fixation", "sana", "fifth"], "name 1 to 4 different models"),
@@ -341,10 +338,10 @@ def test_models_that_cannot_be_shown_are_refused(shown, words):
 
 def test_features_wider_than_the_head_count_where_rows_are_computed():
     config = replace(SIZE, attention="cosformer")
-    (recording,) = record_models(clip(), {"cosformer": VideoTransformer(config)})
-    widths = {layer.input_q.shape[-1] for layers in recording.trace.blocks for layer in layers.values()}
+    (model,) = trace_models(clip(), {"cosformer": VideoTransformer(config)})
+    widths = {layer.input_q.shape[-1] for layers in model.trace.blocks for layer in layers.values()}
     assert widths == {8}  # of heads that are 4 wide
-    assert feature_numbers([recording]) == 2 * 2 * 2 * 3 * 60 * 8  # blocks, layers, q and k, heads, tokens, features
+    assert feature_numbers([model]) == 2 * 2 * 2 * 3 * 60 * 8  # blocks, layers, q and k, heads, tokens, features
 
 
 def test_rows_from_python_are_one_for_each_model_and_token():
@@ -356,12 +353,12 @@ def test_rows_from_python_are_one_for_each_model_and_token():
     sent = []
     explorer.send = lambda content, buffers: sent.append((content, buffers))
     state = {"query": [2, 1, 0], "compared": None, "block": 0, "span": "space", "head": 1, "direction": "query → keys"}
-    explorer._answer(explorer, {"asker": 7, "state": state}, [])
-    explorer._answer(explorer, {"asker": 7, "state": state | {"block": 9}}, [])
+    explorer._send_rows(explorer, {"client": 7, "state": state}, [])
+    explorer._send_rows(explorer, {"client": 7, "state": state | {"block": 9}}, [])
     (good, buffers), (bad, none) = sent
-    expected = token_weights(explorer._recordings[1], View(0, "space", 1), (2, 1, 0))
+    expected = token_weights(explorer._traced[1], View(0, "space", 1), (2, 1, 0))
     found = np.frombuffer(buffers[0], np.float32).reshape(4, 1, 3, 4, 5)
-    assert good == {"asker": 7, "problem": ""}
+    assert good == {"client": 7, "problem": ""}
     np.testing.assert_array_equal(found[1, 0], expected.numpy())
     assert (bad["problem"], none) == ("block=9 does not exist: choose 0 to 1", [])
 
@@ -394,7 +391,7 @@ def test_the_shipped_checkpoints_stand_in_where_no_model_is_given():
     path = SAMPLES / "motion_left_photo.mp4"
     explorer = AttentionExplorer(load_clip(path, num_frames=8, size=32))
     shown = [each["name"] for each in explorer.packed.meta["models"]]
-    assert shown == ["softmax", "linear", "cooperative", "cooperative-association"]
+    assert shown == ["softmax", "linear", "cooperative fixation", "cooperative fixation + association"]
     assert [name for name, _ in explorer.packed.meta["objects"]] == ["target", "distractor"]
     longer = AttentionExplorer(load_clip(path, num_frames=16, size=32))
     assert "the clip has 16 frames, softmax expects 8" in longer.problem

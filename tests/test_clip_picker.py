@@ -10,7 +10,7 @@ from linvid_edu.files import materials
 from linvid_edu.video.clip import Clip
 from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
 from linvid_edu.widgets import ClipPicker
-from linvid_edu.widgets.clips import LIMIT, describe, read_upload
+from linvid_edu.widgets.clips import UPLOAD_BYTES, describe, read_upload
 
 SAMPLE = materials().data_samples / "motion_right_plain.mp4"
 EVIL = "<img src=x onerror=alert(1)>.mp4"
@@ -127,11 +127,11 @@ def test_a_broken_upload_is_told_by_its_own_name_and_leaves_no_file(picker, tmp_
 def test_an_upload_above_the_limit_is_refused(picker):
     before = picker.clip
     picker.source.value = "upload"
-    picker.upload.receive({"kind": "start", "name": "long.mp4", "size": LIMIT + 1})
+    picker.upload.receive({"kind": "start", "name": "long.mp4", "size": UPLOAD_BYTES + 1})
     assert "long.mp4 has 50.0 MB, the limit of an upload is 50 MB" in picker.trouble
     assert picker.clip is before
     with pytest.raises(VideoError, match="the limit of an upload is 50 MB"):
-        read_upload("long.mp4", bytes(LIMIT + 1), num_frames=1, size=8)
+        read_upload("long.mp4", bytes(UPLOAD_BYTES + 1), num_frames=1, size=8)
 
 
 def test_an_upload_that_is_cut_off_is_not_decoded(picker):

@@ -10,7 +10,7 @@ import torch
 from linvid_edu.attention.functions import softmax_attention, softmax_attention_oracle
 from linvid_edu.figures.cost import Cost, Law, crossover, fit, measure, peak_bytes
 from linvid_edu.widgets import CostLab
-from linvid_edu.widgets.cost import evaluate, findings
+from linvid_edu.widgets.cost import findings, summarize_costs
 
 SIZES = [16, 64, 256, 1024, 4096]
 
@@ -102,21 +102,21 @@ def test_impossible_numbers_are_refused(numbers):
 
 
 def test_the_words_say_where_linear_attention_loses():
-    results = evaluate(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 0.7, 1.0)))
+    results = summarize_costs(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 0.7, 1.0)))
     assert results.crossing == pytest.approx(700, rel=0.02)
     lines = findings(results, 64)
     assert lines[0] == "Below about 700 tokens softmax attention is quicker here, above it linear attention is."
     assert "With 64 tokens, measured" in lines[1]
-    assert "loses: it takes 10.9 times as long" in lines[1]
+    assert "is slower: it takes 10.9 times as long" in lines[1]
     assert "by the fitted curves" in findings(results, 65536)[1]
     assert "N^2.00 (softmax), N^1.00 (linear)" in lines[2]
 
 
 def test_without_a_crossing_the_words_say_who_is_quicker_throughout():
-    results = evaluate(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 1e-4, 1.0)))
+    results = summarize_costs(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 1e-4, 1.0)))
     assert results.crossing is None
     assert "linear attention is quicker here throughout" in findings(results, 64)[0]
-    assert findings(evaluate([]), 64) == []
+    assert findings(summarize_costs([]), 64) == []
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def lab():
 
 def test_the_slider_and_the_kind_change_what_is_shown(lab):
     lab.tokens.value = 16
-    assert "With 16 tokens, measured" in lab._words.value
+    assert "With 16 tokens, measured" in lab._findings.value
     data = lab.chart.figure["data"]
     assert [len(trace["x"]) for trace in data[:3]] == [4, 4, 4]
     assert [trace["mode"] for trace in data[:3]] == ["markers"] * 3

@@ -58,7 +58,7 @@ def test_one_layer_can_be_forced_alone():
     assert (explorer.ratios()[0] == 1).all()
     explorer.layer = (1, "space")
     assert (explorer.ratios()[0] == 1).all()  # the layer that is looked at is the one that is forced
-    others = run_forced(clip, model, 1.0, (1, "space")).recording.trace.blocks
+    others = run_forced(clip, model, 1.0, (1, "space")).traced.trace.blocks
     assert (others[0]["time"].ratios.q < 1).all()
 
 

@@ -15,7 +15,7 @@ from linvid_edu.video.clip import Clip, normalize
 pytest.importorskip("anywidget")
 
 from linvid_edu.widgets import AttentionExplorer
-from linvid_edu.widgets.page import explorer_of, page, save_page
+from linvid_edu.widgets.explorer_page import explorer_html, explorer_of, save_explorer
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 # 3 frames of 4 × 5 tokens
@@ -39,7 +39,7 @@ def part(text, name):
 def test_a_page_is_whole_and_everything_from_outside_is_data_in_it():
     mask = torch.zeros(3, 4, 5, dtype=torch.bool)
     mask[:, 0, 0] = True
-    text = page(explorer(objects={EVIL: mask}), command=f"linvid explain -- '{EVIL}'")
+    text = explorer_html(explorer(objects={EVIL: mask}), command=f"linvid explain -- '{EVIL}'")
     assert not re.search(r"https?://|<link|<script[^>]* src|@import|\burl\(", text)
     assert "default-src 'none'" in text
     assert "<img src=x" not in text
@@ -56,7 +56,7 @@ def test_a_page_is_whole_and_everything_from_outside_is_data_in_it():
 
 def test_sixteen_frames_of_the_default_size_fit_into_8_megabytes(tmp_path):
     made = explorer_of(clip(16, 112, 112), query=(3, 4, None), block=0, head=2)
-    path = save_page(made, tmp_path / "new" / "page.html")
+    path = save_explorer(made, tmp_path / "new" / "page.html")
     text = path.read_text(encoding="utf-8")
     assert path.stat().st_size <= 8_000_000
     content = json.loads(part(text, "state"))
@@ -74,17 +74,18 @@ def test_sixteen_frames_of_the_default_size_fit_into_8_megabytes(tmp_path):
 
 
 def test_where_not_all_blocks_fit_only_the_chosen_one_is_in_the_page(monkeypatch):
-    whole = len(page(explorer()))
+    whole = len(explorer_html(explorer()))
     one = explorer()
     one.block = 0
     arrays = {blocks: len(one.pack("scaled", blocks).data) for blocks in (None, (0,))}
-    monkeypatch.setattr("linvid_edu.widgets.page.LARGEST", 200_000 + arrays[None])  # base64 takes a third more
-    text = page(one)
+    limit = "linvid_edu.widgets.explorer_page.PAGE_BYTES"
+    monkeypatch.setattr(limit, 200_000 + arrays[None])  # base64 takes a third more
+    text = explorer_html(one)
     assert len(text) < whole
     assert json.loads(part(text, "state"))["meta"]["choices"]["blocks"] == [0]
-    monkeypatch.setattr("linvid_edu.widgets.page.LARGEST", 200_000 + arrays[0,])
+    monkeypatch.setattr(limit, 200_000 + arrays[0,])
     with pytest.raises(ValueError, match="take fewer frames or smaller ones"):
-        page(one)
+        explorer_html(one)
 
 
 def test_trained_mechanisms_come_first_where_there_are_more_than_four(tmp_path):
@@ -131,7 +132,7 @@ def test_the_page_works_in_a_browser_without_a_network(tmp_path):
     if program is None:
         pytest.skip("NO CHROMIUM HERE: the interactive page is not opened")
     playwright = pytest.importorskip("playwright.sync_api")
-    path = save_page(explorer(), tmp_path / "page.html")
+    path = save_explorer(explorer(), tmp_path / "page.html")
     wrong, asked = [], []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])

@@ -1,14 +1,13 @@
-"""A monitor yields records on, draws seldom enough, and leaves curves behind however a training ends."""
+"""A monitor yields the records, draws seldom enough, and keeps the curves however a training ends."""
 
 import math
-import time
 
 import numpy as np
 import pytest
 
 from linvid_edu.training.loop import Diverged, Record
 from linvid_edu.widgets import TrainingMonitor
-from linvid_edu.widgets.monitor import POINTS, SHARE, learning_curves
+from linvid_edu.widgets.monitor import DRAWING_SHARE, MOST_POINTS, learning_curves
 
 
 def records(count, loss=lambda step: 2 / step):
@@ -37,33 +36,33 @@ def test_the_records_come_through_unchanged():
 
 
 def test_curves_are_means_of_the_last_steps_and_speed_counts_clips():
-    found = learning_curves(records(40, loss=float), [0.5] * 40, batch=16)
-    assert found["loss"][0] == 1
-    assert found["loss"][-1] == np.mean(range(21, 41))
-    assert found["speed"] == pytest.approx(np.full(40, 32))
-    assert found["learning_rate"] == pytest.approx(np.full(40, 1e-3))
+    curves_of_run = learning_curves(records(40, loss=float), [0.5] * 40, batch=16)
+    assert curves_of_run["loss"][0] == 1
+    assert curves_of_run["loss"][-1] == np.mean(range(21, 41))
+    assert curves_of_run["speed"] == pytest.approx(np.full(40, 32))
+    assert curves_of_run["learning_rate"] == pytest.approx(np.full(40, 1e-3))
 
 
 def test_long_runs_are_drawn_with_few_points_up_to_the_last_step():
-    found = learning_curves(records(5000), [0.1] * 5000, batch=1)
-    assert len(found["step"]) == POINTS
-    assert (found["step"][0], found["step"][-1]) == (1, 5000)
+    curves_of_run = learning_curves(records(5000), [0.1] * 5000, batch=1)
+    assert len(curves_of_run["step"]) == MOST_POINTS
+    assert (curves_of_run["step"][0], curves_of_run["step"][-1]) == (1, 5000)
 
 
 def test_losses_that_are_not_finite_leave_the_others_as_they_are():
-    found = learning_curves(records(4, loss=lambda step: math.nan if step == 2 else 1.0), [1.0] * 4, batch=1)
-    assert found["loss"].tolist() == [1, 1, 1, 1]
+    curves_of_run = learning_curves(records(4, loss=lambda step: math.nan if step == 2 else 1.0), [1.0] * 4, batch=1)
+    assert curves_of_run["loss"].tolist() == [1, 1, 1, 1]
     only = learning_curves(records(2, loss=lambda step: math.inf), [1.0] * 2, batch=1)
     assert np.isnan(only["loss"]).all()
 
 
-def test_a_loss_that_is_not_finite_is_told_in_words():
+def test_a_loss_that_is_not_finite_is_reported():
     monitor = TrainingMonitor(records(3, loss=lambda step: math.nan if step == 2 else 1.0))
     assert len(list(monitor)) == 3
     assert "The loss of step 2 is not a number: try a lower learning rate." in monitor.trouble
 
 
-def test_a_divergence_is_told_in_words_and_raised():
+def test_a_divergence_is_reported_and_raised():
     monitor = TrainingMonitor(ending_with(Diverged("the loss of step 4 is nan: try a lower learning rate than 3")))
     with pytest.raises(Diverged):
         list(monitor)
@@ -94,22 +93,41 @@ def test_an_interrupt_of_the_loops_own_work_is_raised_and_leaves_the_curves():
     assert "stopped" in monitor._state.value
 
 
-def test_drawing_takes_a_small_share_of_the_time():
-    monitor = TrainingMonitor(every=0.1)
-    drawn = []
-    draw = monitor._draw
-    monitor._draw = lambda state: (drawn.append(time.perf_counter()), draw(state), drawn.append(time.perf_counter()))
+class Clock:
+    """A clock that only moves when told, in place of ``time``."""
 
-    def slow():
-        for record in records(300):
-            time.sleep(0.005)
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("drawing", "every"), [(0.3, 0.5), (0.001, 0.5), (0.05, 0.1)])
+def test_drawing_takes_a_small_share_of_the_time(monkeypatch, drawing, every):
+    clock, drawn = Clock(), []
+    monkeypatch.setattr("linvid_edu.widgets.monitor.time", clock)
+    monitor = TrainingMonitor(every=every)
+
+    def draw(state):
+        drawn.append((clock.now, state))
+        clock.now += drawing
+
+    def slow_records():
+        for record in records(5000):
+            clock.now += 0.02
             yield record
 
-    begin = time.perf_counter()
-    assert len(list(monitor.watch(slow()))) == 300
-    within = sum(b - a for a, b in zip(drawn[2:-2:2], drawn[3:-2:2], strict=True))  # all but the first and the last
-    assert len(drawn) > 4
-    assert within < 2 * SHARE * (time.perf_counter() - begin) + 0.05
+    monkeypatch.setattr(monitor, "_draw", draw)
+    assert len(list(monitor.watch(slow_records()))) == 5000
+    *while_running, last = drawn
+    assert {state for _, state in while_running} == {"running"}
+    assert last[1] == "finished"
+    pauses = np.diff([begin for begin, _ in while_running])
+    period = max(every, drawing / DRAWING_SHARE)
+    assert len(pauses) > 5
+    assert (pauses >= period - 1e-6).all()
+    assert (pauses <= period + drawing + 0.04).all()  # the first record after that time
 
 
 def test_watching_again_starts_anew():
@@ -132,7 +150,7 @@ def test_pictures_of_every_curve_without_a_browser():
     assert "step 30" in metadata["image/png"]["alt"]
 
 
-def test_what_makes_no_sense_is_refused():
+def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match=r"choose 0\.1 s or more"):
         TrainingMonitor(every=0.0)
     with pytest.raises(ValueError, match=r"monitor\.watch"):

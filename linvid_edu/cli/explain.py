@@ -90,12 +90,12 @@ def explain_clip(
         step("video")
         clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)
         if interactive:
-            from linvid_edu.widgets.page import explorer_of, save_page
+            from linvid_edu.widgets.explorer_page import explorer_of, save_explorer
 
             step("models")
             explorer = explorer_of(clip, **view)
             step("page")
-            paths = [save_page(explorer, output, command=command)]
+            paths = [save_explorer(explorer, output, command=command)]
         else:
             from linvid_edu.figures.explain_page import explain, save
 

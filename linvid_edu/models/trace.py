@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from linvid_edu.attention.fixation import FixationRatios
+from linvid_edu.attention.functions import EPS
 from linvid_edu.attention.mechanisms import Mechanism, Similarity, weights_between
 from linvid_edu.attention.spans import Span, divided_row, unfold
 from linvid_edu.shapes import Extent, Float, Grid
@@ -53,6 +56,44 @@ class LayerTrace:
             return self._row(q, k[:, :, token])
         return self._row(q, k).unflatten(-1, (t, n))
 
+    def column(self, frame: int, token: int) -> Tensor:
+        """Return the weights that one key gets from every query; the same shapes as ``row``, O(tokens · d).
+
+        linear: q_i·k_j / z_i; softmax: exp(q_i·k_j / √d − z_i); product: q_i·k_j; z is the ``normalizer``
+        """
+        group = (slice(None), slice(None), *self.group(frame, token))
+        similarity = torch.einsum("bh...d,bhd->bh...", self.input_q[group], self.input_k[:, :, frame, token])
+        if self.similarity != "softmax":
+            return similarity / self.normalizer[group]
+        return (similarity * self.input_q.shape[-1] ** -0.5 - self.normalizer[group]).exp()
+
+    @cached_property
+    def normalizer(self) -> Float[Tensor, "b heads t n"]:
+        """What the weights of each query are divided by, computed once for a layer.
+
+        linear: z_i = Σ_j q_i·k_j + eps, O(tokens · d); softmax: z_i = ln Σ_j exp(q_i·k_j / √d), its logarithm;
+        product: z_i = 1
+        """
+        q, k = self.input_q, self.input_k
+        if self.similarity == "product":
+            return q.new_ones(q.shape[:-1])
+        if self.similarity == "linear":
+            axes = {"space": (3,), "time": (2,), "joint": (2, 3)}[self.span]
+            return (q * k.sum(dim=axes, keepdim=True)).sum(dim=-1) + EPS
+        scaled = q * q.shape[-1] ** -0.5
+        if self.span == "time":
+            return (scaled.transpose(2, 3) @ k.transpose(2, 3).mT).logsumexp(dim=-1).transpose(2, 3)
+        if self.span == "space":
+            return (scaled @ k.mT).logsumexp(dim=-1)
+        keys = k.flatten(2, 3).mT
+        # one frame of queries at a time: the map of a whole clip may not fit into memory
+        return torch.stack([(queries @ keys).logsumexp(dim=-1) for queries in scaled.unbind(2)], dim=2)
+
+    def group(self, frame: int, token: int) -> tuple[Any, Any]:
+        """Return the index, on the axes t and n, of the tokens that a token exchanges attention with."""
+        frames = frame if self.span == "space" else slice(None)
+        return frames, token if self.span == "time" else slice(None)
+
     def rows_over_time(self, frame: int) -> Float[Tensor, "b heads n t"]:
         """Return, for every location, the weights of one frame on all frames; temporal attention only."""
         if self.span != "time":
@@ -91,15 +132,41 @@ class Trace:
             ValueError: nothing was recorded yet.
             IndexError: there is no such block, frame or token.
         """
+        layers = self._layers(block, frame, token)
+        if "joint" in layers:
+            return layers["joint"].row(frame, token)
+        return divided_row(layers["space"].row(frame, token), layers["time"].rows_over_time(frame))
+
+    def column(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
+        """Return the weights that one key gets from all queries of the clip.
+
+        Divided attention is composed: the key at frame t′ and location n′ gets A_time[n′](t, t′) · A_space[t](n, n′)
+        from the query at (t, n). Joint attention is read as it is.
+
+        Args:
+            block: index of the block; −1 is the last.
+            frame, token: the key's place.
+
+        Raises:
+            ValueError: nothing was recorded yet.
+            IndexError: there is no such block, frame or token.
+        """
+        layers = self._layers(block, frame, token)
+        if "joint" in layers:
+            return layers["joint"].column(frame, token)
+        over_time, space = layers["time"].column(frame, token), layers["space"]
+        over_space = [space.column(other, token) for other in range(space.q.shape[2])]
+        return over_time.unsqueeze(-1) * torch.stack(over_space, dim=2)
+
+    def _layers(self, block: int, frame: int, token: int) -> dict[str, LayerTrace]:
+        """Return the layers of a block that has run, and check that the token exists."""
         layers = self.blocks[block]
         if not layers:
             raise ValueError("nothing was recorded: run the model inside `with record(model) as trace:` first")
         t, n = next(iter(layers.values())).q.shape[2:4]
         if not (0 <= frame < t and 0 <= token < n):
-            raise IndexError(f"query (frame {frame}, token {token}) is outside the clip's {t} frames of {n} tokens")
-        if "joint" in layers:
-            return layers["joint"].row(frame, token)
-        return divided_row(layers["space"].row(frame, token), layers["time"].rows_over_time(frame))
+            raise IndexError(f"token (frame {frame}, token {token}) is outside the clip's {t} frames of {n} tokens")
+        return layers
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from .reading import (
 from .reading import (
     video_facts as video_facts,
 )
+from .sample_objects import known_objects as known_objects
 from .samples import encode as encode
 from .scenes import (
     CueLookup as CueLookup,

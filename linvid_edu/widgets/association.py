@@ -1,4 +1,4 @@
-"""Which neighbor each channel comes from under neighborhood association: one token lit, the others dark."""
+"""The AssociationExplorer: which neighbor each channel of a token comes from under neighborhood association."""
 
 from typing import Any
 
@@ -18,11 +18,9 @@ from linvid_edu.models.layers import SpaceTimeAttention
 from linvid_edu.shapes import Grid, Int
 
 from .frontend import Pictured, front_end, style
+from .shared import ASSOCIATION_SPANS, FLOWS, NEIGHBOR_WORDS, NOTHING
 
-NOTHING = -1
-SPANS: tuple[Span, ...] = ("space", "time", "joint")
 DIVISORS = (2, 4, 8)
-_WORDS = {-1: ("previous frame", "above", "left"), 1: ("next frame", "below", "right")}
 
 
 def sources(
@@ -30,43 +28,46 @@ def sources(
 ) -> Int[Tensor, "frames rows columns width"]:
     """Follow every channel of keys and values back to the token that it comes from.
 
-    Every token carries its own number in all channels, and an attention layer's association is applied.
+    The association of an attention layer is applied to tokens that carry their own number in every channel.
 
     Args:
-        span: of the attention: "space" borrows from frames, "time" from locations, "joint" from frames, then locations.
-        frames, grid: of the clip.
-        width: d.
-        shift_div: temporal association moves 1/shift_div of the channels each way.
+        span: Span of the attention: "space" borrows from frames, "time" from locations, "joint" from frames and then
+            from locations.
+        frames: Number of frames, t.
+        grid: Rows and columns of the tokens of one frame.
+        width: Channels of a token.
+        shift_div: Temporal association moves 1/shift_div of the channels each way.
 
     Returns:
-        (frame · rows + row) · columns + column of the source; −1 where the channel is zero.
+        Index of the source, (frame · rows + row) · columns + column; −1 if the channel is zero.
     """
     layer = SpaceTimeAttention(width, 1, span=span, mechanism=SoftmaxAttention(), shift_div=shift_div)
     numbers = torch.arange(1.0, frames * grid.tokens + 1)  # 0 is left for channels that nothing reaches
-    x = repeat(numbers, "(t n) -> 1 t n d", t=frames, d=width)
+    x = repeat(numbers, "(t n) -> 1 t n width", t=frames, width=width)
     return layer.associate(x, grid)[0].long().unflatten(1, tuple(grid)) + NOTHING
 
 
 def rule(span: Span, *, width: int, shift_div: int) -> Int[Tensor, "width 3"]:
-    """Return the offset (frame, row, column) that each channel borrows from where every neighbor exists."""
+    """Return the offset (frame, row, column) that each channel borrows from if every neighbor exists."""
     inside = sources(span, frames=3, grid=Grid(3, 3), width=width, shift_div=shift_div)[1, 1, 1]
     return torch.stack(torch.unravel_index(inside, (3, 3, 3)), dim=-1) - 1
 
 
 class AssociationExplorer(Pictured, anywidget.AnyWidget):
-    """Show, for a token that is picked, where the channels of its keys and values come from, and where its own go.
+    """Show where the channels of a token's keys and values come from, and where its own channels go.
 
     Args:
-        config: of a model with association, whose sizes are taken; None takes a compact one with 4 frames.
+        config: Configuration of a model with association, which gives the sizes; None takes a compact one with 4
+            frames.
 
     Attributes:
-        query: frame, row and column of the lit token.
-        span: of the attention layer, "space", "time" or "joint".
-        shift_div: temporal association moves 1/shift_div of the channels each way.
-        direction: "arrives", what the token gets, or "leaves", who gets from it.
+        query: Frame, row and column of the lit token.
+        span: Span of the attention layer, "space", "time" or "joint".
+        shift_div: Temporal association moves 1/shift_div of the channels each way.
+        direction: "arrives", what the token gets, or "leaves", which tokens get its channels.
 
     Raises:
-        ValueError: the model has no association.
+        ValueError: The model has no association.
     """
 
     _esm = front_end("association.js")
@@ -75,52 +76,53 @@ class AssociationExplorer(Pictured, anywidget.AnyWidget):
     meta = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
     query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int()).tag(sync=True)
-    span = traitlets.Enum(SPANS, "space").tag(sync=True)
+    span = traitlets.Enum(ASSOCIATION_SPANS, "space").tag(sync=True)
     shift_div = traitlets.Int().tag(sync=True)
-    direction = traitlets.Enum(("arrives", "leaves"), "arrives").tag(sync=True)
+    direction = traitlets.Enum(FLOWS, "arrives").tag(sync=True)
 
     def __init__(self, config: ModelConfig | None = None):
         config = ModelConfig.compact(num_frames=4, association=True) if config is None else config
         if not config.association:
             raise ValueError("this model has no association to show: pass a ModelConfig with association=True")
         self._config, self._divisors = config, sorted({*DIVISORS, config.shift_div})
+        frames, grid, width = config.num_frames, config.grid, config.width
         self._sources = {
-            (span, each): sources(span, frames=config.num_frames, grid=config.grid, width=config.width, shift_div=each)
-            for span in SPANS
-            for each in self._divisors
+            (span, divisor): sources(span, frames=frames, grid=grid, width=width, shift_div=divisor)
+            for span in ASSOCIATION_SPANS
+            for divisor in self._divisors
         }
         middle = tuple(size // 2 for size in (config.num_frames, *config.grid))
         meta, data = self._packed()
         super().__init__(meta=meta, data=data, query=middle, shift_div=config.shift_div)
 
     def shares(self) -> Tensor:
-        """Return which share of d channels comes from each token, or goes to it, (t rows columns), 0 to 1."""
-        found = self._sources[self.span, self.shift_div]
-        t, rows, columns, d = found.shape
+        """Return which share of the channels comes from each token, or goes to it, (t rows columns), 0 to 1."""
+        origins = self._sources[self.span, self.shift_div]
+        t, rows, columns, width = origins.shape
         frame, row, column = self.query
         if self.direction == "leaves":
-            return (found == (frame * rows + row) * columns + column).double().mean(-1)
-        counts = torch.bincount(found[frame, row, column] - NOTHING, minlength=t * rows * columns + 1)[1:]
-        return counts.unflatten(0, (t, rows, columns)) / d
+            return (origins == (frame * rows + row) * columns + column).double().mean(-1)
+        counts = torch.bincount(origins[frame, row, column] - NOTHING, minlength=t * rows * columns + 1)[1:]
+        return counts.unflatten(0, (t, rows, columns)) / width
 
     def channels(self) -> list[str]:
-        """Say for each channel of the lit token where it comes from, such as "next frame" or "above, kept"."""
+        """Describe where each channel of the lit token comes from, such as "next frame" or "above, kept"."""
         frame, row, column = self.query
-        found = self._sources[self.span, self.shift_div][frame, row, column]
-        borrowed = rule(self.span, width=self._config.width, shift_div=self.shift_div)
-        own = torch.tensor(self.query)
+        origins = self._sources[self.span, self.shift_div][frame, row, column]
+        offsets = rule(self.span, width=self._config.width, shift_div=self.shift_div)
+        lit = torch.tensor(self.query)
         sizes = (self._config.num_frames, *self._config.grid)
-        words = []
-        for source, offset in zip(found.tolist(), borrowed.tolist(), strict=True):
-            if source == NOTHING:
-                words.append("zero")
+        lines = []
+        for origin, borrowed in zip(origins.tolist(), offsets.tolist(), strict=True):
+            if origin == NOTHING:
+                lines.append("zero")
                 continue
-            seen = torch.stack(torch.unravel_index(torch.tensor(source), sizes)) - own
-            words.append(in_words(seen.tolist()) + (", kept" if seen.tolist() != offset else ""))
-        return words
+            offset = (torch.stack(torch.unravel_index(torch.tensor(origin), sizes)) - lit).tolist()
+            lines.append(in_words(offset) if offset == borrowed else f"{in_words(offset)}, kept")
+        return lines
 
     def snapshot(self) -> Picture:
-        """Draw what is seen now as a static picture."""
+        """Draw what the widget shows as a static picture."""
         table = np.array(self.channels(), dtype=object).reshape(self._config.heads, -1)
         return channel_sources(
             self.shares(),
@@ -130,7 +132,7 @@ class AssociationExplorer(Pictured, anywidget.AnyWidget):
         )
 
     @traitlets.validate("query", "shift_div")
-    def _valid(self, proposal: Any) -> Any:
+    def _check_trait(self, proposal: Any) -> Any:
         value = proposal["value"]
         if proposal["trait"].name == "query":
             for axis, index, size in zip(
@@ -143,10 +145,10 @@ class AssociationExplorer(Pictured, anywidget.AnyWidget):
 
     def _packed(self) -> tuple[dict[str, Any], bytes]:
         """Return the sources of every span and shift_div, for the browser."""
-        arrays = [each.numpy().astype("<i4").tobytes() for each in self._sources.values()]
+        arrays = [origins.numpy().astype("<i4").tobytes() for origins in self._sources.values()]
         rules = {
-            f"{span} {each}": rule(span, width=self._config.width, shift_div=each).tolist()
-            for span, each in self._sources
+            f"{span} {divisor}": rule(span, width=self._config.width, shift_div=divisor).tolist()
+            for span, divisor in self._sources
         }
         meta = {
             "frames": self._config.num_frames,
@@ -154,12 +156,12 @@ class AssociationExplorer(Pictured, anywidget.AnyWidget):
             "width": self._config.width,
             "heads": self._config.heads,
             "divisors": self._divisors,
-            "parts": [f"{span} {each}" for span, each in self._sources],
+            "settings": list(rules),  # in the order of the arrays
             "rules": rules,
         }
         return meta, b"".join(arrays)
 
 
 def in_words(offset: list[int]) -> str:
-    """Say where a neighbor lies, such as "next frame, above, left"."""
-    return ", ".join(_WORDS[step][axis] for axis, step in enumerate(offset) if step) or "itself"
+    """Describe where a neighbor lies, such as "next frame, above, left"."""
+    return ", ".join(NEIGHBOR_WORDS[step][axis] for axis, step in enumerate(offset) if step) or "itself"

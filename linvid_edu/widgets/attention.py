@@ -1,4 +1,4 @@
-"""Where one token of a clip looks, live: click a token, move it by keyboard, compare models side by side."""
+"""The AttentionExplorer: click a token of a clip and see where it looks, under several models side by side."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,17 +16,19 @@ from linvid_edu.files import materials
 from linvid_edu.models.checkpoint import load_model
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.video.clip import Clip
+from linvid_edu.video.sample_objects import known_objects
 
 from .frontend import Pictured, front_end, style
-from .objects import known_objects
 from .packing import Kind, Packed, feature_numbers, pack
-from .recording import MOST_MODELS, Recording, View, choices, record_models, token_weights
+from .shared import SCALES
+from .views import DIRECTIONS, MOST_MODELS, ROW, TracedModel, View, choices, token_weights, trace_models
 
-MOST_FULL, MOST_HALF = 4_000_000, 50_000_000  # numbers sent as float32, and as float16; more stay in Python
+# up to these counts, numbers are sent to the browser as float32 and as float16; more of them stay in Python
+MOST_FLOAT32, MOST_FLOAT16 = 4_000_000, 50_000_000
 
 
 class PackedData(ipywidgets.Widget):
-    """Arrays on their way to the browser, a model of its own: opening one is not held up by Jupyter's rate limit."""
+    """Arrays for the browser, in a model of their own, because Jupyter's rate limit does not delay a new model."""
 
     meta = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
@@ -35,31 +37,34 @@ class PackedData(ipywidgets.Widget):
 class AttentionExplorer(Pictured, anywidget.AnyWidget):
     """Show the attention of one token over the frames of a clip, under up to four models side by side.
 
-    Any of the family, with one set of weights:
+    To compare mechanisms with one set of weights:
     ``AttentionExplorer(clip, answering_models(clip, mechanisms=["linear", "nystrom", "cosformer-cooperative"]))``
 
-    Python runs each model once. The browser gets what the attention of each layer receives and computes any row from
-    it, O(tokens · e); where that is too much to send, Python computes the rows one by one.
+    Python runs each model once. The browser gets the queries and keys of each layer and computes any row from them,
+    O(tokens · d). If they are too large to send, Python computes the rows one by one.
 
     Args:
-        clip: of the models' number of frames and size.
-        models: name to model, or what ``explain.answering_models`` makes; of more than four, the learner chooses which
-            are shown. None takes the trained checkpoints of ``data_samples``.
-        objects: name to the tokens of a known object, (t rows columns); None takes those of a sample clip.
-        where: "browser" or "kernel", where rows are computed; "auto" decides by size.
-        statuses: name to words about a model's weights; models that were never trained are labeled by themselves.
+        clip: Clip with the number of frames and the size that the models expect.
+        models: Name to model, or what ``explain_page.answering_models`` yields. If there are more than four, the
+            learner chooses which are shown. None loads the trained checkpoints of ``data_samples``.
+        objects: Name to the tokens of a known object, (t rows columns); None takes those of a sample clip.
+        where: Where rows are computed, "browser" or "kernel"; "auto" decides by size.
+        statuses: Name to a few words about a model's weights; models that were never trained are labeled without it.
 
     Attributes:
-        offered, shown: names of all models, and of the one to four that stand side by side.
-        query, compared: frame, row and column of the token that asks, and of a second one or None.
-        block, head: whose attention, counted from 0; head None is the mean over heads.
+        offered: Names of all models.
+        shown: Names of the one to four models that stand side by side.
+        query: Frame, row and column of the query token.
+        compared: Frame, row and column of a second token; None compares nothing.
+        block: Index of the block, counted from 0.
+        head: Index of the head, counted from 0; None is the mean over heads.
         span: "time" or "space", the map of one layer; "clip", both composed, or the map of joint attention.
         direction: "query → keys" or "key ← queries".
         scale: "common", one color scale for all models, or "separate".
-        problem: what does not fit, in words, such as a clip of another number of frames; empty where all does.
+        problem: What does not fit, such as a clip with another number of frames; empty if all fits.
 
     Raises:
-        ValueError: an unknown `where`.
+        ValueError: `where` is unknown.
     """
 
     _esm = front_end("attention.js")
@@ -74,8 +79,8 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     block = traitlets.Int().tag(sync=True)
     span = traitlets.Unicode("clip").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
-    direction = traitlets.Enum(("query → keys", "key ← queries"), "query → keys").tag(sync=True)
-    scale = traitlets.Enum(("common", "separate"), "common").tag(sync=True)
+    direction = traitlets.Enum(DIRECTIONS, ROW).tag(sync=True)
+    scale = traitlets.Enum(SCALES, SCALES[0]).tag(sync=True)
 
     def __init__(
         self,
@@ -88,51 +93,54 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     ):
         if where not in ("auto", "browser", "kernel"):
             raise ValueError(f"where={where!r} is unknown: choose 'auto', 'browser' or 'kernel'")
-        known: dict[str, str] = {}
+        origins: dict[str, str] = {}
         if models is not None and not isinstance(models, Mapping):
             answering = list(models)
-            models = {each.label: each.model for each in answering}
-            known = {each.label: each.status for each in answering}
-        self._models = shipped_models() if models is None else dict(models)
-        self._statuses, self._where = {**known, **(statuses or {})}, where
-        self._recordings: list[Recording] = []
+            models = {answer.label: answer.model for answer in answering}
+            origins = {answer.label: answer.status for answer in answering}
+        if models is None:
+            models = {model.config.label: model for model in shipped_models().values()}
+        self._models = dict(models)
+        self._statuses, self._where = {**origins, **(statuses or {})}, where
+        self._traced: list[TracedModel] = []
         names = list(self._models)
         super().__init__(offered=names, shown=names[:MOST_MODELS])
         self.show(clip, objects=objects)
-        self.on_msg(self._answer)
+        self.on_msg(self._send_rows)
 
     def show(self, clip: Clip, *, objects: Mapping[str, Tensor] | None = None) -> None:
-        """Show another clip; what does not fit is told in the widget, which then keeps the clip it has.
+        """Show another clip; if it does not fit, the widget says why and keeps the clip it has.
 
         Args:
-            clip, objects: as at construction.
+            clip: As at construction.
+            objects: As at construction.
         """
         try:
-            self._take(clip, objects)
+            self._trace(clip, objects)
         except (ValueError, RuntimeError) as error:
             self.problem = f"{Path(clip.source).name} is not shown: {error}."
             return
         config = self._models[self.shown[0]].config
-        last = choices(self._recordings)["blocks"] - 1
-        self._hand_over(query=choose_query(clip, config)[:3], compared=None, block=last)
+        last = choices(self._traced)["blocks"] - 1
+        self._update_browser(query=choose_query(clip, config)[:3], compared=None, block=last)
 
     @traitlets.observe("shown")
-    def _swap(self, _: Any) -> None:
-        """Show other models of those that were given; where one does not fit, those before stay."""
-        names = [each.name for each in self._recordings]
+    def _change_models(self, _: Any) -> None:
+        """Show other models of those that were given; if they do not fit together, keep those before."""
+        names = [model.name for model in self._traced]
         if not names or names == self.shown:
             return
         try:
-            self._take(self._clip, self._objects)
+            self._trace(self._clip, self._objects)
         except (ValueError, RuntimeError) as error:
             self.problem, self.shown = f"These models are not shown together: {error}.", names
             return
-        has = choices(self._recordings)
-        known = self.head is not None and self.head < has["heads"]
-        self._hand_over(block=min(self.block, has["blocks"] - 1), head=self.head if known else None)
+        limits = choices(self._traced)
+        exists = self.head is not None and self.head < limits["heads"]
+        self._update_browser(block=min(self.block, limits["blocks"] - 1), head=self.head if exists else None)
 
-    def _hand_over(self, **state: Any) -> None:
-        """Send the browser what was recorded, and the state in which it is shown."""
+    def _update_browser(self, **state: Any) -> None:
+        """Send the browser new arrays together with the state in which they are shown."""
         before, packed = self.packed, self.pack(self._kind())
         with self.hold_sync():
             for name, value in {**state, "packed": PackedData(**packed._asdict()), "problem": ""}.items():
@@ -141,83 +149,82 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
             before.close()
 
     def snapshot(self) -> Picture | None:
-        """Draw what is seen now as a static picture; None where nothing fits and ``problem`` says why."""
-        if not self._recordings:
+        """Draw what the widget shows as a static picture; None if nothing fits and ``problem`` says why."""
+        if not self._traced:
             return None
-        found = self.rows()[:, 0].double().nan_to_num(0)
-        shares = found / found.abs().sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        rows = self.rows()[:, 0].double().nan_to_num(0)
+        shares = rows / rows.abs().sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         head = "mean over heads" if self.head is None else f"head {self.head}"
         span = "time and space" if self.span == "clip" else self.span
         title = f"Attention over {span}, block {self.block}, {head}, {self.direction}"
-        named_shares = zip((each.name for each in self._recordings), shares, strict=True)
-        weights = {name: share for name, share in named_shares if share.any()}
-        shown: dict[str, Any] = {"query": self.query, "times": self._clip.times}
+        weights = {model.name: share for model, share in zip(self._traced, shares, strict=True) if share.any()}
+        place: dict[str, Any] = {"query": self.query, "times": self._clip.times}
         scale: Any = self.scale
         if not weights:  # possible without the offset: no feature of the query meets one of a key
             title += ": no weight on any token"
-            return film_strip(self._clip.frames, grid=self._recordings[0].grid, **shown, title=title)
-        return attention_strips(self._clip.frames, weights, **shown, scale=scale, title=title, signed=True)
+            return film_strip(self._clip.frames, grid=self._traced[0].grid, **place, title=title)
+        return attention_strips(self._clip.frames, weights, **place, scale=scale, title=title, signed=True)
 
     def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
-        """Pack what the front end needs, as the function of that name does."""
-        return pack(self._clip, self._recordings, objects=self._objects, kind=kind, blocks=blocks)
+        """Pack what the browser needs; see ``packing.pack``."""
+        return pack(self._clip, self._traced, objects=self._objects, kind=kind, blocks=blocks)
 
     def rows(self, state: Mapping[str, Any] | None = None) -> Tensor:
         """Compute the weights of the query, and of the compared token, under each model.
 
         Args:
-            state: query, compared, block, span, head and direction; None takes the present ones.
+            state: Values of query, compared, block, span, head and direction; None takes the present ones.
 
         Returns:
-            (models tokens t rows columns), NaN where the map does not reach.
+            Weights, (models tokens t rows columns); NaN where the map does not reach.
 
         Raises:
-            ValueError: nothing is shown, for the reason that ``problem`` gives, or there is no such place.
+            ValueError: Nothing is shown, for the reason that ``problem`` gives, or there is no such place.
         """
-        if not self._recordings:
+        if not self._traced:
             raise ValueError(self.problem)
-        names = ("query", "compared", "block", "span", "head", "direction")
-        asked = {name: getattr(self, name) if state is None else state[name] for name in names}
-        view = View(asked["block"], asked["span"], asked["head"], asked["direction"])
-        tokens = [tuple(token) for token in (asked["query"], asked["compared"]) if token is not None]
-        for name, value in (("query", tokens[0]), ("compared", tokens[-1]), ("block", view.block), ("span", view.span)):
-            self._checked(name, value)
+        names = ("query", "compared", *View._fields)
+        values = {name: getattr(self, name) if state is None else state[name] for name in names}
+        for name, value in values.items():
+            self._check(name, value)
+        query, compared, *view = values.values()
+        tokens = [tuple(token) for token in (query, compared) if token is not None]
         return torch.stack(
-            [torch.stack([token_weights(each, view, token) for token in tokens]) for each in self._recordings]
+            [torch.stack([token_weights(model, View(*view), token) for token in tokens]) for model in self._traced]
         )
 
     @traitlets.validate("shown")
-    def _valid_models(self, proposal: Any) -> list[str]:
+    def _check_models(self, proposal: Any) -> list[str]:
         names = list(proposal["value"])
         if unknown := [name for name in names if name not in self._models]:
-            raise ValueError(f"model {unknown[0]!r} was not given: choose of {', '.join(map(repr, self._models))}")
+            raise ValueError(f"model {unknown[0]!r} was not given: choose from {', '.join(map(repr, self._models))}")
         if len(set(names)) != len(names) or (self._models and not 1 <= len(names) <= MOST_MODELS):
             raise ValueError(f"shown={names}: name 1 to {MOST_MODELS} different models, which stand side by side")
         return names
 
-    @traitlets.validate("query", "compared", "block", "span", "head")
-    def _valid(self, proposal: Any) -> Any:
-        return self._checked(proposal["trait"].name, proposal["value"])
+    @traitlets.validate("query", "compared", *View._fields)
+    def _check_trait(self, proposal: Any) -> Any:
+        self._check(proposal["trait"].name, proposal["value"])
+        return proposal["value"]
 
-    def _checked(self, name: str, value: Any) -> Any:
-        """Refuse a token, block, span or head that there is not."""
-        if value is None or not self._recordings:
-            return value
-        has = choices(self._recordings)
+    def _check(self, name: str, value: Any) -> None:
+        """Raise ValueError if there is no such token, block, span or head."""
+        if value is None or not self._traced:
+            return
+        limits = choices(self._traced)
         if name in ("query", "compared"):
-            t, grid = len(self._clip.frames), self._recordings[0].grid
-            for axis, index, size in zip(("frame", "row", "column"), value, (t, *grid), strict=True):
+            sizes = (len(self._clip.frames), *self._traced[0].grid)
+            for axis, index, size in zip(("frame", "row", "column"), value, sizes, strict=True):
                 index_of(axis, index, size)
-        elif name == "span" and value not in has["spans"]:
-            raise ValueError(f"span={value!r} does not exist: choose one of {', '.join(map(repr, has['spans']))}")
+        elif name == "span" and value not in limits["spans"]:
+            raise ValueError(f"span={value!r} does not exist: choose one of {', '.join(map(repr, limits['spans']))}")
         elif name in ("block", "head"):
-            index_of(name, value, has[f"{name}s"])
-        return value
+            index_of(name, value, limits[f"{name}s"])
 
-    def _take(self, clip: Clip, objects: Mapping[str, Tensor] | None) -> None:
-        """Record the models on a clip; nothing changes where that fails."""
-        recordings = record_models(clip, {name: self._models[name] for name in self.shown}, self._statuses)
-        grid = recordings[0].grid
+    def _trace(self, clip: Clip, objects: Mapping[str, Tensor] | None) -> None:
+        """Trace the models on a clip; nothing changes if that fails."""
+        traced = trace_models(clip, {name: self._models[name] for name in self.shown}, self._statuses)
+        grid = traced[0].grid
         masks = known_objects(clip, grid) if objects is None else dict(objects)
         for name, mask in masks.items():
             if mask.shape != (len(clip.frames), *grid):
@@ -225,33 +232,33 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
                     f"mask of {name!r} has shape {tuple(mask.shape)}, expected {(len(clip.frames), *grid)}: "
                     "frames, rows and columns of the tokens"
                 )
-        self._clip, self._recordings, self._objects = clip, recordings, masks
+        self._clip, self._traced, self._objects = clip, traced, masks
 
     def _kind(self) -> Kind | None:
         """Choose how queries and keys are sent; None leaves them in Python."""
-        count = feature_numbers(self._recordings)
-        if self._where == "kernel" or (self._where == "auto" and count > MOST_HALF):
+        count = feature_numbers(self._traced)
+        if self._where == "kernel" or (self._where == "auto" and count > MOST_FLOAT16):
             return None
-        return "float32" if count <= MOST_FULL else "float16"
+        return "float32" if count <= MOST_FLOAT32 else "float16"
 
-    def _answer(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-        """Send the browser the rows it asked for, or say why there are none."""
+    def _send_rows(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """Answer the browser's request for rows, or report why there are none."""
         try:
             rows, problem = [self.rows(content["state"]).numpy().tobytes()], ""
         except (ValueError, KeyError, IndexError) as error:
             rows, problem = [], str(error)
-        self.send({"asker": content.get("asker"), "problem": problem}, rows)
+        self.send({"client": content.get("client"), "problem": problem}, rows)
 
 
 def shipped_models() -> dict[str, VideoTransformer]:
     """Load the trained checkpoints of ``data_samples``, by the names of their variants: softmax first, then linear.
 
     Raises:
-        ValueError: they are not there, as in an installation without the course's files.
+        ValueError: There are none, as in an installation without the course's files.
     """
     folder = materials().data_samples / "checkpoints"
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise ValueError(f"there are no checkpoints in {folder}: pass models={{name: model}}")
     models = {model.config.variant: model for model in map(load_model, paths)}
-    return dict(sorted(models.items(), key=lambda each: (each[0] != "softmax", len(each[0]))))
+    return dict(sorted(models.items(), key=lambda item: (item[0] != "softmax", len(item[0]))))

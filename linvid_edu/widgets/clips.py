@@ -1,4 +1,4 @@
-"""ClipPicker: a clip for the explorers, from the samples, a path or an upload; what is wrong is said in words."""
+"""The ClipPicker: a clip for the explorers from the samples, a path or an upload; a message if it fails."""
 
 import tempfile
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from linvid_edu.video.samples import load_manifest
 
 from .controls import LiveFigure
 from .frontend import front_end
-from .panel import Panel, row, sentences
+from .panel import Panel, html_list, side_by_side
 
-LIMIT = 50_000_000  # bytes of an upload
+UPLOAD_BYTES = 50_000_000
 SOURCES = ("sample", "path", "upload")
 
 
@@ -31,24 +31,24 @@ class Shows(Protocol):
     """What a picker can feed: anything that shows a clip."""
 
     def show(self, clip: Clip) -> Any:
-        """Show another clip; ValueError says in words why it cannot."""
+        """Show another clip, or raise ValueError with the reason why it cannot."""
 
 
 def read_upload(name: str, data: bytes, *, num_frames: int, size: int) -> tuple[Clip, VideoFacts]:
-    """Decode an uploaded video by way of a temporary file, which is gone afterwards.
+    """Decode an uploaded video through a temporary file, which is deleted afterwards.
 
     Args:
-        name: of the file on the learner's computer; it is shown and never used as a path.
-        data: its bytes, at most 50 MB.
-        num_frames, size: as in ``load_clip``.
+        name: Name of the file on the learner's computer; it is shown and never used as a path.
+        data: Bytes of the file, at most 50 MB.
+        num_frames, size: As in ``load_clip``.
 
     Returns:
         The clip, whose source is the name, and the length of the video.
 
     Raises:
-        VideoError: the file is too large or cannot be decoded; it names the file by its name.
+        VideoError: The file is too large or cannot be decoded; the message has its name.
     """
-    if len(data) > LIMIT:
+    if len(data) > UPLOAD_BYTES:
         raise VideoError(too_large(name, len(data)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "upload")
@@ -61,15 +61,15 @@ def read_upload(name: str, data: bytes, *, num_frames: int, size: int) -> tuple[
 
 
 def too_large(name: str, size: int) -> str:
-    """Say that a file is above the limit, and what to do."""
+    """Return the message that a file is above the limit, and what to do."""
     return (
-        f"{name} has {size / 1e6:,.1f} MB, the limit of an upload is {LIMIT / 1e6:.0f} MB: cut or convert it, or copy"
-        " it beside the notebook and give its path"
+        f"{name} has {size / 1e6:,.1f} MB, the limit of an upload is {UPLOAD_BYTES / 1e6:.0f} MB: "
+        "cut or convert it, or copy it beside the notebook and give its path"
     )
 
 
 def describe(clip: Clip, facts: VideoFacts) -> list[str]:
-    """Say how long a video is and how a clip was sampled from it."""
+    """Describe how long a video is and how a clip was sampled from it."""
     t, h, w, _ = clip.frames.shape
     rate = number(facts.frames / facts.seconds)
     lines = [
@@ -84,44 +84,49 @@ def describe(clip: Clip, facts: VideoFacts) -> list[str]:
 
 
 class Upload(anywidget.AnyWidget):
-    """A file chooser that sends the file in pieces; `on_file` gets its name and its bytes, `on_refusal` words."""
+    """A file chooser that sends the file in pieces.
+
+    Args:
+        on_file: Function that takes the name and the bytes of a file that arrived.
+        on_error: Function that takes a message about a file that did not.
+    """
 
     _esm = front_end("upload.js")
-    limit = traitlets.Int(LIMIT).tag(sync=True)
+    limit = traitlets.Int(UPLOAD_BYTES).tag(sync=True)
 
-    def __init__(self, on_file: Any, on_refusal: Any) -> None:
+    def __init__(self, on_file: Any, on_error: Any) -> None:
         super().__init__()
-        self._on_file, self._on_refusal = on_file, on_refusal
+        self._on_file, self._on_error = on_file, on_error
         self._name, self._size, self._pieces = "", 0, bytearray()
         self.on_msg(lambda _, message, buffers: self.receive(message, buffers))
 
     def receive(self, message: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
-        """Take one message of the browser: the start of a file, a piece of it, or its end."""
+        """Handle one message from the browser: the start of a file, a piece of it, or its end."""
         if message["kind"] == "start":
             self._name, self._size, self._pieces = str(message["name"]), int(message["size"]), bytearray()
             if self._size > self.limit:
-                self._on_refusal(too_large(self._name, self._size))
+                self._on_error(too_large(self._name, self._size))
         elif message["kind"] == "piece" and len(self._pieces) <= self.limit:
-            self._pieces += b"".join(bytes(each) for each in buffers)
+            self._pieces += b"".join(bytes(buffer) for buffer in buffers)
         elif message["kind"] == "end":
             data, self._pieces = bytes(self._pieces), bytearray()
             if len(data) == self._size:
                 self._on_file(self._name, data)
             else:
-                self._on_refusal(f"{self._name} arrived with {len(data):,} of {self._size:,} bytes: upload it again")
+                self._on_error(f"{self._name} arrived with {len(data):,} of {self._size:,} bytes: upload it again")
 
 
 class ClipPicker(Panel):
     """Choose a clip, see its frames and how it was sampled, and feed it to other widgets: ``picker.feeds(explorer)``.
 
     Args:
-        num_frames: t, 1 to 64.
-        size: h = w in pixels, 8 to 448.
-        path: a video to start with; None starts with the first sample clip.
-        samples: the folder of the sample clips with their manifest; None is that of the course.
+        num_frames: Number of frames, t, 1 to 64.
+        size: Height and width in pixels, 8 to 448.
+        path: Path of the first video; None starts with the first sample clip.
+        samples: Folder of the sample clips with their manifest; None is that of the course.
 
     Attributes:
-        clip: the clip that was read last, a trait to observe; None before the first.
+        clip: The clip that was read last, a trait to observe; None before the first.
     """
 
     clip = traitlets.Instance(Clip, allow_none=True)
@@ -148,13 +153,13 @@ class ClipPicker(Panel):
             continuous_update=False,
             **_placed("min(100%, 38em)"),
         )
-        self.upload = Upload(self._take, self.tell)
+        self.upload = Upload(self._receive, self.report)
         self.num_frames = ipywidgets.BoundedIntText(num_frames, min=1, max=64, description="frames", **_placed("13em"))
         self.size = ipywidgets.BoundedIntText(size, min=8, max=448, step=8, description="pixels", **_placed("13em"))
         self._about, self._strip = ipywidgets.HTML(), LiveFigure()
         super().__init__(
             [
-                row(self.source, self.num_frames, self.size),
+                side_by_side(self.source, self.num_frames, self.size),
                 *(self.sample, self.path, self.upload),
                 *(self._about, self._strip),
             ]
@@ -165,7 +170,7 @@ class ClipPicker(Panel):
         self._choose()
 
     def _sample_options(self) -> list[tuple[str, str]]:
-        """Return what the manifest says of each sample clip, and its file."""
+        """Return a label for each sample clip of the manifest, and its file."""
         try:
             clips = load_manifest(self._samples)["clips"]
         except FileNotFoundError:
@@ -173,12 +178,12 @@ class ClipPicker(Panel):
         return [(f"{Path(clip['file']).stem.replace('_', ' ')} · {clip['class']}", clip["file"]) for clip in clips]
 
     def _choose(self) -> None:
-        """Show the control of the chosen source alone, and read what it names."""
+        """Show only the control of the chosen source, and read the clip that it names."""
         for name, control in zip(SOURCES, (self.sample, self.path, self.upload), strict=True):
             control.layout.display = None if name == self.source.value else "none"
         self.load()
 
-    def _take(self, name: str, data: bytes) -> None:
+    def _receive(self, name: str, data: bytes) -> None:
         self._uploaded = name, data
         self.load()
 
@@ -186,7 +191,7 @@ class ClipPicker(Panel):
         """Show the clip in another widget, now and whenever it changes.
 
         Args:
-            explorer: anything with a method ``show(clip)``; where that raises ValueError, this widget says why.
+            explorer: Object with a method ``show(clip)``; if that raises ValueError, this widget shows the message.
         """
 
         def show(clip: Clip | None) -> None:
@@ -194,39 +199,41 @@ class ClipPicker(Panel):
                 if clip is not None:
                     explorer.show(clip)
             except ValueError as error:
-                self.tell(str(error))
+                self.report(str(error))
 
         self.observe(lambda change: show(change.new), names="clip")
         show(self.clip)
 
     def load(self) -> None:
-        """Read the chosen clip, or say why it cannot be read; then the clip before stays."""
-        self.tell("")
-        how = {"num_frames": self.num_frames.value, "size": self.size.value}
+        """Read the chosen clip; if that fails, say why and keep the clip before."""
+        self.report("")
+        sampling = {"num_frames": self.num_frames.value, "size": self.size.value}
         try:
             if self.source.value == "upload" and self._uploaded:
-                clip, self._facts = read_upload(*self._uploaded, **how)
+                clip, self._facts = read_upload(*self._uploaded, **sampling)
             elif path := self._path():
-                clip, self._facts = load_clip(path, **how), video_facts(path)
+                clip, self._facts = load_clip(path, **sampling), video_facts(path)
             else:
                 return
         except VideoError as error:
-            self.tell(f"{error}.")
+            self.report(f"{error}.")
             return
-        self._about.value = sentences(describe(clip, self._facts))
+        self._about.value = html_list(describe(clip, self._facts))
         self._strip.draw(film_strip(clip.frames, times=clip.times))
         self.clip = clip
 
     def _path(self) -> str | Path | None:
-        """Return the file of the chosen sample or path; None where none is named."""
+        """Return the file of the chosen sample or path; None if neither is chosen."""
         if self.source.value == "sample" and not self.sample.options:
-            self.tell(f"{self._samples} has no sample clips: choose a path, or write them there with `linvid samples`.")
+            self.report(
+                f"{self._samples} has no sample clips: choose a path, or write them there with `linvid samples`."
+            )
         if self.source.value == "sample" and self.sample.value:
             return self._samples / self.sample.value
         return self.path.value.strip() or None if self.source.value == "path" else None
 
     def snapshot(self) -> Picture:
-        """Draw the frames of the clip as a static picture; one gray frame where there is no clip yet."""
+        """Draw the frames of the clip as a static picture; one gray frame if there is no clip yet."""
         if self.clip is None or self._facts is None:
             return film_strip(torch.full((1, 32, 32, 3), 128, dtype=torch.uint8), title="no clip yet")
         picture = film_strip(self.clip.frames, times=self.clip.times, title=Path(self.clip.source).name)
@@ -234,5 +241,5 @@ class ClipPicker(Panel):
 
 
 def _placed(width: str) -> dict[str, Any]:
-    """Return style and layout of one control, its own: a layout that two share would hide both."""
+    """Return style and layout for one control; two controls cannot share a layout, since hiding one would hide both."""
     return {"style": {"description_width": "7em"}, "layout": ipywidgets.Layout(width=width)}

@@ -10,15 +10,14 @@ from linvid_edu.figures.plots import Picture
 
 
 def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Show what `draw` returns for the values of some controls, and draw anew when one changes.
+    """Show what `draw` returns for the values of some controls, and draw again whenever one changes.
 
-    The result goes into one HTML widget: a figure as an image with its alt text, words as preformatted text. (An
-    Output widget would do as well in JupyterLab, but stalls nbclient, and with it papermill and nbval, when it
-    receives images.)
+    The result goes into one HTML widget: a figure as an image with its alt text, a string as preformatted text. (An
+    Output widget would work as well in JupyterLab, but images in it stall nbclient, and with it papermill and nbval.)
 
     Args:
-        draw: takes the controls' values by name.
-        controls: name to an ipywidgets control such as FloatSlider.
+        draw: Function that takes the controls' values by name.
+        controls: Name to an ipywidgets control such as FloatSlider.
 
     Returns:
         The controls above the result.
@@ -37,13 +36,13 @@ def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget
 
 
 class LiveFigure(ipywidgets.HTML):
-    """A figure that a running cell draws anew: display it once, then call ``draw`` as often as needed.
+    """A figure that a running cell redraws: display it once, then call ``draw`` as often as needed.
 
-    What was drawn last stays where the cell is interrupted.
+    The last figure stays if the cell is interrupted.
     """
 
     def draw(self, picture: Picture) -> None:
-        """Replace what is shown by another figure, with its alt text."""
+        """Show another figure, with its alt text."""
         self.value = _image(picture)
 
 
@@ -51,11 +50,11 @@ def clickable(texts: Mapping[str, Mapping[str, str]], draw: Callable[[str, str],
     """Show a table whose cells are buttons; a click draws the figure of that cell below it.
 
     Args:
-        texts: row to column to what the cell says; a column that a row lacks stays empty.
-        draw: takes row and column.
+        texts: Row to column to the text of the cell; a column that a row lacks stays empty.
+        draw: Function that takes the names of row and column.
 
     Returns:
-        The table above the figure, which is that of the first cell at the start.
+        The table above the figure, at first that of the first cell.
     """
     columns = list(dict.fromkeys(column for row in texts.values() for column in row))
     figure = LiveFigure()

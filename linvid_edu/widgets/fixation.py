@@ -1,4 +1,4 @@
-"""The fixation ratios of a trained model, live: which channels a token keeps, and what happens when they are forced."""
+"""The FixationExplorer: which channels of a token the ratios keep, and what happens if they are forced."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,62 +21,62 @@ from linvid_edu.video.clip import Clip
 from .attention import PackedData, shipped_models
 from .frontend import Pictured, front_end, style
 from .packing import pack
-from .recording import Recording, record_models
+from .shared import SHUT, SIDES
+from .views import TracedModel, trace_models
 
-SHUT = 0.05  # a channel whose ratio stays below this for every token of the clip is called shut everywhere
 
-
-class Run(NamedTuple):
+class Forced(NamedTuple):
     """One forward pass with forced ratios.
 
-    recording: what attention received
-    logits: (classes)
+    traced: The model and what its attention received
+    logits: The answer, (classes)
     """
 
-    recording: Recording
+    traced: TracedModel
     logits: Tensor
 
 
 def run_forced(
     clip: Clip, model: VideoTransformer, position: float = 0.0, layer: tuple[int, Span] | None = None
-) -> Run:
+) -> Forced:
     """Run a model on a clip while its ratios are forced.
 
     Args:
-        clip: of the model's number of frames and size.
-        model: with fixation.
+        clip: Clip with the number of frames and the size that the model expects.
+        model: Model with fixation.
         position: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all.
-        layer: index of a block and span, forced alone; None forces all.
+        layer: Index of the block and span of the only layer that is forced; None forces all.
 
     Raises:
-        ValueError: the model has no fixation, or the clip does not fit it.
+        ValueError: The model has no fixation, or the clip does not fit it.
     """
-    seen: list[Tensor] = []
-    watch = model.register_forward_hook(lambda _, inputs, logits: seen.append(logits.detach()))
+    outputs: list[Tensor] = []
+    hook = model.register_forward_hook(lambda _, inputs, logits: outputs.append(logits.detach()))
     try:
         with changed_ratios(model, forced(position), layer=layer):
-            recording = record_models(clip, {model.config.label: model})[0]
+            traced = trace_models(clip, {model.config.label: model})[0]
     finally:
-        watch.remove()
-    return Run(recording, seen[0][0].float().cpu())
+        hook.remove()
+    return Forced(traced, outputs[0][0].float().cpu())
 
 
 class FixationExplorer(Pictured, anywidget.AnyWidget):
-    """Show the fixation ratios of a token, of a channel over the frames, and of each layer, and force them by a slider.
+    """Show the fixation ratios of a token, of a channel over the frames, and of each layer; a slider forces them.
 
     Args:
-        clip: of the model's number of frames and size.
-        model: with fixation; None takes the trained checkpoint with cooperative fixation of ``data_samples``.
-        classes: names of the labels; None numbers them, and names those of the checkpoint.
+        clip: Clip with the number of frames and the size that the model expects.
+        model: Model with fixation; None loads the trained checkpoint with cooperative fixation of ``data_samples``.
+        classes: Names of the labels; None takes those of the checkpoint, or numbers for a model of one's own.
 
     Attributes:
-        query: frame, row and column of the token.
-        layer: index of a block and span of its attention.
+        query: Frame, row and column of the query token.
+        layer: Index of a block, and span of its attention.
         side: "query" or "key", whose ratios the frames show.
-        head, channel: which one the frames show; None is the mean.
-        position: of the slider: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all.
-        alone: whether the slider forces this layer alone.
-        problem: what does not fit, in words; empty where all does.
+        head: Index of the head that the frames show; None is the mean over heads.
+        channel: Index of the channel that the frames show; None is the mean over channels.
+        position: Place of the slider: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all.
+        alone: Whether the slider forces this layer alone.
+        problem: What does not fit; empty if all fits.
     """
 
     _esm = front_end("fixation.js")
@@ -86,7 +86,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     problem = traitlets.Unicode().tag(sync=True)
     query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int(), default_value=(0, 0, 0)).tag(sync=True)
     layer = traitlets.Tuple(traitlets.Int(), traitlets.Unicode(), default_value=(0, "space")).tag(sync=True)
-    side = traitlets.Enum(("query", "key"), "key").tag(sync=True)
+    side = traitlets.Enum(SIDES, "key").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
     channel = traitlets.Int(None, allow_none=True).tag(sync=True)
     position = traitlets.Float(0.0, min=-1, max=1).tag(sync=True)
@@ -97,49 +97,49 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
             model, classes = shipped_models()["cooperative"], classes or find_task("motion").classes
         self._model, self._classes = model, classes
         self._clip: Clip | None = None
-        self._shown = 0  # clips so far: the front end builds itself anew for another one only
+        self._clips_shown = 0  # the front end builds itself anew for another clip only
         super().__init__()
         self.show(clip)
 
     def show(self, clip: Clip) -> None:
-        """Show another clip; what does not fit is told in the widget, which then keeps the clip it has."""
+        """Show another clip; if it does not fit, the widget says why and keeps the clip it has."""
         try:
             learned = run_forced(clip, self._model)
         except (ValueError, RuntimeError) as error:
             self.problem = f"{Path(clip.source).name} is not shown: {error}."
             return
-        self._clip, self._learned, self._now = clip, learned, learned
-        self._shown += 1
-        blocks = learned.recording.trace.blocks
+        self._clip, self._learned, self._forced = clip, learned, learned
+        self._clips_shown += 1
+        blocks = learned.traced.trace.blocks
         last = len(blocks) - 1
         with self.hold_sync():
             self.position, self.problem = 0.0, ""
             self.query = choose_query(clip, self._model.config)[:3]
-            self.layer = (last, "joint" if "joint" in blocks[last] else "space")
-            self._pack()
+            self.layer = (last, "joint" if learned.traced.joint else "space")
+            self._update_browser()
 
     def ratios(self) -> tuple[Tensor, Tensor]:
-        """Return the ratios of the layer as they are now, r_q and r_k, each (heads t n e), 0 to 1."""
+        """Return the layer's present ratios, r_q and r_k, each (heads t n d), 0 to 1."""
         index, span = self.layer
-        found = self._now.recording.trace.blocks[index][span].ratios
-        assert found is not None  # a model without fixation is refused before
-        return found.q[0].float().cpu(), found.k[0].float().cpu()
+        ratios = self._forced.traced.trace.blocks[index][span].ratios
+        assert ratios is not None  # run_forced raises for a model without fixation
+        return ratios.q[0].float().cpu(), ratios.k[0].float().cpu()
 
     def logits(self) -> Tensor:
-        """Return the logits as they are now, (classes)."""
-        return self._now.logits
+        """Return the present logits, (classes)."""
+        return self._forced.logits
 
     def shut(self) -> tuple[int, int]:
-        """Count channels of the layer whose ratio is below .05 for every token of the clip: of queries, of keys."""
-        found = [int((ratio.amax(dim=(1, 2)) < SHUT).sum()) for ratio in self.ratios()]
-        return found[0], found[1]
+        """Count the layer's channels whose ratio is below .05 for every token of the clip: of queries, of keys."""
+        q, k = (int((ratio.amax(dim=(1, 2)) < SHUT).sum()) for ratio in self.ratios())
+        return q, k
 
     def snapshot(self) -> Picture | None:
-        """Draw what is seen now as a static picture; None where there is nothing to see but a problem."""
+        """Draw what the widget shows as a static picture; None if it only reports a problem."""
         if self._clip is None:
             return None
         frame, row, column = self.query
-        place = self._now.recording.grid.token(row, column)
+        place = self._forced.traced.grid.token(row, column)
         q, k = self.ratios()
         index, span = self.layer
         forced_to = "" if self.position == 0 else f", forced to {self.position:+.2f}".replace("-", "−")
@@ -151,54 +151,53 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
         )
 
     @traitlets.validate("query", "layer", "head", "channel")
-    def _valid(self, proposal: Any) -> Any:
+    def _check_trait(self, proposal: Any) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         if self._clip is None or value is None:
             return value
-        blocks = self._now.recording.trace.blocks
-        heads, t, _, e = self._now.recording.trace.blocks[0][next(iter(blocks[0]))].q.shape[1:]
+        traced = self._forced.traced
+        blocks = traced.trace.blocks
+        heads, t, _, d = next(iter(blocks[0].values())).q.shape[1:]
         if name == "query":
-            for axis, at, size in zip(("frame", "row", "column"), value, (t, *self._now.recording.grid), strict=True):
-                index_of(axis, at, size)
+            for axis, index, size in zip(("frame", "row", "column"), value, (t, *traced.grid), strict=True):
+                index_of(axis, index, size)
         elif name == "layer":
             index_of("block", value[0], len(blocks))
             if value[1] not in blocks[value[0]]:
                 raise ValueError(f"span={value[1]!r} does not exist: choose one of {', '.join(blocks[value[0]])}")
         else:
-            index_of(name, value, heads if name == "head" else e)
+            index_of(name, value, heads if name == "head" else d)
         return value
 
     @traitlets.observe("position", "alone", "layer")
     def _force(self, change: Any) -> None:
-        """Run the model again where that changes anything."""
+        """Run the model again if the change makes a difference to what is forced."""
         if self._clip is None or (change["name"] != "position" and self.position == 0):
             return
         if change["name"] == "layer" and not self.alone:
             return
-        self._now = run_forced(self._clip, self._model, self.position, self.layer if self.alone else None)
-        self._pack()
+        self._forced = run_forced(self._clip, self._model, self.position, self.layer if self.alone else None)
+        self._update_browser()
 
-    def _pack(self) -> None:
+    def _update_browser(self) -> None:
+        """Send the browser features, ratios and answers of the latest forward pass."""
         assert self._clip is not None
-        recording = self._now.recording
-        meta, data = pack(self._clip, [recording], kind="float16")
+        meta, data = pack(self._clip, [self._forced.traced], kind="float16")
         ratios, layers = bytearray(), []
-        for index, block in enumerate(recording.trace.blocks):
+        for index, block in enumerate(self._forced.traced.trace.blocks):
             for span, layer in block.items():
                 assert layer.ratios is not None
                 layers.append([index, span])
-                for each in layer.ratios:
-                    ratios += (each[0].float().cpu() * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
-        names = self._classes or [f"class {index}" for index in range(len(self._now.logits))]
+                for ratio in layer.ratios:
+                    ratios += (ratio[0].float().cpu() * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
+        names = self._classes or [f"class {index}" for index in range(len(self._forced.logits))]
         extra = {
-            "clip": self._shown,
+            "clip": self._clips_shown,
             "layers": layers,
             "ratiosAt": len(data),
             "classes": [str(name) for name in names],
             "learned": self._learned.logits.softmax(-1).tolist(),
-            "now": self._now.logits.softmax(-1).tolist(),
-            "position": self.position,
-            "shut": SHUT,
+            "now": self._forced.logits.softmax(-1).tolist(),
         }
         before = self.packed
         self.packed = PackedData(meta=meta | extra, data=data + bytes(ratios))

@@ -1,7 +1,9 @@
-"""What every widget with a front end of its own shares: its ES modules, and a picture where no widget can run."""
+"""What all widgets with a front end of their own share: their ES modules, and a picture for where no widget can run."""
 
+import json
 import re
 from base64 import b64decode, b64encode
+from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -11,36 +13,55 @@ from IPython.display import display
 from linvid_edu.figures.html import STAND_IN
 from linvid_edu.figures.plots import Picture
 
-_IMPORT = re.compile(r'^import .* from "\./(.+)";\n', re.MULTILINE)
+from .shared import shared
+
+_IMPORT = re.compile(r'^import \{ ([\w, ]+) \} from "\./(\w+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:default .*;\n|(?=function|async function|class|const|let))", re.MULTILINE)
+_TOP_LEVEL = re.compile(
+    r"^(?:export )?(?:async )?(?:function|class|const|let|var) (?:(\w+)|[{\[]([^}\]]*)[}\]])", re.MULTILINE
+)
 
 
+@cache
 def front_end(name: str) -> str:
-    """Join an ES module of this package with the modules it imports, so that a browser needs one file only.
+    """Join an ES module of the folder ``static`` with the modules it imports, and with the table ``shared``.
 
-    A browser gets a widget's code as one text and cannot follow ``import … from "./strip.js"`` from there. Each import
-    is therefore replaced by the module itself, once, without its default export; modules share one scope, so their
-    top-level names must differ.
+    The browser gets the code of a widget as one text, in which ``import … from "./strip.js"`` would lead nowhere. The
+    text therefore begins with ``const SHARED = {…}``, goes on with every imported module, once, without its default
+    export, and ends with the module itself. All of them share one scope, so this function checks what that needs:
+    each import is one line, ``import { a, b } from "./file.js";``, of names that the file exports, and no name is
+    declared at the top level of two modules.
 
     Args:
-        name: a file of the folder ``static``, such as "attention.js".
+        name: File name, such as "attention.js".
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: There is no such file.
+        ValueError: A name is declared twice, or an import cannot be joined.
     """
-    joined: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    owners = {"SHARED": "shared.py"}
 
     def add(module: str) -> None:
-        if module in joined:
+        if module in sources:
             return
         source = _read(module)
-        for imported in _IMPORT.findall(source):
+        for _, imported in _IMPORT.findall(source):
             add(imported)
-        joined[module] = _IMPORT.sub("", source)
+        for names, imported in _IMPORT.findall(source):
+            _check_import(module, names.split(", "), imported)
+        sources[module] = _IMPORT.sub("", source)
+        if re.search(r"^import\b", sources[module], re.MULTILINE):
+            raise ValueError(f'{module} has an import of another form than import {{ a, b }} from "./file.js";')
+        for declared in _declared(source):
+            if declared in owners:
+                raise ValueError(f"{module} and {owners[declared]} both declare {declared!r}: rename one of them")
+            owners[declared] = module
 
     add(name)
-    *shared, own = joined.values()
-    return "\n".join([*(_EXPORT.sub("", source) for source in shared), own])
+    *imported, own = sources.values()
+    table = f"const SHARED = {json.dumps(shared(), ensure_ascii=False)};"
+    return "\n".join([table, *(_EXPORT.sub("", source) for source in imported), own])
 
 
 def style(name: str) -> str:
@@ -52,20 +73,36 @@ def _read(name: str) -> str:
     return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
 
 
-def stand_in(png: bytes, alt: str) -> str:
-    """Write the picture that JupyterLab shows in the place of the widget above it where that has no kernel.
+def _declared(source: str) -> list[str]:
+    """List the names that a module declares at its top level, where no line is indented."""
+    names = []
+    for name, pattern in _TOP_LEVEL.findall(source):
+        names += [name] if name else [item.split(":")[-1].strip() for item in pattern.split(",")]
+    return names
 
-    JupyterLab shows a saved widget as a sentence, and not the picture beside it. Elsewhere, such as on GitHub, that
-    picture is seen and this one is not: it is hidden, and an empty element without its style sheet.
+
+def _check_import(module: str, names: list[str], imported: str) -> None:
+    exported = re.findall(r"^export (?:async )?(?:function|class|const|let) (\w+)", _read(imported), re.MULTILINE)
+    for name in names:
+        if name not in exported:
+            raise ValueError(f"{module} imports {name!r}, which {imported} does not export")
+
+
+def stand_in(png: bytes, alt: str) -> str:
+    """Write the picture that JupyterLab shows in place of the widget above it if that has no kernel.
+
+    JupyterLab shows a saved widget without a kernel as a sentence, and not the picture stored beside it. Other
+    programs, such as GitHub's viewer, show that picture, and hide this one, which without its style sheet is an
+    empty element.
 
     Args:
-        png: the picture.
-        alt: what it shows, in words.
+        png: Bytes of the picture.
+        alt: What the picture shows, in words.
 
     Returns:
         HTML for the output that follows the widget's.
     """
-    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # of the PNG header
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # in the header of a PNG
     size = f"width: min(100%, {width}px); aspect-ratio: {width} / {height}"
     image = f"background-image: url(data:image/png;base64,{b64encode(png).decode()})"
     return (
@@ -75,38 +112,38 @@ def stand_in(png: bytes, alt: str) -> str:
 
 
 class Pictured:
-    """A widget that shows a static picture with alt text wherever widgets do not run, such as GitHub or a PDF.
+    """A widget that shows a static picture with alt text wherever widgets do not run, such as on GitHub or in a PDF.
 
-    Put it before the widget's class: ``class Explorer(Pictured, anywidget.AnyWidget)``. In a notebook it is followed by
-    its ``stand_in``.
+    Put it before the widget's class: ``class Explorer(Pictured, anywidget.AnyWidget)``. In a notebook, its
+    ``stand_in`` follows it.
     """
 
     def _ipython_display_(self) -> None:
-        self.shown_as()
+        self.show_in_cell()
 
-    def shown_as(self: Any, name: str | None = None, *, update: bool = False) -> None:
-        """Show the widget in the cell that runs, and below it what stands in for it.
+    def show_in_cell(self: Any, name: str | None = None, *, update: bool = False) -> None:
+        """Show the widget as an output of the running cell, and its ``stand_in`` below it.
 
         Args:
-            name: of these outputs, so that they can be shown anew.
-            update: show anew what was shown under this name.
+            name: Name of these outputs, by which they can be updated; None leaves them unnamed.
+            update: Replace the outputs that have this name.
         """
         data, metadata = self._repr_mimebundle_()
         outputs = [(data, metadata)]
         if "image/png" in data:
             html = stand_in(b64decode(data["image/png"]), metadata["image/png"]["alt"])
             outputs.append(({"text/html": html}, {}))
-        for index, (shown, about) in enumerate(outputs):
-            named = {} if name is None else {"display_id": f"{name}-{index}", "update": update}
-            display(shown, metadata=about, raw=True, **named)
+        for index, (content, about) in enumerate(outputs):
+            identity = {} if name is None else {"display_id": f"{name}-{index}", "update": update}
+            display(content, metadata=about, raw=True, **identity)
 
     def snapshot(self) -> Picture | None:
-        """Draw what is seen now, without a browser; None where there is nothing but a problem."""
+        """Draw what the widget shows, without a browser; None if it only reports a problem."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        shown = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
-        data = dict(shown[0] if isinstance(shown, tuple) else shown or {})
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        data = dict(bundle[0] if isinstance(bundle, tuple) else bundle or {})
         picture = self.snapshot()
         if picture is None:
             return {**data, "text/plain": self.problem}, {}

@@ -1,4 +1,4 @@
-"""What the widgets made of ready controls and charts share: their style, and words for the learner."""
+"""What the widgets made of ipywidgets' controls and charts share: their style, and messages for the learner."""
 
 from collections.abc import Sequence
 from html import escape
@@ -9,10 +9,10 @@ from .frontend import Pictured, style
 
 
 class Panel(Pictured, ipywidgets.VBox):
-    """Controls, words and charts below each other, in the colors of the theme; it says so where the kernel is gone.
+    """Controls, text and charts below each other, in the colors of the theme, and a message once the kernel is gone.
 
     Args:
-        children: from top to bottom; what ``tell`` says stands below them.
+        children: Widgets from top to bottom; the message of ``report`` stands below them.
     """
 
     def __init__(self, children: Sequence[ipywidgets.Widget]) -> None:
@@ -23,21 +23,21 @@ class Panel(Pictured, ipywidgets.VBox):
 
     @property
     def trouble(self) -> str:
-        """What the learner was told is wrong, as HTML; "" where nothing is."""
+        """The message about what is wrong, as HTML; "" if nothing is."""
         return self._alert.value
 
-    def tell(self, words: str) -> None:
-        """Say in words what is wrong, aloud for a screen reader; "" takes it back."""
-        self._alert.value = f'<p role="alert">{escape(words)}</p>' if words else ""
+    def report(self, trouble: str) -> None:
+        """Show what is wrong, in a way that a screen reader reads aloud; "" removes the message."""
+        self._alert.value = f'<p role="alert">{escape(trouble)}</p>' if trouble else ""
 
 
-def row(*children: ipywidgets.Widget) -> ipywidgets.Box:
-    """Put widgets beside each other, and below each other where there is no room."""
+def side_by_side(*children: ipywidgets.Widget) -> ipywidgets.Box:
+    """Put widgets beside each other, and below each other if there is no room."""
     box = ipywidgets.Box(children)
     box.add_class("linvid-row")
     return box
 
 
-def sentences(lines: Sequence[str]) -> str:
+def html_list(lines: Sequence[str]) -> str:
     """Write lines of text as a list in HTML."""
     return '<ul class="linvid-words">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

@@ -1,10 +1,10 @@
-"""One JupyterLab and one Chromium for all tests of this folder, one page for each; nothing comes from the network."""
+"""A JupyterLab and a Chromium for each test process, and a page for each test; nothing comes from the network."""
 
 import shutil
 
 import pytest
 from harness import ARGUMENTS, Notebook, find_chromium
-from server import ROOT, running_lab
+from server import ROOT, SECONDS, running_lab
 
 INSTALL = "apt-get install -y --no-install-recommends chromium, or name a Chrome in LINVID_CHROMIUM"
 
@@ -16,6 +16,7 @@ def browser():
     program = find_chromium()
     if program is None:
         pytest.skip(f"no Chromium: {INSTALL}")
+    playwright.expect.set_options(timeout=1e3 * SECONDS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
@@ -24,14 +25,14 @@ def browser():
 
 @pytest.fixture(scope="session")
 def lab(browser, tmp_path_factory):
-    """Start JupyterLab."""
+    """Start a JupyterLab of this process, on a port of its own."""
     with running_lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 
 @pytest.fixture
 def open_notebook(browser, lab, request):
-    """Return a function that opens a notebook of the given cells; at the end, nothing has gone wrong unseen."""
+    """Return a function that opens a notebook of the given cells; at the end, check that no error was missed."""
     opened = []
 
     def open_(*cells, lesson=None, copy_of=None, **options):

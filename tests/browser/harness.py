@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -34,6 +35,11 @@ ARGUMENTS = (
 NOISE = re.compile(r"^Could not restore the debugger state: Canceled future for debug_request")
 HERE = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob|about|file):")
 
+# a figure that is drawn later says so by aria-busy; a picture has pixels once it is decoded
+PICTURES_READY = """async (element) => {
+    const images = element.matches("img") ? [element] : [...element.querySelectorAll("img")];
+    await Promise.all(images.map((image) => image.decode().catch(() => {})));
+}"""
 FINISHED = """() => {
     const all = (selector) => [...document.querySelectorAll(selector)];
     const prompts = all(".jp-CodeCell .jp-InputPrompt").map((prompt) => prompt.textContent);
@@ -42,7 +48,7 @@ FINISHED = """() => {
     return idle && !prompts.some((text) => text.includes("*"))
         && (failed || prompts.every((text) => /\\d/.test(text)));
 }"""
-TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook, .jp-OutputArea-output")]
+TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook, .jp-OutputArea-output, .linvid-chart")]
     .filter((element) => element.scrollWidth > element.clientWidth + 1)
     .map((element) => `${element.className}: ${element.scrollWidth} px in ${element.clientWidth} px`)"""
 
@@ -54,15 +60,18 @@ def find_chromium() -> str | None:
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> float:
-    """Return the share of pixels that differ, 1 where the size does."""
+    """Return the share of pixels that differ, 1 if the size does."""
     return float((before != after).any(axis=-1).mean()) if before.shape == after.shape else 1.0
 
 
 class Notebook:
     """One notebook, open in a page of the browser.
 
-    `page` is Playwright's: ``notebook.page.get_by_role("button", name="play").click()``. What goes wrong is recorded:
-    `console` holds errors, `outside` requests to other machines.
+    `page` is Playwright's: ``notebook.page.get_by_role("button", name="play").click()``. `console` records the errors
+    of the page, `outside` its requests to other machines.
+
+    A widget may redraw at any time. A test therefore asserts by Playwright's ``expect``, which waits for what it
+    asserts, or by ``wait_until``. It never asserts what it has read before.
     """
 
     def __init__(self, browser: "Browser", lab: Lab, name: str, *, theme: str = "light", width: int = 1280) -> None:
@@ -109,11 +118,8 @@ class Notebook:
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
-        """Wait until a kernel is there, the page is connected to it, and it has nothing to do."""
-        deadline = time.monotonic() + SECONDS
-        while not self.lab.has_idle_kernel(self.name):
-            assert time.monotonic() < deadline, f"the kernel is not idle after {SECONDS:.0f} s"
-            self.page.wait_for_timeout(100)
+        """Wait until the page is connected to a kernel that has nothing to do."""
+        self.wait_until(lambda: self.lab.has_idle_kernel(self.name), "an idle kernel")
         self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
     def save(self) -> None:
@@ -122,7 +128,7 @@ class Notebook:
         self.page.wait_for_selector(".jp-mod-current.jp-mod-dirty", state="detached")
 
     def reload(self) -> None:
-        """Load the page again, as a person does with F5."""
+        """Load the page again, as with F5."""
         self.page.reload()
         self.wait_until_idle()
 
@@ -130,29 +136,41 @@ class Notebook:
         """Return the tracebacks that cells show."""
         return self.page.locator(".jp-OutputArea-output:has-text('Traceback (m')").all_inner_texts()
 
-    def text(self) -> str:
-        """Return all that the outputs say."""
-        return "\n".join(self.page.locator(".jp-Cell-outputArea").all_inner_texts())
+    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until a condition holds that Playwright's ``expect`` does not know.
+
+        Args:
+            condition: Function that is called again and again until it returns something true.
+            what: Description of what is expected, for the message.
+        """
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"expected {what} within {SECONDS:.0f} s"
+            self.page.wait_for_timeout(50)
 
     def pixels(self, locator: "Locator") -> np.ndarray:
-        """Return what is seen of an element, such as a canvas: (rows columns 3), 0 to 255."""
+        """Return the pixels of an element, such as a canvas, its pictures decoded: (rows columns 3), 0 to 255."""
+        locator.evaluate(PICTURES_READY)
         return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))
 
-    def wait_for_change(self, locator: "Locator", before: np.ndarray, *, share: float = 0.001) -> np.ndarray:
-        """Wait until at least a share of an element's pixels differs from before; return them."""
+    def wait_for_pixels(self, locator: "Locator", condition: Callable[[np.ndarray], Any], what: str) -> None:
+        """Wait until a condition on an element's pixels holds."""
         from playwright.sync_api import Error
 
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        def holds() -> Any:
             try:
-                after = self.pixels(locator)
-            except Error as error:  # a redraw may take the element away while it is looked at
+                return condition(self.pixels(locator))
+            except Error as error:  # a redraw may remove the element during the screenshot
                 if "not attached" not in str(error):
                     raise
-                continue
-            if difference(before, after) >= share:
-                return after
-        raise AssertionError(f"not {share:.1%} of the pixels changed within {SECONDS:.0f} s")
+                return False
+
+        self.wait_until(holds, what)
+
+    def wait_for_change(self, locator: "Locator", before: np.ndarray, *, share: float = 0.001) -> None:
+        """Wait until at least a share of an element's pixels differs from before."""
+        changed = f"{share:.1%} of the pixels to change"
+        self.wait_for_pixels(locator, lambda after: difference(before, after) >= share, changed)
 
     def switch_theme(self, theme: str) -> None:
         """Switch to "light" or "dark" by the menu."""
@@ -162,14 +180,23 @@ class Notebook:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")  # covers the page while the theme loads
         self.theme = theme
 
-    def too_wide(self, width: int) -> list[str]:
-        """Resize the page; return what then needs a horizontal scroll bar."""
+    def resize(self, width: int) -> None:
+        """Give the page another width, and wait until it has it."""
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_timeout(300)  # layout follows the resize within a few frames
+        self.page.wait_for_function("(width) => innerWidth === width", arg=width)
+
+    def too_wide(self) -> list[str]:
+        """Return what needs a horizontal scroll bar now."""
         return self.page.evaluate(TOO_WIDE)
 
+    def expect_to_fit(self, *widths: int) -> None:
+        """Give the page one width after another, and wait until nothing needs a horizontal scroll bar."""
+        for width in widths:
+            self.resize(width)
+            self.wait_until(lambda: not self.too_wide(), f"nothing wider than a page of {width} pixels")
+
     def screenshot(self, name: str, locator: "Locator | None" = None) -> None:
-        """Write what is seen, or all of an element, to build/screenshots/NAME-THEME.png."""
+        """Write the visible page, or all of an element, to build/screenshots/NAME-THEME.png."""
         size = self.page.viewport_size
         if locator:
             self.page.set_viewport_size({**size, "height": int(locator.bounding_box()["height"]) + 200})

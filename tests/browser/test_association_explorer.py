@@ -3,6 +3,9 @@
 import pytest
 
 pytest.importorskip("anywidget")
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
 
 CELL = """from linvid_edu.widgets import AssociationExplorer
 explorer = AssociationExplorer()
@@ -17,26 +20,25 @@ def test_sources_follow_the_lit_token(open_notebook):
     film = explorer.get_by_role("application")
     film.wait_for()
 
-    def told(words):
-        explorer.get_by_role("paragraph").filter(has_text=words).wait_for()
+    place = explorer.locator(".lv-place")
 
     explorer.get_by_text("channels 0 to 15: from frame 3, row 4, column 4 (next frame)").wait_for()
     before = notebook.pixels(film)
     film.click(position={"x": 4, "y": 4})
-    told("Lit: frame 0, row 0, column 0")
-    told("16 are zero because it does")
+    expect(place).to_contain_text("Lit: frame 0, row 0, column 0")
+    expect(place).to_contain_text("16 are zero because the neighbor lies outside")
     notebook.wait_for_change(film, before, share=0.001)
     explorer.get_by_label("Attention over").select_option(label="time: borrows from places")
-    told("12 are its own because the neighbor lies outside, 8 are zero")
+    expect(place).to_contain_text("12 are its own because the neighbor lies outside, and 8 are zero")
     notebook.page.keyboard.press("Tab")
     film.focus()
     for key in ("ArrowRight", "ArrowDown", "]"):
         notebook.page.keyboard.press(key)
-    told("Lit: frame 1, row 1, column 1")
-    told("0 are its own because the neighbor lies outside, 0 are zero")
+    expect(place).to_contain_text("Lit: frame 1, row 1, column 1")
+    expect(place).to_contain_text(" 0 are its own because the neighbor lies outside, and 0 are zero")
     notebook.screenshot("association-explorer", explorer)
     notebook.switch_theme("dark")
     notebook.screenshot("association-explorer", explorer)
-    explorer.get_by_label("Direction").select_option(label="who gets from the lit token")
+    explorer.get_by_label("Direction").select_option(label="which tokens get its channels")
     explorer.get_by_text("to frame 1, row 0, column 1").first.wait_for()
-    assert notebook.too_wide(700) == []
+    notebook.expect_to_fit(700)

@@ -1,8 +1,13 @@
-"""The AttentionExplorer in JupyterLab: clicks and keys move the query, both themes read well, a lost kernel is told."""
+"""The AttentionExplorer in JupyterLab: clicks and keys move the query, both themes, a lost kernel."""
 
 import pytest
 
 pytest.importorskip("anywidget")
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
+
+from linvid_edu.models.variants import find_variant
 
 SETUP = """import torch
 from linvid_edu.video.reading import load_clip
@@ -11,22 +16,23 @@ torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
 explorer = AttentionExplorer(clip)
 explorer"""
-NAMES = ["sana_video_attention", "nystrom", "cosformer-cooperative", "performer", "shuffle_window"]
-NOTEBOOK = f"""import torch
+VARIANTS = ["sana_video_attention", "nystrom", "cosformer-cooperative", "performer", "shuffle_window"]
+LABELS = [find_variant(name).label for name in VARIANTS]
+RIVALS = f"""import torch
 from linvid_edu.models.checkpoint import load_model
 from linvid_edu.figures.explain_page import answering_models
 from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets import AttentionExplorer
 torch.set_num_threads(1)
 clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
-names = {NAMES}
+names = {VARIANTS}
 one = [("linear", load_model("../data_samples/checkpoints/linear.safetensors").eval())]
 AttentionExplorer(clip, answering_models(clip, checkpoints=one, mechanisms=names))"""
 IN_PYTHON = """slow = AttentionExplorer(clip, where="kernel")
 slow"""
 
 
-def shown(notebook, which=0):
+def explorer_in(notebook, which=0):
     """Wait for one of the explorers; return it, its film and the first tinted strip."""
     explorer = notebook.page.locator(".lv").nth(which)
     film = explorer.get_by_role("application", name="the clip")
@@ -38,7 +44,7 @@ def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
     notebook = open_notebook(SETUP, width=1600)
     notebook.run_all()
     assert notebook.errors() == []
-    explorer, film, tints = shown(notebook)
+    explorer, film, tints = explorer_in(notebook)
     film.click(position={"x": 5, "y": 5})
     explorer.get_by_text("query frame 0, row 0, column 0").wait_for()
     before = notebook.pixels(tints)
@@ -46,7 +52,7 @@ def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
         notebook.page.keyboard.press(key)
     explorer.get_by_text("query frame 1, row 2, column 1").wait_for()
     notebook.wait_for_change(tints, before, share=0.01)
-    assert notebook.page.locator(".jp-Cell").count() == 1  # no key reached JupyterLab's own shortcuts
+    expect(notebook.page.locator(".jp-Cell")).to_have_count(1)  # no key reached JupyterLab's own shortcuts
     notebook.page.keyboard.press("c")
     notebook.page.keyboard.press("ArrowRight")
     explorer.get_by_text("query frame 1, row 2, column 2 at 0.33 s, compared with frame 1, row 2, column 1").wait_for()
@@ -61,48 +67,48 @@ def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
     notebook.page.keyboard.press(" ")
     explorer.get_by_text("query frame 5").wait_for()
     explorer.get_by_role("button", name="Stop").click()
-    assert notebook.too_wide(700) == []
+    notebook.expect_to_fit(700)
 
 
 def red(pixels):
-    """Count the pixels that are more red than any of viridis and of the orange outline."""
+    """Count the pixels that are redder than any of viridis and than the orange outline."""
     r, g, b = (pixels[..., channel].astype(int) for channel in range(3))
     return int(((r > 110) & (g < 0.4 * r) & (b < 0.6 * r)).sum())
 
 
 def test_four_rivals_stand_side_by_side_and_another_takes_the_place_of_one(open_notebook):
-    notebook = open_notebook(NOTEBOOK, width=1600)
+    notebook = open_notebook(RIVALS, width=1600)
     notebook.run_all()
     assert notebook.errors() == []
-    explorer, *_ = shown(notebook)
+    explorer, *_ = explorer_in(notebook)
     explorer.get_by_label("Color scale").select_option(label="separate")
     explorer.get_by_label("Block").select_option(label="0")
     explorer.get_by_label("Head").select_option(label="2")
     panels = explorer.locator(".lv-panels section")
-    assert panels.locator("h3 span").all_inner_texts() == NAMES[:4]
+    expect(panels.locator("h3 span")).to_have_text(LABELS[:4])
     panels.nth(1).get_by_text("negative (red)").wait_for()
     for theme in ("light", "dark"):
         notebook.switch_theme(theme)
         notebook.screenshot("attention-explorer-family", explorer)
-    assert red(notebook.pixels(panels.nth(1).locator("canvas").first)) > 100
-    assert red(notebook.pixels(panels.nth(3).locator("canvas").first)) < 100
-    fifth = explorer.get_by_role("checkbox", name="shuffle_window")
-    assert fifth.is_disabled()
-    explorer.get_by_role("checkbox", name="performer").focus()
+    signed, positive = (panels.nth(which).locator("canvas").first for which in (1, 3))
+    notebook.wait_for_pixels(signed, lambda pixels: red(pixels) > 100, "red tints where weights are negative")
+    notebook.wait_for_pixels(positive, lambda pixels: red(pixels) < 100, "no red tints where weights are positive")
+    fifth = explorer.get_by_role("checkbox", name=LABELS[4])
+    expect(fifth).to_be_disabled()
+    explorer.get_by_role("checkbox", name=LABELS[3]).focus()
     notebook.page.keyboard.press(" ")
-    explorer.locator(".lv-panels section").nth(3).wait_for(state="detached")
+    expect(panels).to_have_count(3)
     fifth.check()
-    explorer.locator("h3").get_by_text("shuffle_window").wait_for()
-    assert panels.locator("h3 span").all_inner_texts() == [*NAMES[:3], NAMES[4]]
+    expect(panels.locator("h3 span")).to_have_text([*LABELS[:3], LABELS[4]])
     explorer.get_by_text("query frame 0").wait_for()
-    assert explorer.get_by_label("Head").input_value() == "2"
-    assert notebook.too_wide(700) == []
+    expect(explorer.get_by_label("Head")).to_have_value("2")
+    notebook.expect_to_fit(700)
 
 
-def test_rows_from_python_arrive_and_a_lost_kernel_is_told(open_notebook):
+def test_rows_from_python_arrive_and_a_lost_kernel_is_reported(open_notebook):
     notebook = open_notebook(SETUP, IN_PYTHON, width=1600)
     notebook.run_all()
-    fast, slow = (shown(notebook, which) for which in (0, 1))
+    fast, slow = (explorer_in(notebook, which) for which in (0, 1))
     before = notebook.pixels(slow[2])
     slow[1].click(position={"x": 5, "y": 5})
     slow[0].get_by_text("query frame 0, row 0, column 0").wait_for()
@@ -114,9 +120,9 @@ def test_rows_from_python_arrive_and_a_lost_kernel_is_told(open_notebook):
     fast[0].get_by_text("query frame 0, row 0, column 0").wait_for()
 
 
-def test_a_clip_that_does_not_fit_is_told_in_words(open_notebook):
+def test_a_clip_that_does_not_fit_is_reported(open_notebook):
     show = """explorer.show(load_clip("../data_samples/motion_up_photo.mp4", num_frames=5, size=32))"""
     notebook = open_notebook(SETUP, show, width=1000)
     notebook.run_all()
-    explorer, *_ = shown(notebook)
+    explorer, *_ = explorer_in(notebook)
     explorer.get_by_role("alert").filter(has_text="the clip has 5 frames, softmax expects 8").wait_for()

@@ -24,7 +24,7 @@ def test_ratios_are_forced_by_the_slider(open_notebook):
     page.get_by_text("has no fixation ratios: take one with fixation").wait_for()
     place = explorer.get_by_role("paragraph").filter(has_text="motion_left_photo.mp4")
     place.filter(has_text="ratios are as learned").wait_for()
-    before = [notebook.pixels(each) for each in (ratio, rows)]
+    before = [notebook.pixels(strip) for strip in (ratio, rows)]
     slider = explorer.get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")
@@ -32,7 +32,7 @@ def test_ratios_are_forced_by_the_slider(open_notebook):
     for strip, pixels in zip((ratio, rows), before, strict=True):
         notebook.wait_for_change(strip, pixels, share=0.01)
     for _ in range(20):
-        page.keyboard.press("ArrowLeft")  # one by one to the learned ratios, where the slider keeps the focus
+        page.keyboard.press("ArrowLeft")  # one by one to the learned ratios; the slider keeps the focus
     place.filter(has_text="ratios are as learned").wait_for()
     page.keyboard.press("ArrowLeft")
     place.filter(has_text="ratios are 5 % of the way to 0").wait_for()
@@ -49,4 +49,4 @@ def test_ratios_are_forced_by_the_slider(open_notebook):
     notebook.screenshot("fixation-explorer", explorer)
     notebook.switch_theme("dark")
     notebook.screenshot("fixation-explorer", explorer)
-    assert notebook.too_wide(700) == []
+    notebook.expect_to_fit(700)

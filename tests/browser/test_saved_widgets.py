@@ -1,9 +1,15 @@
-"""Where a widget's picture is seen: where its notebook has no kernel, and not beside a widget that lives."""
+"""A widget's picture is visible if its notebook has no kernel, and not beside a living widget."""
 
+import re
 import subprocess
 import sys
 
 import nbformat
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
 
 IMPORTS = "import ipywidgets\nfrom IPython.display import display\nfrom linvid_edu.widgets import *"
 TWO = """picker = ClipPicker(num_frames=4, size=64)
@@ -34,15 +40,19 @@ def test_pictures_are_seen_without_a_kernel_and_not_beside_living_widgets(open_n
     page.locator(PANEL).nth(1).wait_for()
     page.locator(".lv").wait_for()
     stand_ins = page.locator(".linvid-stand-in")
-    page.wait_for_timeout(2500)  # more than they wait for a widget to draw itself
-    assert [each.is_visible() for each in stand_ins.all()] == [False] * 3
-    assert page.locator(PANEL).nth(1).is_visible()
+    page.wait_for_timeout(2500)  # a stand-in would appear 2 s after the page is there
+    expect(stand_ins).to_have_count(3)
+    for which in range(3):
+        expect(stand_ins.nth(which)).to_be_hidden()
+    expect(page.locator(PANEL).nth(1)).to_be_visible()
     notebook.save()
     name = without_kernel(notebook.lab, notebook.name)
     page.goto(page.url.split("?")[0].replace(notebook.name, name) + "?reset")
     page.locator(".jp-Dialog button").filter(has_text="No Kernel").click()
     pictures = page.locator(".jp-OutputArea").get_by_role("img")
-    pictures.nth(1).wait_for()
-    assert "cue_white_appears_plain.mp4" in pictures.first.get_attribute("aria-label")
-    assert pictures.count() == 2
-    assert [each.is_visible() for each in page.get_by_text("Loading widget").all()] == [False, False, True]
+    expect(pictures).to_have_count(2)
+    expect(pictures.first).to_have_attribute("aria-label", re.compile(re.escape("cue_white_appears_plain.mp4")))
+    loading = page.get_by_text("Loading widget")
+    expect(loading).to_have_count(3)
+    for which, visible in enumerate((False, False, True)):
+        expect(loading.nth(which)).to_be_visible(visible=visible)

@@ -32,6 +32,7 @@ Scale = Literal["common", "separate"]
 COLORS = matplotlib.colormaps["viridis"]
 NEGATIVE = LinearSegmentedColormap.from_list("negative", ["#440154", "#ff2000"])  # a red far from viridis
 DIM = 0.75  # of the gray frames below the colors
+OPACITY = (0.45, 0.95)  # of the colors at level 0, where a frame must stay recognizable, and at level 1
 
 
 @styled
@@ -197,7 +198,8 @@ def _tinted(
 
 
 def _overlay(level: np.ndarray, gray: np.ndarray) -> np.ndarray:
-    opacity = (0.45 + 0.5 * np.abs(level))[..., None]  # a frame stays recognizable where the attention is low
+    lowest, highest = OPACITY
+    opacity = (lowest + (highest - lowest) * np.abs(level))[..., None]
     colors = np.where(level[..., None] < 0, NEGATIVE(-level)[..., :3], COLORS(level)[..., :3])
     return opacity * colors + (1 - opacity) * gray[..., None]
 

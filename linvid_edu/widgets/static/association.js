@@ -1,34 +1,32 @@
 /* The AssociationExplorer: where the channels of a token's keys and values come from, and where its own go.
  *
- * meta says the sizes; data holds, for each "span shift_div" of meta.parts, the number of the source token of every
- * token and channel, −1 for zero. meta.rules has the offset that a channel borrows from where every neighbor exists.
+ * meta holds the sizes. data holds, for each "span shift_div" of meta.settings, the index of the source token of every
+ * token and channel, −1 for zero. meta.rules has the offset that a channel borrows from if every neighbor exists.
  */
 
 import { choice, element, filmStrip, placeOf } from "./strip.js";
 import { saved } from "./traits.js";
 
-const STATE = ["query", "span", "shift_div", "direction"];
+const { state: STATE, spans, flows, nothing: NOTHING, neighborWords } = SHARED.association;
 const SPANS = { space: "space: borrows from frames", time: "time: borrows from places", joint: "joint: from both" };
-const DIRECTIONS = { arrives: "what the lit token gets", leaves: "who gets from the lit token" };
+const FLOWS = { arrives: "what the lit token gets", leaves: "which tokens get its channels" };
 const ARROWS = { "-1 0": "↑", "1 0": "↓", "0 -1": "←", "0 1": "→", "-1 -1": "↖", "-1 1": "↗", "1 -1": "↙", "1 1": "↘" };
-const WORDS = { "-1": ["previous frame", "above", "left"], 1: ["next frame", "below", "right"] };
-const ZERO = -1;
 
 export function associationExplorer(host, { get, set }) {
-  const { frames, grid, width, heads, parts, rules, divisors } = get("meta");
+  const { frames, grid, width, heads, settings, rules, divisors } = get("meta");
   const [rows, columns] = grid;
   const size = frames * rows * columns * width;
   const bytes = get("data");
-  const numbers = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 4 * size * parts.length));
+  const numbers = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 4 * size * settings.length));
   const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const seen = element(root, "div", { class: "lv-seen" });
   const place = element(seen, "p", { class: "lv-place lv-wraps" });
   let summary = "";
   const controls = {
-    span: choice(bar, "Attention over", Object.entries(SPANS)),
-    shift_div: choice(bar, "shift_div", divisors.map((each) => [each, `${each}`])),
-    direction: choice(bar, "Direction", Object.entries(DIRECTIONS)),
+    span: choice(bar, "Attention over", spans.map((span) => [span, SPANS[span]])),
+    shift_div: choice(bar, "shift_div", divisors.map((divisor) => [divisor, `${divisor}`])),
+    direction: choice(bar, "Direction", flows.map((flow) => [flow, FLOWS[flow]])),
   };
   const film = filmStrip(element(seen, "div", {}), {
     pixels: new Uint8Array(frames * rows * columns * 3).fill(40),
@@ -53,15 +51,16 @@ export function associationExplorer(host, { get, set }) {
   function update() {
     const state = Object.fromEntries(STATE.map((name) => [name, get(name)]));
     for (const [name, control] of Object.entries(controls)) control.value = JSON.stringify(state[name]);
-    const part = `${state.span} ${state.shift_div}`;
-    const from = numbers.subarray(parts.indexOf(part) * size, (parts.indexOf(part) + 1) * size);
+    const setting = `${state.span} ${state.shift_div}`;
+    const start = settings.indexOf(setting) * size;
+    const from = numbers.subarray(start, start + size);
     const own = number(state.query);
     const leaves = state.direction === "leaves";
     const pairs = leaves ? receivers(from, own) : senders(from, own);
     const overlay = new Float32Array(frames * rows * columns);
-    for (const [other] of pairs) if (other !== ZERO) overlay[other] += 1 / width;
+    for (const [other] of pairs) if (other !== NOTHING) overlay[other] += 1 / width;
     film.show({ query: state.query, overlay, top: Math.max(...overlay) || 1 });
-    const cells = cellsOf(from, own, rules[part]);
+    const cells = cellsOf(from, own, rules[setting]);
     fillTable(cells);
     fillGroups(pairs, cells, leaves);
     const zeros = cells.filter((cell) => cell.kind === "zero").length;
@@ -69,26 +68,27 @@ export function associationExplorer(host, { get, set }) {
     summary =
       `Of its ${width} channels ` +
       `${cells.filter((cell) => cell.kind === "own").length} are its own by rule, ${kept} are its own because the ` +
-      `neighbor lies outside, ${zeros} are zero because it does.`;
+      `neighbor lies outside, and ${zeros} are zero because the neighbor lies outside.`;
     place.textContent = `Lit: ${placeOf(state.query)}. ${summary}`;
   }
 
-  /* Pairs of another token and a channel of the lit token's own that comes from there; −1 is zero. */
+  /* Return pairs of a channel of the lit token, last, and the token that it comes from, −1 for zero. */
   function senders(from, own) {
     return Array.from(from.subarray(own * width, (own + 1) * width), (source, channel) => [source, channel]);
   }
 
+  /* Return pairs of a channel, last, and the token that gets it from the lit token. */
   function receivers(from, own) {
-    const found = [];
-    for (let i = 0; i < from.length; i++) if (from[i] === own) found.push([Math.floor(i / width), i % width]);
-    return found;
+    const pairs = [];
+    for (let i = 0; i < from.length; i++) if (from[i] === own) pairs.push([Math.floor(i / width), i % width]);
+    return pairs;
   }
 
   function cellsOf(from, own, rule) {
     return senders(from, own).map(([source, channel]) => {
-      if (source === ZERO) return { kind: "zero", sign: "0", words: "zero: the neighbor lies outside" };
-      const here = token(own);
-      const offset = token(source).map((index, axis) => index - here[axis]);
+      if (source === NOTHING) return { kind: "zero", sign: "0", words: "zero: the neighbor lies outside" };
+      const lit = token(own);
+      const offset = token(source).map((index, axis) => index - lit[axis]);
       const same = offset.every((step, axis) => step === rule[channel][axis]);
       const kind = same ? kindOf(offset) : "kept";
       const words = inWords(offset) + (same ? "" : ", kept: the neighbor lies outside");
@@ -102,8 +102,8 @@ export function associationExplorer(host, { get, set }) {
     for (let head = 0; head < heads; head++) {
       const row = element(table, "tr", {});
       element(row, "th", { scope: "row" }).textContent = `head ${head}`;
-      for (let e = 0; e < width / heads; e++) {
-        const channel = (head * width) / heads + e;
+      for (let index = 0; index < width / heads; index++) {
+        const channel = (head * width) / heads + index;
         const { kind, sign, words } = cells[channel];
         const title = `channel ${channel}: ${words}`;
         element(row, "td", { class: `lv-${kind}`, title, "aria-label": title }).textContent = sign;
@@ -111,24 +111,24 @@ export function associationExplorer(host, { get, set }) {
     }
   }
 
-  /* List runs of channels with the same other token. */
+  /* List consecutive channels that have the same other token in one line. */
   function fillGroups(pairs, cells, leaves) {
     groups.replaceChildren();
     const sorted = leaves ? [...pairs].sort(([a, i], [b, j]) => a - b || i - j) : pairs;
-    let run = null;
+    let group = null;
     const close = () => {
-      if (!run) return;
-      const channels = run.first === run.last ? `channel ${run.first}` : `channels ${run.first} to ${run.last}`;
-      const other = run.other === ZERO ? "" : ` ${leaves ? "to" : "from"} ${placeOf(token(run.other))}`;
-      const words = leaves ? "" : ` (${cells[run.first].words})`;
+      if (!group) return;
+      const channels = group.first === group.last ? `channel ${group.first}` : `channels ${group.first} to ${group.last}`;
+      const other = group.other === NOTHING ? "" : ` ${leaves ? "to" : "from"} ${placeOf(token(group.other))}`;
+      const words = leaves ? "" : ` (${cells[group.first].words})`;
       element(groups, "li", {}).textContent = `${channels}:${other}${words}`;
     };
     for (const [other, channel] of sorted) {
       const words = leaves ? "" : cells[channel].words;
-      if (run && run.other === other && run.last === channel - 1 && run.words === words) run.last = channel;
+      if (group && group.other === other && group.last === channel - 1 && group.words === words) group.last = channel;
       else {
         close();
-        run = { other, first: channel, last: channel, words };
+        group = { other, first: channel, last: channel, words };
       }
     }
     close();
@@ -148,7 +148,7 @@ function signOf([frame, row, column]) {
 }
 
 function inWords(offset) {
-  return offset.map((step, axis) => step && WORDS[step][axis]).filter(Boolean).join(", ") || "itself";
+  return offset.map((step, axis) => step && neighborWords[step][axis]).filter(Boolean).join(", ") || "itself";
 }
 
 function render({ model, el }) {

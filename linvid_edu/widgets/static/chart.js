@@ -1,7 +1,7 @@
-/* A plotly chart in the colors of JupyterLab's theme.
+/* A plotly chart in the colors of the page, which chart.css gives it.
  *
- * model: feed, a label whose value is the figure as JSON { data, layout }, redrawn whole when it changes; library,
- * plotly.js as bytes, which a page loads once; label, what is shown, for assistive technology.
+ * The model has feed, a label whose value is the figure as JSON { data, layout }, redrawn whole when it changes; library,
+ * plotly.js as bytes, which a page loads once; and label, what the chart shows, for assistive technology.
  */
 function plotly(model) {
   if (!globalThis.linvidPlotly) {
@@ -11,32 +11,31 @@ function plotly(model) {
   return globalThis.linvidPlotly;
 }
 
-/* Return a layout in the colors of the page around an element. */
-function themed(layout, el) {
-  const style = getComputedStyle(el);
-  const [ink, line] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim() || style.color);
-  const clear = "rgba(0,0,0,0)";
-  const colored = { ...layout, paper_bgcolor: clear, plot_bgcolor: clear, font: { ...layout.font, color: ink } };
-  for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key)))
-    colored[name] = { ...layout[name], gridcolor: line, linecolor: line, tickcolor: line };
-  return colored;
-}
-
 function render({ model, el }) {
   const host = document.createElement("div");
-  host.setAttribute("role", "img");
-  host.setAttribute("aria-label", model.get("label"));
+  for (const [name, value] of [["class", "linvid-chart"], ["role", "img"], ["aria-label", model.get("label")]]) {
+    host.setAttribute(name, value);
+  }
   el.append(host);
-  let [library, feed] = [null, null];
+  let [library, feed, drawings] = [null, null, 0];
+  let [width, drawnWidth] = [0, 0];
 
-  function draw() {
+  /* Draw the newest figure; aria-busy ends when the page shows it. */
+  async function draw() {
+    host.setAttribute("aria-busy", "true");
     if (!feed) return;
     const { data, layout } = JSON.parse(feed.get("value"));
     host.style.minHeight = `${layout.height ?? 0}px`; // room for it while plotly loads
-    if (library) library.react(host, data, themed(layout, el), { displaylogo: false, responsive: true });
+    width = host.clientWidth;
+    if (!library || !width) return; // plotly measures the page, so an element outside of it must wait
+    const drawing = (drawings += 1);
+    await library.react(host, data, layout, { displaylogo: false });
+    if (drawnWidth && drawnWidth !== width) await library.Plots.resize(host); // react keeps the size
+    drawnWidth = width;
+    if (drawing === drawings) host.setAttribute("aria-busy", "false");
   }
-  model.widget_manager.get_model(model.get("feed").replace("IPY_MODEL_", "")).then((found) => {
-    feed = found;
+  model.widget_manager.get_model(model.get("feed").replace("IPY_MODEL_", "")).then((label) => {
+    feed = label;
     feed.on("change:value", draw);
     draw();
   });
@@ -44,11 +43,11 @@ function render({ model, el }) {
     library = loaded;
     draw();
   });
-  const themes = new MutationObserver(draw);
-  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
+  const sizes = new ResizeObserver(() => host.clientWidth !== width && draw());
+  sizes.observe(host);
   return () => {
     feed?.off("change:value", draw);
-    themes.disconnect();
+    sizes.disconnect();
     library?.purge(host);
   };
 }

@@ -1,19 +1,19 @@
-/* The FixationExplorer: ratios of a token, of a channel over the frames, and of each layer, and a slider that forces them.
+/* The FixationExplorer: ratios of a token, of a channel over the frames, and of each layer; a slider forces them.
  *
- * The packed meta has, beside what packing.py writes, layers [[block, span], …] and ratiosAt, where in the bytes the
- * ratios begin: for each layer those of the queries, then those of the keys, (heads t n e), one byte for 0 to 1.
+ * Beside what packing.py writes, the packed meta has layers [[block, span], …] and ratiosAt, where in the bytes the
+ * ratios begin: for each layer those of the queries, then those of the keys, (heads t n d), one byte for 0 to 1.
  */
 
 import { layersOf, unpack } from "./packing.js";
 import { pictureOf, savePicture } from "./picture.js";
 import { measures, tokenWeights } from "./rows.js";
-import { choice, colorScale, element, filmStrip, placeOf, viridis } from "./strip.js";
+import { choice, colorScale, element, filmStrip, placeOf, tintColor } from "./strip.js";
 import { saved } from "./traits.js";
 
-const STATE = ["query", "layer", "side", "head", "channel", "position", "alone", "problem"];
+const { state: STATE, sides: SIDES, shut: SHUT } = SHARED.fixation;
 const HELP = "Click a token, or a cell of the tables. Arrow keys move the token, [ and ] change its frame, space plays.";
 const GONE = "The kernel does not answer, so ratios cannot be forced. If it was restarted, run the cell again.";
-const WAIT = 6000; // milliseconds that a forward pass may take
+const FORWARD_MILLISECONDS = 6000; // after which a forward pass counts as lost
 const BINS = 20;
 
 export function fixationExplorer(host, { get, set }) {
@@ -22,7 +22,8 @@ export function fixationExplorer(host, { get, set }) {
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const seen = element(root, "div", { class: "lv-seen" });
   element(root, "p", { class: "lv-hint" }).textContent = HELP;
-  let [meta, layers, blocks, learned, strips, parts, timer, later, lost] = [null, [], null, null, [], {}, 0, 0, ""];
+  let [meta, layers, blocks, learned] = [null, [], null, null];
+  let [strips, parts, timer, later, lost] = [[], {}, 0, 0, ""];
 
   function show(newMeta, bytes) {
     const another = newMeta.clip !== meta?.clip;
@@ -40,15 +41,15 @@ export function fixationExplorer(host, { get, set }) {
 
   function build(bytes) {
     strips.forEach((strip) => strip.destroy());
-    [bar, seen].forEach((each) => each.replaceChildren());
+    [bar, seen].forEach((area) => area.replaceChildren());
     const clip = { pixels: unpack(bytes, meta.pixels), shape: meta.shape, grid: meta.grid, times: meta.times };
-    const { heads, e } = layers[0];
+    const { heads, d } = layers[0];
     const numbers = (count, mean) => [[null, mean], ...Array.from({ length: count }, (_, i) => [i, `${i}`])];
     parts = {
       layer: choice(bar, "Layer", layers.map(({ block, span }) => [[block, span], `block ${block}, ${span}`])),
-      side: choice(bar, "Ratios of", ["query", "key"].map((each) => [each, each])),
+      side: choice(bar, "Ratios of", SIDES.map((side) => [side, side])),
       head: choice(bar, "Head", numbers(heads, "mean over heads")),
-      channel: choice(bar, "Channel", numbers(e, "mean over channels")),
+      channel: choice(bar, "Channel", numbers(d, "mean over channels")),
     };
     for (const [name, control] of Object.entries(parts)) {
       control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
@@ -68,7 +69,7 @@ export function fixationExplorer(host, { get, set }) {
       return Object.assign(strip, { heading, scale });
     });
     const side = element(seen, "div", { class: "lv-panels" });
-    parts.tables = ["query", "key"].map((which) => [which, element(wide(side), "table", { class: "lv-ratios" })]);
+    parts.tables = SIDES.map((which) => [which, element(wide(side), "table", { class: "lv-ratios" })]);
     parts.numbers = element(element(side, "section", {}), "table", {});
     const all = element(seen, "div", { class: "lv-panels lv-histograms" });
     parts.histograms = layers.map(() => {
@@ -92,7 +93,7 @@ export function fixationExplorer(host, { get, set }) {
     button("Back to learned").addEventListener("click", () => force({ position: 0 }));
   }
 
-  /* Ask Python for a forward pass; the slider runs ahead, and of the positions that wait only the newest is sent. */
+  /* Ask Python for a forward pass. While one runs, the slider moves on, and then only its newest position is sent. */
   let waiting = null;
   function force(change) {
     if (timer) {
@@ -103,7 +104,7 @@ export function fixationExplorer(host, { get, set }) {
     if (same) return;
     const runs = "position" in change || get("position") !== 0;
     if (!set(change)) return lose();
-    if (runs) timer = setTimeout(lose, WAIT);
+    if (runs) timer = setTimeout(lose, FORWARD_MILLISECONDS);
   }
   function arrived() {
     clearTimeout(timer);
@@ -122,9 +123,9 @@ export function fixationExplorer(host, { get, set }) {
   const say = () => (alert.textContent = [get("problem"), lost].filter(Boolean).join(" "));
 
   function button(label) {
-    const made = element(bar, "button", { type: "button" });
-    made.textContent = label;
-    return made;
+    const control = element(bar, "button", { type: "button" });
+    control.textContent = label;
+    return control;
   }
 
   function wide(side) {
@@ -148,7 +149,9 @@ export function fixationExplorer(host, { get, set }) {
     strips[0].scale.set(1);
     strips[0].show({ query: state.query, overlay: ratio, top: 1 });
     const token = [state.query[0], state.query[1] * meta.grid[1] + state.query[2]];
-    const rows = [learned, blocks].map((each) => tokenWeights(each(state.layer[0]), "clip", state.head, token, false));
+    const rows = [learned, blocks].map((blockOf) =>
+      tokenWeights(blockOf(state.layer[0]), "clip", state.head, token, false),
+    );
     const highest = Math.max(...rows[1]);
     strips[1].heading.textContent = `Attention of the token, block ${state.layer[0]}, ${which[0]}`;
     strips[1].scale.set(highest * rows[1].length);
@@ -161,39 +164,39 @@ export function fixationExplorer(host, { get, set }) {
     later = setTimeout(() => {
       for (const [side, table] of parts.tables) fillRatios(table, side, layer, place, state);
       fillNumbers(rows);
-      layers.forEach((each, index) => drawHistogram(parts.histograms[index], each));
+      layers.forEach((other, index) => drawHistogram(parts.histograms[index], other));
     });
   }
 
-  /* The ratio of every token, for one head and channel or the mean over all that are left open. */
+  /* Return the ratio of every token for one head and channel; null is the mean over all of them. */
   function ratioMap(layer, { side, head, channel }) {
-    const { heads, t, n, e } = layer;
-    const all = (count) => Array.from({ length: count }, (_, i) => i);
-    const [chosenHeads, channels] = [head === null ? all(heads) : [head], channel === null ? all(e) : [channel]];
-    const found = new Float32Array(t * n);
+    const { heads, t, n, d } = layer;
+    const range = (count) => Array.from({ length: count }, (_, i) => i);
+    const [chosenHeads, channels] = [head === null ? range(heads) : [head], channel === null ? range(d) : [channel]];
+    const ratios = new Float32Array(t * n);
     const scale = 255 * chosenHeads.length * channels.length;
     for (const h of chosenHeads) {
       for (let i = 0; i < t * n; i++) {
-        for (const c of channels) found[i] += layer[side][(h * t * n + i) * e + c] / scale;
+        for (const c of channels) ratios[i] += layer[side][(h * t * n + i) * d + c] / scale;
       }
     }
-    return found;
+    return ratios;
   }
 
   function fillRatios(table, side, layer, place, state) {
-    const { heads, t, n, e } = layer;
+    const { heads, t, n, d } = layer;
     table.replaceChildren();
     element(table, "caption", { class: "lv-print" }).textContent = `r of the ${side} at this token, head by channel`;
     for (let h = 0; h < heads; h++) {
       const line = element(table, "tr", {});
       element(line, "th", { scope: "row" }).textContent = `${h}`;
-      for (let c = 0; c < e; c++) {
-        const level = layer[side][(h * t * n + place) * e + c];
+      for (let c = 0; c < d; c++) {
+        const level = layer[side][(h * t * n + place) * d + c];
         const cell = element(line, "td", {});
-        const words = `head ${h}, channel ${c}: ${(level / 255).toFixed(2)}`;
-        cell.setAttribute("title", words);
-        cell.setAttribute("aria-label", words);
-        cell.style.background = `rgb(${viridis(level / 255).map(Math.round)})`;
+        const name = `head ${h}, channel ${c}: ${(level / 255).toFixed(2)}`;
+        cell.setAttribute("title", name);
+        cell.setAttribute("aria-label", name);
+        cell.style.background = `rgb(${tintColor(level / 255)})`;
         if (state.side === side && state.head === h && state.channel === c) cell.className = "lv-chosen";
         cell.addEventListener("click", () => set({ side, head: h, channel: c }));
       }
@@ -201,14 +204,14 @@ export function fixationExplorer(host, { get, set }) {
   }
 
   function fillNumbers(rows) {
-    const of = rows.map((row) => measures(row));
-    const line = (name, text) => [name, ...of.map((each) => (each.sum > 1e-3 ? text(each) : "no weight"))];
+    const columns = rows.map((row) => measures(row));
+    const line = (name, text) => [name, ...columns.map((numbers) => (numbers.sum > 1e-3 ? text(numbers) : "no weight"))];
     const share = (value) => `${(100 * value).toFixed(1)} %`;
     const lines = [
       ["", "learned", "now"],
-      line("normalized entropy", (each) => each.entropy.toFixed(4)),
-      line("effective tokens", (each) => each.effective.toFixed(1)),
-      line("top 5 % mass", (each) => share(each.top)),
+      line("normalized entropy", ({ entropy }) => entropy.toFixed(4)),
+      line("effective tokens", ({ effective }) => effective.toFixed(1)),
+      line("top 5 % mass", ({ top }) => share(top)),
       ...meta.classes.map((name, index) => [name, share(meta.learned[index]), share(meta.now[index])]),
     ];
     parts.numbers.replaceChildren();
@@ -221,7 +224,7 @@ export function fixationExplorer(host, { get, set }) {
   }
 
   function drawHistogram({ canvas, caption }, layer) {
-    const shares = ["query", "key"].map((side) => histogram(layer[side]));
+    const shares = SIDES.map((side) => histogram(layer[side]));
     const style = getComputedStyle(root);
     const colors = ["--lv-query", "--lv-compared"].map((name) => style.getPropertyValue(name));
     const paint = canvas.getContext("2d");
@@ -230,28 +233,28 @@ export function fixationExplorer(host, { get, set }) {
     const width = canvas.width / BINS;
     shares.forEach((share, which) => {
       paint.fillStyle = colors[which];
-      share.forEach((part, bin) => {
-        const height = (part / top) * (canvas.height - 4);
+      share.forEach((ofBin, bin) => {
+        const height = (ofBin / top) * (canvas.height - 4);
         paint.fillRect(bin * width + (which * width) / 2, canvas.height - height, width / 2 - 1, height);
       });
     });
-    const shut = ["query", "key"].map((side) => shutChannels(layer, side).length);
-    const total = layer.heads * layer.e;
-    const words =
+    const shut = SIDES.map((side) => countShut(layer, side));
+    const total = layer.heads * layer.d;
+    const description =
       `block ${layer.block}, ${layer.span}: ratios from 0 to 1, orange query, blue key; shut everywhere ` +
-      `(below ${meta.shut}): ${shut[0]} of ${total} query channels, ${shut[1]} of ${total} key channels`;
-    caption.textContent = words;
-    canvas.setAttribute("aria-label", words);
+      `(below ${SHUT}): ${shut[0]} of ${total} query channels, ${shut[1]} of ${total} key channels`;
+    caption.textContent = description;
+    canvas.setAttribute("aria-label", description);
   }
 
-  /* [head, channel] of those that no token of the clip opens. */
-  function shutChannels({ heads, t, n, e, ...layer }, side) {
-    const highest = new Uint8Array(heads * e);
+  /* Count the channels that are shut for every token of the clip. */
+  function countShut({ heads, t, n, d, ...layer }, side) {
+    const highest = new Uint8Array(heads * d);
     layer[side].forEach((level, i) => {
-      const at = Math.floor(i / (t * n * e)) * e + (i % e);
+      const at = Math.floor(i / (t * n * d)) * d + (i % d);
       if (level > highest[at]) highest[at] = level;
     });
-    return Array.from(highest.keys()).filter((at) => highest[at] < 255 * meta.shut);
+    return highest.filter((level) => level < 255 * SHUT).length;
   }
 
   return {
@@ -266,7 +269,7 @@ export function fixationExplorer(host, { get, set }) {
   };
 }
 
-/* Return a function from a block's index to its layers, which are unpacked when they are first asked for. */
+/* Return a function from a block's index to its layers, which it unpacks when they are first needed. */
 function unpackedBlocks(meta, bytes) {
   const unpacked = [];
   return (index) => (unpacked[index] ??= layersOf(meta.models[0].blocks[index], bytes));
@@ -275,12 +278,12 @@ function unpackedBlocks(meta, bytes) {
 function readLayers(meta, bytes) {
   let at = bytes.byteOffset + meta.ratiosAt;
   return meta.layers.map(([block, span]) => {
-    const [heads, t, n, e] = meta.models[0].blocks[block][span].q.shape;
+    const [heads, t, n, d] = meta.models[0].blocks[block][span].q.shape;
     const [query, key] = [0, 1].map(() => {
-      at += heads * t * n * e;
-      return new Uint8Array(bytes.buffer, at - heads * t * n * e, heads * t * n * e);
+      at += heads * t * n * d;
+      return new Uint8Array(bytes.buffer, at - heads * t * n * d, heads * t * n * d);
     });
-    return { block, span, heads, t, n, e, query, key };
+    return { block, span, heads, t, n, d, query, key };
   });
 }
 
@@ -311,7 +314,7 @@ async function render({ model, el }) {
     explorer.arrived();
   }
   model.on("change:packed", load);
-  for (const name of STATE) model.on(`change:${name}`, explorer.update);
+  for (const name of [...STATE, "problem"]) model.on(`change:${name}`, explorer.update);
   explorer.update();
   await load();
   return () => explorer.destroy();

@@ -1,7 +1,8 @@
-/* Numbers as they come from linvid_edu/widgets/packing.py: one array of bytes, and where in it each array lies.
+/* Read arrays that widgets/packing.py packed: one array of bytes, and a description of where each array lies in it.
  *
- * A part is { kind, at, shape }: "uint8" as it is, "float32", "float16", or "scaled", bytes of a (heads t n e) array
- * with a lowest value and a step for each channel of each head, which are themselves parts of kind "float32".
+ * The place of an array is { kind, at, shape }. Kinds are "uint8", "float32", "float16", and "scaled": one byte for each
+ * number of a (heads t n d) array, with a lowest value and a step for each channel of each head, which are arrays of
+ * kind "float32".
  */
 
 const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
@@ -10,7 +11,7 @@ const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
   return bits & 0x8000 ? -size : size;
 });
 
-/* Read one array; all but "uint8" become Float32Array. */
+/* Read one array; every kind but "uint8" becomes a Float32Array. */
 export function unpack(bytes, { kind, at, shape, low, step }) {
   const count = shape.reduce((a, b) => a * b, 1);
   const from = bytes.byteOffset + at;
@@ -19,9 +20,9 @@ export function unpack(bytes, { kind, at, shape, low, step }) {
   if (kind === "float32") return aligned(Float32Array);
   if (kind === "float16") return converted(aligned(Uint16Array), (bits) => HALVES[bits]);
   const [lows, steps, levels] = [unpack(bytes, low), unpack(bytes, step), aligned(Uint8Array)];
-  const [, t, n, e] = shape;
+  const [, t, n, d] = shape;
   return converted(levels, (level, i) => {
-    const channel = Math.floor(i / (t * n * e)) * e + (i % e);
+    const channel = Math.floor(i / (t * n * d)) * d + (i % d);
     return lows[channel] + level * steps[channel];
   });
 }
@@ -30,8 +31,8 @@ export function unpack(bytes, { kind, at, shape, low, step }) {
 export function layersOf(block, bytes) {
   return Object.fromEntries(
     Object.entries(block).map(([span, { similarity, q, k, z }]) => {
-      const [heads, t, n, e] = q.shape;
-      return [span, { span, similarity, heads, t, n, e, q: unpack(bytes, q), k: unpack(bytes, k), z: unpack(bytes, z) }];
+      const [heads, t, n, d] = q.shape;
+      return [span, { span, similarity, heads, t, n, d, q: unpack(bytes, q), k: unpack(bytes, k), z: unpack(bytes, z) }];
     }),
   );
 }

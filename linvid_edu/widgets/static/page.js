@@ -1,4 +1,4 @@
-/* The AttentionExplorer on a page of its own: state and arrays stand in the page, and nothing else is needed. */
+/* The AttentionExplorer on a page of its own, which contains the state and the arrays and needs nothing else. */
 
 import { attentionExplorer } from "./attention.js";
 import { fromBase64 } from "./packing.js";

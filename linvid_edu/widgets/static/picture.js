@@ -1,4 +1,4 @@
-/* A PNG of what is seen: every canvas of an element, and the words of its elements with the class lv-print. */
+/* A PNG of what an explorer shows: every canvas of an element, and the text of its elements with class lv-print. */
 
 import { element } from "./strip.js";
 
@@ -13,25 +13,25 @@ export function pictureOf(root) {
   paint.fillStyle = getComputedStyle(root).backgroundColor;
   paint.fillRect(0, 0, box.width, box.height);
   paint.textBaseline = "middle";
-  for (const each of root.querySelectorAll("canvas, .lv-print")) {
-    const { left, top, width, height } = each.getBoundingClientRect();
+  for (const part of root.querySelectorAll("canvas, .lv-print")) {
+    const { left, top, width, height } = part.getBoundingClientRect();
     const [x, y] = [left - box.left, top - box.top];
     if (!width) continue;
-    if (each instanceof HTMLCanvasElement) {
-      paint.drawImage(each, x, y, width, height);
+    if (part instanceof HTMLCanvasElement) {
+      paint.drawImage(part, x, y, width, height);
       continue;
     }
-    const style = getComputedStyle(each);
+    const style = getComputedStyle(part);
     const right = style.textAlign === "right" || style.textAlign === "end";
     paint.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
     paint.fillStyle = style.color;
     paint.textAlign = right ? "right" : "left";
-    paint.fillText(each.textContent, x + (right ? width : 0), y + height / 2, width);
+    paint.fillText(part.textContent, x + (right ? width : 0), y + height / 2, width);
   }
   return picture;
 }
 
-/* Save a canvas as a file, or copy it; return words that say what happened. */
+/* Save a canvas as a file, or copy it; return a message about the outcome. */
 export async function savePicture(picture, name) {
   const link = element(document.body, "a", { href: picture.toDataURL("image/png"), download: name });
   link.click();

@@ -2,57 +2,52 @@
  *
  * const strip = filmStrip(host, { pixels, shape: [t, h, w], grid: [rows, columns], … });   host: an empty element
  *   pixels     Uint8Array, RGB of all frames, t·h·w·3
- *   times      seconds of each frame, written below it; left out: the frame's number
+ *   times      seconds of each frame, written below it; without them, the frame's number
  *   label      the strip's name for assistive technology
- *   describe   (token) → text that is read out after the token's place, such as its weight
+ *   describe   (token) → text that is read aloud after the token's place, such as its weight
  *   onPick     (token, { compare }) when a token [frame, row, column] is picked: by click or tap, the arrow keys,
  *              [ and ], or while it plays; compare is true for shift + click and for the key c
  *   onPlay     (playing) when it starts or stops
  * strip.setQuery(token)            outline this token; strip.query is it. The strip moves nothing by itself: it calls
- *                                  onPick, and whoever owns it calls setQuery, possibly on several strips
+ *                                  onPick, and its owner calls setQuery, possibly on several strips
  * strip.setCompared(token | null)  outline a second token, dashed
  * strip.setOverlay(weights, top)   tint each token by weights[(frame·rows + row)·columns + column] / top, 0 to 1, in
  *                                  viridis, 0 to −1 toward red; NaN leaves a token gray; null instead of weights shows
  *                                  the clip in color
  * strip.show({ query, compared, overlay, top })   several of these at once, painted once
  * strip.setClip({ pixels, shape, grid, times })   show another clip; removes the tint and both outlines
- * strip.play(on)                   let the query run through the frames; strip.playing says whether it does
+ * strip.play(on)                   let the query run through the frames; strip.playing is whether it does
  * strip.canvas                     the canvas, for a PNG;  strip.redraw() after a change of colors
- * strip.destroy()                  stop, let go of observers, empty the host
+ * strip.destroy()                  stop, disconnect the observers, empty the host
  *
- * colorScale(host, note) → { set(top, signed) }: a labeled bar of the tints from 0 to top, or from −top where signed.
+ * colorScale(host, note) → { set(top, signed) }: a labeled bar of the tints from 0 to top, or from −top if signed.
  *
- * Colors of text and outlines are the CSS variables --lv-ink, --lv-query and --lv-compared of the host. For style see
- * the rules for .lv-strip in explorer.css. JupyterLab's shortcuts are held off inside the host.
+ * Colors of text and outlines are the CSS variables --lv-ink, --lv-query and --lv-compared of the host; the rules for
+ * .lv-strip in explorer.css are its style. JupyterLab's shortcuts do not work inside the host.
  */
 
-const VIRIDIS =
-  "440154470d6048186a482374472d7b4537814240863e49893b528b375b8d33638d2f6b8e2c728e297a8e26828e23898e21918c1f988b1fa088" +
-  "22a78528ae8032b67a3fbc734ec36b5ec96270cf5784d44b98d83eaddc30c2df23d8e219ece51bfde725";
-const STRIP = { gap: 6, caption: 17, smallest: 78, largest: 300, dim: 0.75, pause: 450 };
+const LAYOUT = { gap: 6, caption: 17, smallest: 78, largest: 300 }; // pixels
+const PLAY_MILLISECONDS = 450; // each frame
 
-/* Return red, green and blue, 0 to 255, of a level from 0 to 1. */
-export function viridis(level) {
-  const place = Math.min(1, Math.max(0, level)) * (VIRIDIS.length / 6 - 1);
-  const low = Math.min(Math.floor(place), VIRIDIS.length / 6 - 2);
-  return [0, 2, 4].map((at) => {
-    const [a, b] = [low, low + 1].map((stop) => parseInt(VIRIDIS.substr(6 * stop + at, 2), 16));
-    return a + (place - low) * (b - a);
-  });
+/* Red, green and blue, 0 to 255, of 256 levels from 0 to 1, written as hexadecimal digits. */
+const readColors = (digits) =>
+  Array.from({ length: 256 }, (_, i) => [0, 2, 4].map((at) => parseInt(digits.slice(6 * i + at, 6 * i + at + 2), 16)));
+const [COLORS, NEGATIVE_COLORS] = [SHARED.tint.colors, SHARED.tint.negative].map(readColors);
+
+/* Return the color of a level from 0 to 1 in viridis, or toward red for one from 0 to −1, as [red, green, blue]. */
+export function tintColor(level) {
+  return (level < 0 ? NEGATIVE_COLORS : COLORS)[Math.round(255 * Math.min(1, Math.abs(level)))];
 }
 
 /* Tints as bytes RGBA for levels 0/255 … 255/255: the more weight, the less of the frame shows through. */
-const TINTS = new Uint8ClampedArray(
-  Array.from({ length: 256 }, (_, i) => [...viridis(i / 255), 255 * (0.35 + (0.6 * i) / 255)]).flat(),
-);
-/* The same for negative weights, toward a red that the color-blind, too, tell from all of viridis. */
-const RED = [255, 32, 0];
-const reds = (level) => viridis(0).map((value, color) => value + level * (RED[color] - value));
-const NEGATIVE = TINTS.map((value, at) => (at % 4 === 3 ? value : reds(Math.floor(at / 4) / 255)[at % 4]));
+const [LOWEST, HIGHEST] = SHARED.tint.opacity;
+const tintsOf = (colors) =>
+  Uint8ClampedArray.from(colors.flatMap((color, i) => [...color, 255 * (LOWEST + ((HIGHEST - LOWEST) * i) / 255)]));
+const [TINTS, NEGATIVE_TINTS] = [COLORS, NEGATIVE_COLORS].map(tintsOf);
 
-/* Say how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
+/* Return how many frames stand in a line, and how wide one is, so that lines are as even as possible. */
 export function arrange(width, frames) {
-  const { gap, smallest, largest } = STRIP;
+  const { gap, smallest, largest } = LAYOUT;
   const most = Math.max(1, Math.floor((width + gap) / (smallest + gap)));
   const lines = Math.ceil(frames / most);
   const columns = Math.ceil(frames / lines);
@@ -72,14 +67,14 @@ export function filmStrip(host, options) {
   const canvas = element(host, "canvas", { tabindex: "0", role: "application", "aria-label": label });
   canvas.setAttribute("aria-roledescription", "film strip of tokens");
   canvas.title = "Click a token. Arrow keys move it, [ and ] change the frame, c compares, space plays.";
-  const live = element(host, "span", { class: "lv-heard", "aria-live": "polite" });
+  const live = element(host, "span", { class: "lv-spoken", "aria-live": "polite" });
   host.classList.add("lv-strip");
   host.dataset.lmSuppressShortcuts = "true";
 
   function pick(token, compare = false) {
     onPick(token, { compare });
-    const words = describe(token);
-    live.textContent = (compare ? "compared: " : "") + placeOf(token) + (words ? `, ${words}` : "");
+    const description = describe(token);
+    live.textContent = (compare ? "compared: " : "") + placeOf(token) + (description ? `, ${description}` : "");
   }
 
   function onKey(event) {
@@ -110,9 +105,9 @@ export function filmStrip(host, options) {
   function tokenAt(x, y) {
     const { columns, side, height, line } = view.layout;
     const [t, rows, cells] = [clip.shape[0], ...clip.grid];
-    const across = Math.floor(x / (side + STRIP.gap));
+    const across = Math.floor(x / (side + LAYOUT.gap));
     const down = Math.floor(y / line);
-    const [u, v] = [(x - across * (side + STRIP.gap)) / side, (y - down * line) / height];
+    const [u, v] = [(x - across * (side + LAYOUT.gap)) / side, (y - down * line) / height];
     const frame = down * columns + across;
     if (across >= columns || frame >= t || u < 0 || u >= 1 || v < 0 || v >= 1) return null;
     return [frame, Math.floor(v * rows), Math.floor(u * cells)];
@@ -120,24 +115,25 @@ export function filmStrip(host, options) {
 
   function corner(frame) {
     const { columns, side, line } = view.layout;
-    return [(frame % columns) * (side + STRIP.gap), Math.floor(frame / columns) * line];
+    return [(frame % columns) * (side + LAYOUT.gap), Math.floor(frame / columns) * line];
   }
 
-  /* Lay the frames out anew for the width of the host, and paint once what no weight changes. */
+  /* Lay the frames out for the width of the host, and paint once what does not depend on the weights. */
   function lay() {
     const width = (view.width = host.clientWidth);
     if (!width) return;
     const [t, h, w] = clip.shape;
     const { columns, lines, side } = arrange(width, t);
     const height = (side * h) / w;
-    view.layout = { columns, side, height, line: height + STRIP.caption + STRIP.gap, ratio: devicePixelRatio || 1 };
-    const size = [Math.round(columns * (side + STRIP.gap) - STRIP.gap), Math.round(lines * view.layout.line)];
+    view.layout = { columns, side, height, line: height + LAYOUT.caption + LAYOUT.gap, ratio: devicePixelRatio || 1 };
+    const size = [Math.round(columns * (side + LAYOUT.gap) - LAYOUT.gap), Math.round(lines * view.layout.line)];
     [canvas.style.width, canvas.style.height] = size.map((length) => `${length}px`);
-    for (const each of [canvas, ...(view.background = [surface(), surface()])]) {
-      [each.width, each.height] = size.map((length) => Math.round(length * view.layout.ratio));
+    view.background = [surface(), surface()];
+    for (const target of [canvas, ...view.background]) {
+      [target.width, target.height] = size.map((length) => Math.round(length * view.layout.ratio));
     }
-    view.background.forEach((each, gray) => {
-      const paint = context(each);
+    view.background.forEach((target, gray) => {
+      const paint = context(target);
       paint.imageSmoothingEnabled = side * view.layout.ratio < 2 * w; // few pixels stay squares
       for (let frame = 0; frame < t; frame++) {
         paint.drawImage(sheets[gray], 0, frame * h, w, h, ...corner(frame), side, height);
@@ -225,8 +221,8 @@ export function filmStrip(host, options) {
   strip.setQuery = (query) => strip.show({ query });
   strip.setCompared = (compared) => strip.show({ compared });
   strip.setOverlay = (overlay, top = 1) => strip.show({ overlay, top });
-  strip.setClip = (another) => {
-    clip = another;
+  strip.setClip = (newClip) => {
+    clip = newClip;
     sheets = [false, true].map((gray) => sheetOf(clip, gray));
     [view.overlay, view.compared, strip.query] = [null, null, [0, 0, 0]];
     lay();
@@ -236,7 +232,7 @@ export function filmStrip(host, options) {
     strip.playing = on;
     clearInterval(timer);
     const next = () => pick([(strip.query[0] + 1) % clip.shape[0], ...strip.query.slice(1)]);
-    if (on) timer = setInterval(next, STRIP.pause);
+    if (on) timer = setInterval(next, PLAY_MILLISECONDS);
     onPlay(on);
   };
   strip.canvas = canvas;
@@ -247,11 +243,11 @@ export function filmStrip(host, options) {
     if (host.clientWidth !== view.width || devicePixelRatio !== view.layout?.ratio) lay();
   });
   resized.observe(host);
-  const forget = onTheme(() => strip.redraw());
+  const stopWatching = onTheme(() => strip.redraw());
   strip.destroy = () => {
     clearInterval(timer);
     resized.disconnect();
-    forget();
+    stopWatching();
     host.replaceChildren();
   };
   strip.setClip(options);
@@ -272,7 +268,7 @@ export function colorScale(host, note) {
       bar.setAttribute("aria-label", `${signed ? "red below 0, else " : ""}colors from dark to bright`);
       for (let x = 0; x < 128; x++) {
         const level = signed ? (2 * x) / 127 - 1 : x / 127;
-        paint.fillStyle = `rgb(${(level < 0 ? reds(-level) : viridis(level)).map(Math.round)})`;
+        paint.fillStyle = `rgb(${tintColor(level)})`;
         paint.fillRect(x, 0, 1, 1);
       }
     },
@@ -281,9 +277,9 @@ export function colorScale(host, note) {
 
 /* Add an element with attributes to another one, and return it. */
 export function element(parent, tag, attributes) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return parent.appendChild(made);
+  const child = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) child.setAttribute(name, value);
+  return parent.appendChild(child);
 }
 
 /* Add a labeled choice to a bar: options are pairs of a value, kept as JSON, and a text. */
@@ -297,23 +293,23 @@ export function choice(bar, label, options) {
   return select;
 }
 
-/* Call a function when the colors of the page change; return a function that ends it. */
+/* Call a function whenever the colors of the page change; return a function that stops this. */
 function onTheme(call) {
   const later = () => requestAnimationFrame(call);
-  const seen = new MutationObserver(later);
-  for (const root of [document.documentElement, document.body]) seen.observe(root, { attributes: true });
+  const observer = new MutationObserver(later);
+  for (const root of [document.documentElement, document.body]) observer.observe(root, { attributes: true });
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", later);
   return () => {
-    seen.disconnect();
+    observer.disconnect();
     dark.removeEventListener("change", later);
   };
 }
 
 function surface(width = 1, height = 1) {
-  const made = document.createElement("canvas");
-  [made.width, made.height] = [width, height];
-  return made;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  return canvas;
 }
 
 /* Put all frames below each other onto one canvas, in color or in dimmed gray. */
@@ -322,7 +318,7 @@ function sheetOf({ pixels, shape: [t, h, w] }, gray) {
   const image = new ImageData(w, t * h);
   for (let from = 0, to = 0; to < image.data.length; from += 3, to += 4) {
     let [red, green, blue] = [pixels[from], pixels[from + 1], pixels[from + 2]];
-    if (gray) red = green = blue = STRIP.dim * (0.299 * red + 0.587 * green + 0.114 * blue);
+    if (gray) red = green = blue = SHARED.tint.dim * (0.299 * red + 0.587 * green + 0.114 * blue);
     image.data[to] = red;
     image.data[to + 1] = green;
     image.data[to + 2] = blue;
@@ -339,7 +335,7 @@ function tinted(weights, top, lines, columns) {
   for (let i = 0; i < weights.length; i++) {
     if (Number.isNaN(weights[i])) continue;
     const level = Math.round(255 * Math.min(1, Math.abs(weights[i]) / (top || 1)));
-    image.data.set((weights[i] < 0 ? NEGATIVE : TINTS).subarray(4 * level, 4 * level + 4), 4 * i);
+    image.data.set((weights[i] < 0 ? NEGATIVE_TINTS : TINTS).subarray(4 * level, 4 * level + 4), 4 * i);
   }
   tint.getContext("2d").putImageData(image, 0, 0);
   return tint;

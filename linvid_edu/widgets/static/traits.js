@@ -1,6 +1,6 @@
-/* The state of a widget, which its model shares with Python. */
+/* The traits of a widget, which its model shares with Python. */
 
-/* Change traits; return whether Python can be told. Without its kernel, a front end goes on with what it has. */
+/* Change traits; return whether the kernel can be reached. Without it, a front end goes on with what it has. */
 export function saved(model, changes) {
   for (const [name, value] of Object.entries(changes)) model.set(name, value);
   try {

@@ -1,22 +1,22 @@
-/* A file of the learner's, sent in pieces: JupyterLab drops a message above 10 MB, and the connection with it.
+/* A file from the learner's computer, sent in pieces: JupyterLab closes the connection on a message above 10 MB.
  *
  * Messages to Python: { kind: "start", name, size }, then { kind: "piece" } with one buffer each, then { kind: "end" }.
- * A file above the limit, in bytes, sends its start alone.
+ * For a file above the limit, in bytes, only the start is sent.
  */
-const PIECE = 2 ** 20; // bytes
+const PIECE_BYTES = 2 ** 20;
 
 function render({ model, el }) {
   const label = document.createElement("label");
   label.className = "linvid-upload";
-  const words = document.createElement("span");
-  words.textContent = `a video from this computer, up to ${model.get("limit") / 1e6} MB`;
+  const caption = document.createElement("span");
+  caption.textContent = `a video from this computer, up to ${model.get("limit") / 1e6} MB`;
   const input = document.createElement("input");
   input.type = "file";
   input.accept = "video/*,.avi,.m4v,.mkv,.mov,.mp4,.mpg,.ts,.webm";
   const progress = document.createElement("progress");
   progress.setAttribute("aria-label", "sent");
   progress.hidden = true;
-  label.append(words, input);
+  label.append(caption, input);
   el.append(label, progress);
 
   input.addEventListener("change", async () => {
@@ -25,13 +25,13 @@ function render({ model, el }) {
     model.send({ kind: "start", name: file.name, size: file.size });
     if (file.size > model.get("limit")) return;
     progress.hidden = false;
-    for (let at = 0; at < file.size; at += PIECE) {
+    for (let at = 0; at < file.size; at += PIECE_BYTES) {
       progress.value = at / file.size;
-      model.send({ kind: "piece" }, undefined, [await file.slice(at, at + PIECE).arrayBuffer()]);
+      model.send({ kind: "piece" }, undefined, [await file.slice(at, at + PIECE_BYTES).arrayBuffer()]);
     }
     progress.hidden = true;
     model.send({ kind: "end" });
-    input.value = ""; // the same file may be chosen again, after it has changed
+    input.value = ""; // lets the same file be chosen again after it has changed
   });
 }
 

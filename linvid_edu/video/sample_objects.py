@@ -1,4 +1,4 @@
-"""Where the known objects of a sample clip are, as masks over the tokens."""
+"""Masks over the tokens for the objects of a sample clip, whose places its manifest knows."""
 
 import hashlib
 import json
@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 
 from linvid_edu.shapes import Bool, Grid
-from linvid_edu.video.clip import Clip
-from linvid_edu.video.samples import MANIFEST, load_manifest
-from linvid_edu.video.scenes import Scenes, role_mask
+
+from .clip import Clip
+from .samples import MANIFEST, load_manifest
+from .scenes import Scenes, role_mask
 
 
 def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows columns"]]:
-    """Find the objects of a clip whose file is listed in the manifest beside it, as ``linvid samples`` writes both.
+    """Find the objects of a sample clip by the manifest beside its file; ``linvid samples`` writes both.
 
     Args:
-        clip: square frames, loaded whole from the file.
-        grid: of the tokens of one frame.
+        clip: Clip with square frames, loaded whole from its file.
+        grid: Rows and columns of the tokens of one frame.
 
     Returns:
-        role, such as "cue", to the tokens that lie at least half inside one of its objects; empty for any other clip.
+        Role, such as "cue", to the tokens that lie at least half inside one of its objects; empty for any other clip.
     """
     entry = _entry(Path(clip.source))
     if entry is None or clip.frames.shape[1] != clip.frames.shape[2]:
@@ -34,7 +35,7 @@ def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows colu
 
 
 def _entry(path: Path) -> dict | None:
-    """Return what the manifest beside a file says about it, if it is the very file."""
+    """Return the file's entry in the manifest beside it; None if there is none or the file has changed."""
     if not (path.with_name(MANIFEST).is_file() and path.is_file()):
         return None
     try:

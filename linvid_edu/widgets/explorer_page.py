@@ -1,4 +1,4 @@
-"""The AttentionExplorer as one self-contained HTML page, which works offline in any browser: what a class is mailed."""
+"""The AttentionExplorer as one self-contained HTML page, which works offline in any browser and can be mailed."""
 
 import json
 from base64 import b64encode
@@ -15,15 +15,15 @@ from linvid_edu.video.clip import Clip
 from .attention import AttentionExplorer
 from .frontend import front_end, style
 from .packing import Kind
-from .recording import MOST_MODELS
+from .shared import ATTENTION_STATE
+from .views import MOST_MODELS
 
-LARGEST = 8_000_000  # bytes of a page
-FRAME = 200_000  # of them for code, words and the static picture
+PAGE_BYTES = 8_000_000
+RESERVED_BYTES = 200_000  # for code, words and the static picture
 ROUNDED = {
     "float16": "Queries and keys are rounded to 11 bits: numbers may differ from exact ones in the fourth digit.",
     "scaled": "Queries and keys are rounded to 8 bits: numbers may differ from exact ones in the third digit.",
 }
-STATE = ("query", "compared", "block", "span", "head", "direction", "scale")
 
 
 def explorer_of(
@@ -38,67 +38,67 @@ def explorer_of(
 ) -> AttentionExplorer:
     """Make an explorer of the models that answer in ``explain``: four mechanisms, with one set of weights.
 
-    Where checkpoints add mechanisms to the four, those that no checkpoint was trained for stand back.
+    If checkpoints add mechanisms to the four, those that a checkpoint was trained for are preferred.
 
     Args:
-        clip, checkpoints, query, block, head, seed, mechanisms: as for ``explain``.
+        clip, checkpoints, query, block, head, seed, mechanisms: As for ``explain``.
 
     Raises:
-        ValueError: checkpoints disagree, the clip does not fit them, a mechanism is unknown or does not fit, or there
+        ValueError: Checkpoints disagree, the clip does not fit them, a mechanism is unknown or does not fit, or there
             is no such token, block or head.
     """
     at_most_four(mechanisms)
     answering = list(answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms))
-    first = sorted(answering, key=lambda each: each.status != "trained")[:MOST_MODELS]
-    shown = [each for each in answering if any(each is one for one in first)]
-    explorer = AttentionExplorer(clip, shown, where="kernel")
+    preferred = sorted(answering, key=lambda answer: answer.status != "trained")[:MOST_MODELS]
+    names = {answer.label for answer in preferred}
+    explorer = AttentionExplorer(clip, [answer for answer in answering if answer.label in names], where="kernel")
     if explorer.problem:
         raise ValueError(explorer.problem)
-    config = shown[0].model.config
+    config = answering[0].model.config
     explorer.query = choose_query(clip, config, query)[:3]
     explorer.block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
     explorer.head = head
     return explorer
 
 
-def page(explorer: AttentionExplorer, *, command: str = "") -> str:
-    """Write an explorer, in the state it is in, as one HTML page of at most 8 MB.
+def explorer_html(explorer: AttentionExplorer, *, command: str = "") -> str:
+    """Write an explorer, in its present state, as one HTML page of at most 8 MB.
 
-    All blocks are in it where they fit, else the one that is shown.
+    All blocks are in the page if they fit, else only the one that is shown.
 
     Args:
-        explorer: of any models and clip.
-        command: the line that makes this page again; "" says that a program made it.
+        explorer: Explorer of any models and clip.
+        command: Command line that makes this page again; "" states that a program made it.
 
     Returns:
-        the page. Every text from outside is data in it, and of the clip's source only the file name is told.
+        The page. Every text from outside is escaped, and only the file name of the clip's source is in it.
 
     Raises:
-        ValueError: even one block is too large.
+        ValueError: Even one block is too large.
     """
     for kind, blocks in _attempts(explorer.block):
         packed = explorer.pack(kind, blocks)
         arrays = b64encode(packed.data).decode()
-        if len(arrays) + FRAME <= LARGEST:
+        if len(arrays) + RESERVED_BYTES <= PAGE_BYTES:
             break
     else:
         raise ValueError(
-            f"the page would have {len(arrays) / 1e6:.0f} MB, more than {LARGEST // 10**6}: "
+            f"the page would have {len(arrays) / 1e6:.0f} MB, more than {PAGE_BYTES // 10**6}: "
             "take fewer frames or smaller ones"
         )
-    state = {"state": {name: getattr(explorer, name) for name in STATE}, "meta": packed.meta}
+    state = {"state": {name: getattr(explorer, name) for name in ATTENTION_STATE}, "meta": packed.meta}
     picture = explorer.snapshot()
     assert picture is not None  # packed above
-    words = {
+    texts = {
         "name": packed.meta["source"],
         "rounded": ROUNDED[kind],
-        "weights": "; ".join(f"{each['name']}: {each['status'] or 'trained'}" for each in packed.meta["models"]),
-        "command": command or "made by a program that called linvid_edu.widgets.page",
+        "weights": "; ".join(f"{model['name']}: {model['status'] or 'trained'}" for model in packed.meta["models"]),
+        "command": command or "made by a program that called linvid_edu.widgets.explorer_page",
         "version": __version__,
         "alt": picture.alt,
     }
     return Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8")).substitute(
-        {name: escape(text) for name, text in words.items()},
+        {name: escape(text) for name, text in texts.items()},
         style=style("explorer.css"),
         script=front_end("page.js"),
         state=json.dumps(state, ensure_ascii=False).replace("<", "\\u003c"),
@@ -107,22 +107,22 @@ def page(explorer: AttentionExplorer, *, command: str = "") -> str:
     )
 
 
-def save_page(explorer: AttentionExplorer, path: str | Path, *, command: str = "") -> Path:
-    """Write the page atomically; missing folders are made.
+def save_explorer(explorer: AttentionExplorer, path: str | Path, *, command: str = "") -> Path:
+    """Write the page of an explorer atomically; missing folders are made.
 
     Args:
-        explorer, command: as for ``page``.
-        path: of the page.
+        explorer, command: As for ``explorer_html``.
+        path: Path of the page.
 
     Returns:
-        the path.
+        The path.
     """
-    text = page(explorer, command=command)
+    text = explorer_html(explorer, command=command)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
 
 def _attempts(block: int) -> list[tuple[Kind, list[int] | None]]:
-    """List what to try, the best first."""
+    """List what to pack, the most and most exact first."""
     return [("float16", None), ("scaled", None), ("float16", [block]), ("scaled", [block])]

@@ -1,0 +1,10 @@
+from .association import AssociationExplorer as AssociationExplorer
+from .attention import AttentionExplorer as AttentionExplorer
+from .attention import shipped_models as shipped_models
+from .clips import ClipPicker as ClipPicker
+from .controls import LiveFigure as LiveFigure
+from .controls import clickable as clickable
+from .controls import controlled as controlled
+from .cost import CostLab as CostLab
+from .fixation import FixationExplorer as FixationExplorer
+from .monitor import TrainingMonitor as TrainingMonitor
