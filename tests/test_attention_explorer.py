@@ -404,7 +404,7 @@ def test_known_objects_are_where_the_scene_has_them(tmp_path):
     from linvid_edu.video.scenes import render, role_mask
 
     sample = next(each for each in MADE if each.name == "motion_right_plain")
-    scenes = render(sample.config, count=1, seed=sample.seed)
+    scenes = render(sample.scene, count=1, seed=sample.seed)
     loaded = load_clip(SAMPLES / "motion_right_plain.mp4", num_frames=24, size=128)
     masks = known_objects(loaded, Grid(8, 8))
     assert set(masks) == {"target", "distractor"}
