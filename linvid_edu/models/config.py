@@ -1,72 +1,80 @@
-"""The configuration of a model: its size and its mechanism, checked once."""
+"""The configuration of a model: its size and its mechanism, checked when it is made."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from inspect import signature
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 import torch
-from torch.nn import functional as F
 
-from linvid_edu.attention.feature_maps import FeatureMap, elu_plus_one, relu_offset
-from linvid_edu.attention.fixation import Fixation, ValueGate
-from linvid_edu.attention.mechanisms import LinearAttention, Mechanism, SoftmaxAttention
-from linvid_edu.attention.rivals import RIVALS, KernelRival, Setting
+from linvid_edu.attention.rivals import RIVALS, KernelRival
 from linvid_edu.attention.spans import Span
-from linvid_edu.shapes import Extent, Grid
+from linvid_edu.shapes import Grid
 from linvid_edu.video.tokens import patch_grid
 
+from .mechanism_factory import FEATURE_MAPS, make_mechanism
 from .variants import MECHANISM_FIELDS, find_variant, variant_of
 
-Attention = str  # "softmax", "linear" or one of RIVALS
-
-
 FixationKind = Literal["none", "separate", "cooperative", "constant"]
-
-
-FeatureMapName = Literal["relu + offset", "relu", "elu + 1"]
-
-
 Gate = Literal["none", "value", "output", "both"]
-
-
 SpaceTime = Literal["divided", "joint"]
+
+KERNELS = tuple(name for name, rival in RIVALS.items() if issubclass(rival, KernelRival))  # rivals with features
+
+CHOICES: dict[str, Sequence[str]] = {
+    "attention": ("softmax", "linear", *RIVALS),
+    "feature_map": tuple(FEATURE_MAPS),
+    "fixation": get_args(FixationKind),
+    "gate": get_args(Gate),
+    "space_time": get_args(SpaceTime),
+}
+SIZES = (
+    "num_classes",
+    "num_frames",
+    "kernel",
+    "stride",
+    "width",
+    "depth",
+    "heads",
+    "mlp_hidden",
+    "head_hidden",
+)
+SWITCHES = ("shared_fixation", "association", "qkv_bias", "mlp_convolution", "spatial_embedding")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that decides a model's shape and mechanism; checked once, here.
+    """Everything that decides a model's shape and mechanism.
 
     Args:
-        num_classes: classes of the head.
-        num_frames: t, frames of a clip.
-        image_size: side of a square frame, or (height, width), in pixels. Without a spatial embedding the model also
+        num_classes: Number of classes.
+        num_frames: t, the frames of a clip.
+        image_size: Side of a square frame, or (height, width), in pixels. Without a spatial embedding the model also
             takes other sizes.
-        kernel, stride, padding: the patch window, in pixels.
-        width: channels of a token.
-        depth: blocks.
-        heads: attention heads; must divide width.
-        mlp_hidden: channels inside each block's MLP.
-        head_hidden: channels inside the classification head.
-        dropout: share of the head's hidden channels dropped in training, 0 to 1.
-        attention: "softmax", "linear", or a rival by the name of its function, such as "performer": see ``RIVALS``.
-        settings: constants of a rival, by keyword, such as {"num_landmarks": 16}; what is left out has its default.
-        feature_map: φ of linear attention: "relu + offset" (the paper's), "relu" or "elu + 1".
-        fixation: "none", "separate", "cooperative", or "constant" (a control: ratios that do not depend on the
-            input); for linear attention and every rival with features φ(q), φ(k).
-        gate: "value", "output" or "both": a control, which gates v and the output with layers like those of cooperative
-            fixation; linear attention only.
-        shared_fixation: one cooperative layer for query and key.
-        association: neighborhood association on keys and values.
-        shift_div: temporal association moves 1/shift_div of the channels each way; at least 2.
-        space_time: "divided" (temporal, then spatial attention) or "joint" (all tokens of the clip at once).
-        qkv_bias: whether the projection to queries, keys and values has a bias.
-        mlp_convolution: whether the MLP has its depthwise convolution, the paper's only source of spatial position.
-        spatial_embedding: a learned embedding for each location. An addition: the paper has none, its MLP's
-            convolution carries position.
+        kernel, stride, padding: Window of a patch, in pixels.
+        width: Channels of a token.
+        depth: Number of blocks.
+        heads: Number of attention heads, a divisor of width.
+        mlp_hidden: Channels inside the MLP of a block.
+        head_hidden: Channels inside the classification head.
+        dropout: Share of the head's hidden channels that are dropped in training, from 0 to below 1.
+        attention: "softmax", "linear", or a rival by the name of its function, such as "performer", see ``RIVALS``.
+        settings: Constants of a rival, such as {"num_landmarks": 16}. Constants that are left out have their defaults.
+        feature_map: φ of linear attention, one of ``FEATURE_MAPS``; the paper's is "relu + offset".
+        fixation: "none", "separate", "cooperative", or "constant", a control whose ratios do not depend on the input.
+            Linear attention has fixation, and so has every rival with features φ(q), φ(k), see ``KERNELS``.
+        gate: "none", "value", "output" or "both". A control for linear attention: it gates v and the output by layers
+            like those of cooperative fixation.
+        shared_fixation: Whether query and key share one layer of cooperative fixation.
+        association: Whether keys and values have neighborhood association.
+        shift_div: Temporal association moves 1/shift_div of the channels in each direction; at least 2.
+        space_time: "divided" (attention over time, then over space) or "joint" (all tokens of the clip at once).
+        qkv_bias: Whether the projection to queries, keys and values has a bias.
+        mlp_convolution: Whether the MLP has its depthwise convolution, the paper's only source of spatial position.
+        spatial_embedding: Whether each location has a learned embedding. An addition: the paper has none.
 
     Raises:
-        ValueError: a value out of range, or a combination without meaning; it names the value and the way out.
+        ValueError: If a value is out of range, or a combination has no meaning.
     """
 
     num_classes: int
@@ -81,9 +89,9 @@ class ModelConfig:
     mlp_hidden: int
     head_hidden: int
     dropout: float = 0.5
-    attention: Attention = "linear"
+    attention: str = "linear"
     settings: dict[str, Any] = field(default_factory=dict, hash=False)
-    feature_map: FeatureMapName = "relu + offset"
+    feature_map: str = "relu + offset"
     fixation: FixationKind = "none"
     gate: Gate = "none"
     shared_fixation: bool = False
@@ -96,19 +104,19 @@ class ModelConfig:
 
     @classmethod
     def reference(cls, num_classes: int = 174, **changes: Any) -> "ModelConfig":
-        """The paper's full size for Something-Something v2: 12 blocks of width 512 on 16 frames of 224 × 224."""
+        """Return the paper's full size for Something-Something v2: 12 blocks of width 512 on 16 frames of 224 × 224."""
         return cls(**_geometry(num_classes, 16, 224, (16, 14, 8), width=512, depth=12, heads=8, mlp=4) | changes)
 
     @classmethod
     def compact(cls, num_classes: int = 4, **changes: Any) -> "ModelConfig":
-        """A size that a laptop's CPU trains in minutes: 2 blocks of width 64 on 8 frames of 32 × 32, 8 × 8 tokens."""
+        """Return a size that a laptop's CPU trains in minutes: 2 blocks of width 64 on 8 frames of 32 × 32, 8 × 8 tokens."""
         return cls(**_geometry(num_classes, 8, 32, (6, 4, 1), width=64, depth=2, heads=4, mlp=2) | changes)
 
     @classmethod
     def probe(cls, num_classes: int = 4, **changes: Any) -> "ModelConfig":
-        """The size of the ablation, trained in a minute: 2 blocks of width 32 on one frame of 8 × 8 cells.
+        """Return the size of the ablation, which trains in a minute: 2 blocks of width 32 on one frame of 8 × 8 cells.
 
-        One token a cell of 4 × 4 pixels, 4 heads of 8 channels, joint attention, no convolution, no dropout.
+        A token is a cell of 4 × 4 pixels. There are 4 heads of 8 channels, joint attention, no convolution, no dropout.
         """
         one_token_a_cell = _geometry(num_classes, 1, 32, (4, 4, 0), width=32, depth=2, heads=4, mlp=2)
         plain = {"space_time": "joint", "mlp_convolution": False, "dropout": 0.0}
@@ -116,58 +124,19 @@ class ModelConfig:
 
     @classmethod
     def gpu(cls, num_classes: int = 8, **changes: Any) -> "ModelConfig":
-        """A size for one GPU: 6 blocks of width 192 on 16 frames of 64 × 64, 11 × 11 tokens."""
+        """Return a size for one GPU: 6 blocks of width 192 on 16 frames of 64 × 64, 11 × 11 tokens."""
         return cls(**_geometry(num_classes, 16, 64, (8, 6, 2), width=192, depth=6, heads=6, mlp=4) | changes)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        choices = {name: get_args(hints[name]) for name in ("feature_map", "fixation", "gate", "space_time")}
-        for name, allowed in {"attention": ("softmax", "linear", *RIVALS), **choices}.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, allowed))}")
-        sizes = "num_classes num_frames kernel stride width depth heads mlp_hidden head_hidden"
-        for name in sizes.split():
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
-        for name in ("shared_fixation", "association", "qkv_bias", "mlp_convolution", "spatial_embedding"):
-            if type(getattr(self, name)) is not bool:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
-        if type(self.padding) is not int or self.padding < 0:
-            raise ValueError(f"padding={self.padding!r} must be a whole number of at least 0")
-        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
-        if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
-            raise ValueError(f"image_size={self.image_size!r} must be one whole number of pixels, or (height, width)")
-        if self.width % self.heads:
-            raise ValueError(f"width={self.width} is not divisible by heads={self.heads}: choose a multiple")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout} must be at least 0 and below 1")
-        if self.fixation != "none" and self.attention not in ("linear", *KERNELS):
-            raise ValueError(
-                f"fixation={self.fixation!r} reweights the features φ(q), φ(k), which attention={self.attention!r} "
-                f'does not have: use "linear" or one of {", ".join(KERNELS)}, or fixation="none"'
-            )
-        for name, plain in (("feature_map", "relu + offset"), ("gate", "none")):
-            if self.attention != "linear" and getattr(self, name) != plain:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} belongs to linear attention, not {self.attention!r}: use "
-                    f'attention="linear", or leave {name} out'
-                )
-        if self.settings and self.attention not in RIVALS:
-            raise ValueError(f"settings={self.settings} are a rival's, {self.attention!r} has none: leave them out")
-        if self.shared_fixation and self.fixation != "cooperative":
-            raise ValueError(f'shared_fixation needs fixation="cooperative", not {self.fixation!r}')
-        if self.shift_div < 2:
-            raise ValueError(f"shift_div={self.shift_div} would move more channels than there are: use 2 or more")
-        _ = self.grid  # refuses frames smaller than a patch
-        with torch.device("meta"):  # a rival refuses what does not fit it, before anything is allocated
-            for span in self.spans:
-                make_mechanism(self, span)
+        _check_values(self)
+        _check_image_size(self)
+        _check_fixation(self)
+        _check_linear_only(self)
+        _check_rival(self)
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The attention layers of a block, in their order."""
+        """The spans of the attention layers of a block, in order."""
         return ("time", "space") if self.space_time == "divided" else ("joint",)
 
     @property
@@ -222,31 +191,69 @@ def _geometry(
     return frames | patches | sizes | {"mlp_hidden": hidden, "head_hidden": hidden}
 
 
-_FEATURE_MAPS: dict[str, FeatureMap] = {"relu + offset": relu_offset, "relu": F.relu, "elu + 1": elu_plus_one}
+def _check_values(config: ModelConfig) -> None:
+    """Check each field by itself."""
+    for name, choices in CHOICES.items():
+        value = getattr(config, name)
+        if value not in choices:
+            raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}")
+    for name, least in {**dict.fromkeys(SIZES, 1), "padding": 0, "shift_div": 2}.items():
+        value = getattr(config, name)
+        if type(value) is not int or value < least:
+            raise ValueError(f"{name}={value!r} must be a whole number of at least {least}")
+    for name in SWITCHES:
+        value = getattr(config, name)
+        if type(value) is not bool:
+            raise ValueError(f"{name}={value!r} must be True or False")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout={config.dropout} must be at least 0 and below 1")
+    if config.width % config.heads:
+        raise ValueError(f"width={config.width} is not divisible by heads={config.heads}: choose a multiple")
 
 
-KERNELS = tuple(name for name, rival in RIVALS.items() if issubclass(rival, KernelRival))
+def _check_image_size(config: ModelConfig) -> None:
+    """Check the size of a frame, and that it holds a patch."""
+    size = config.image_size
+    sides = size if isinstance(size, tuple) else (size, size)
+    if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+        raise ValueError(f"image_size={size!r} must be one whole number of pixels, or (height, width)")
+    patch_grid(size, kernel=config.kernel, stride=config.stride, padding=config.padding)
 
 
-def make_mechanism(config: ModelConfig, span: Span, block: int = 0) -> Mechanism:
-    head_width = config.width // config.heads
+def _check_fixation(config: ModelConfig) -> None:
+    """Check that there are features for fixation to reweight, and a layer to share."""
+    if config.fixation != "none" and config.attention not in ("linear", *KERNELS):
+        raise ValueError(
+            f"fixation={config.fixation!r} reweights the features φ(q), φ(k), which attention={config.attention!r} "
+            f'does not have: use "linear" or one of {", ".join(KERNELS)}, or fixation="none"'
+        )
+    if config.shared_fixation and config.fixation != "cooperative":
+        raise ValueError(f'shared_fixation needs fixation="cooperative", not {config.fixation!r}')
 
-    def make_fixation(features: int) -> Fixation:
-        kind, shared = config.fixation, config.shared_fixation
-        assert kind != "none"
-        return Fixation(head_width, kind=kind, shared=shared, features=features)
 
-    if config.attention == "softmax":
-        return SoftmaxAttention()
-    maker = None if config.fixation == "none" else make_fixation
-    if config.attention == "linear":
-        gate = None if config.gate == "none" else ValueGate(head_width, target=config.gate)
-        return LinearAttention(maker and maker(head_width), feature_map=_FEATURE_MAPS[config.feature_map], gate=gate)
-    rival, extent = RIVALS[config.attention], Extent.over(span, config.num_frames, config.grid)
-    known = [name for name in signature(rival).parameters if name != "setting"]
+def _check_linear_only(config: ModelConfig) -> None:
+    """Check that a feature map or a gate is asked of linear attention alone."""
+    for name, default in (("feature_map", "relu + offset"), ("gate", "none")):
+        value = getattr(config, name)
+        if config.attention != "linear" and value != default:
+            raise ValueError(
+                f"{name}={value!r} belongs to linear attention, not {config.attention!r}: use "
+                f'attention="linear", or leave {name} out'
+            )
+
+
+def _check_rival(config: ModelConfig) -> None:
+    """Check the settings of a rival, and that it fits the model's size, without allocating anything."""
+    if config.attention not in RIVALS:
+        if config.settings:
+            raise ValueError(f"settings={config.settings} are a rival's, {config.attention!r} has none: leave them out")
+        return
+    known = RIVALS[config.attention].constants()
     if unknown := sorted(set(config.settings) - set(known)):
         raise ValueError(f"{config.attention} has no setting {unknown[0]!r}: it has {', '.join(known) or 'none'}")
-    return rival(Setting(config.heads, head_width, span, extent, block, maker), **config.settings)
+    with torch.device("meta"):
+        for span in config.spans:
+            make_mechanism(config, span)
 
 
 PRESETS = MappingProxyType({"probe": ModelConfig.probe, "compact": ModelConfig.compact, "gpu": ModelConfig.gpu})

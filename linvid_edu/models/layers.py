@@ -1,6 +1,5 @@
 """The layers of a block: attention over time, space or both, and the MLP whose convolution carries position."""
 
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn

@@ -1,14 +1,14 @@
 """The video transformer: its configuration, and the model that every variant of the ablation is a setting of."""
 
-
 import torch
 from torch import Tensor, nn
 
 from linvid_edu.shapes import Bool, Float, Grid
 from linvid_edu.video.tokens import PatchEmbedding, pair
 
-from .config import ModelConfig, make_mechanism
+from .config import ModelConfig
 from .layers import Block, ConvolutionalMLP, SpaceTimeAttention
+from .mechanism_factory import make_mechanism
 
 
 class VideoTransformer(nn.Module):
@@ -27,9 +27,7 @@ class VideoTransformer(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.patch_embedding = PatchEmbedding(
-            width, kernel=config.kernel, stride=config.stride, padding=config.padding
-        )
+        self.patch_embedding = PatchEmbedding(width, kernel=config.kernel, stride=config.stride, padding=config.padding)
         self.temporal_embedding = nn.Parameter(torch.zeros(1, config.num_frames, 1, width))
         tokens = config.grid.tokens
         self.spatial_embedding = (
@@ -102,9 +100,3 @@ def _block(config: ModelConfig, index: int) -> Block:
     }
     mlp = ConvolutionalMLP(config.width, config.mlp_hidden, convolution=config.mlp_convolution)
     return Block(attention, width=config.width, mlp=mlp)
-
-
-
-
-
-

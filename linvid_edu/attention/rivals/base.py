@@ -5,6 +5,7 @@ has features φ(q), φ(k), which fixation can reweight. One file and one import 
 """
 
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -73,6 +74,11 @@ class Rival(Mechanism):
 
     def __init__(self, setting: Setting):
         super().__init__()
+
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """Return the constants that this rival takes by keyword, with their defaults."""
+        return unwrap(cls.__init__).__kwdefaults__ or {}
 
 
 class Products(NamedTuple):

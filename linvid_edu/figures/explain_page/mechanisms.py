@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from linvid_edu.models.config import Attention, FixationKind, ModelConfig
+from linvid_edu.models.config import FixationKind, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import MECHANISM_FIELDS, find_variant
 from linvid_edu.video.clip import Clip
@@ -23,7 +23,7 @@ MOST = 4  # mechanisms that are asked for
 class Row(NamedTuple):
     """What a row of the usual page switches on; a checkpoint takes the row that it fits."""
 
-    attention: Attention
+    attention: str
     fixation: bool = False
     association: bool = False
 
