@@ -1,6 +1,6 @@
-"""Each rival as its formula is written down, in plain torch operators: what ``family.py`` holds our versions against.
+"""Each rival in plain torch operators, directly after its formula: ``family.py`` compares our versions with these.
 
-Every function takes q, k, v (b heads n d), our layer, for its weights and constants, and the extent of the tokens.
+Every function takes q, k, v (b heads n d), our layer with its weights and constants, and the extent of the tokens.
 """
 
 import math
@@ -30,8 +30,8 @@ def performer(q, k, v, layer, extent):
     q, k = q / d**0.25, k / d**0.25
     u_q, u_k = q @ w.T, k @ w.T
     c_q, c_k = u_q.amax(-1, keepdim=True).detach(), u_k.amax((-2, -1), keepdim=True).detach()
-    phi_q = (torch.exp(u_q - q.pow(2).sum(-1, keepdim=True) / 2 - c_q) + layer.eps) / len(w) ** 0.5
-    phi_k = (torch.exp(u_k - k.pow(2).sum(-1, keepdim=True) / 2 - c_k) + layer.eps) / len(w) ** 0.5
+    phi_q = (torch.exp(u_q - q.pow(2).sum(-1, keepdim=True) / 2 - c_q) + layer.feature_offset) / len(w) ** 0.5
+    phi_k = (torch.exp(u_k - k.pow(2).sum(-1, keepdim=True) / 2 - c_k) + layer.feature_offset) / len(w) ** 0.5
     return _normalized(phi_q, phi_k, v)
 
 
@@ -40,7 +40,7 @@ def cosformer(q, k, v, layer, extent):
     a = (math.pi / 2 * torch.arange(n, device=q.device, dtype=q.dtype) / n)[:, None]
     phi_q = torch.cat([q.relu() * a.sin(), q.relu() * a.cos()], -1)
     phi_k = torch.cat([k.relu() * a.sin(), k.relu() * a.cos()], -1)
-    return phi_q @ (phi_k.mT @ v) / (phi_q @ phi_k.sum(-2).unsqueeze(-1)).clamp(min=layer.eps)
+    return phi_q @ (phi_k.mT @ v) / (phi_q @ phi_k.sum(-2).unsqueeze(-1)).clamp(min=layer.floor)
 
 
 def focused_linear(q, k, v, layer, extent):
@@ -52,7 +52,7 @@ def focused_linear(q, k, v, layer, extent):
     return phi_q @ (phi_k.mT @ v / n) / (phi_q @ phi_k.mean(-2).unsqueeze(-1) + 1e-6)
 
 
-def _turn(x: Tensor, angles: Tensor) -> Tensor:
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2).to(x.dtype)
 
@@ -60,18 +60,25 @@ def _turn(x: Tensor, angles: Tensor) -> Tensor:
 def sana_video_attention(q, k, v, layer, extent):
     a, b = q.relu(), k.relu()
     angles = rotary_angles(extent, q.shape[-1], layer.theta).to(q.device)
-    return _turn(a, angles) @ (_turn(b, angles).mT @ v) / (a @ b.sum(-2).unsqueeze(-1) + layer.eps)
+    return _rotate(a, angles) @ (_rotate(b, angles).mT @ v) / (a @ b.sum(-2).unsqueeze(-1) + layer.eps)
 
 
 def sana_block_causal(q, k, v, layer, extent):
     a, b = q.relu(), k.relu()
     angles = rotary_angles(extent, q.shape[-1], layer.theta).to(q.device)
-    turned_a, turned_b, frame, out, state, total = _turn(a, angles), _turn(b, angles), extent.h * extent.w, [], 0, 0
+    rotated_a, rotated_b, frame, out, state, total = (
+        _rotate(a, angles),
+        _rotate(b, angles),
+        extent.h * extent.w,
+        [],
+        0,
+        0,
+    )
     for start in range(0, q.shape[-2], frame * layer.block_frames):
         block = slice(start, start + frame * layer.block_frames)
-        state = state + turned_b[:, :, block].mT @ v[:, :, block]
+        state = state + rotated_b[:, :, block].mT @ v[:, :, block]
         total = total + b[:, :, block].sum(-2).unsqueeze(-1)
-        out.append(turned_a[:, :, block] @ state / (a[:, :, block] @ total + layer.eps))
+        out.append(rotated_a[:, :, block] @ state / (a[:, :, block] @ total + layer.eps))
     return torch.cat(out, -2)
 
 
@@ -115,7 +122,7 @@ def _whole(x: Tensor, h: int, w: int, s: int) -> Tensor:
 
 
 def _in_windows(q: Tensor, k: Tensor, v: Tensor, table: Tensor, h: int, w: int, s: int) -> Tensor:
-    bias = table[bias_index(s).to(q.device)].permute(2, 0, 1)
+    bias = table[bias_index(s, q.device)].permute(2, 0, 1)
     q, k, v = (_windows(x, h, w, s) for x in (q, k, v))
     return _whole((q @ k.mT / q.shape[-1] ** 0.5 + bias).softmax(-1) @ v, h, w, s)
 
@@ -126,13 +133,13 @@ def shuffle_window(q, k, v, layer, extent):
 
 def dynamic_window_attention(q, k, v, layer, extent):
     tables = layer.relative_bias.split([(2 * s - 1) ** 2 for s in layer.windows])
-    parts = zip(*(x.chunk(len(layer.windows), dim=1) for x in (q, k, v)), tables, layer.windows, strict=True)
-    return torch.cat([_in_windows(*qkv, table, extent.h, extent.w, s) for *qkv, table, s in parts], 1)
+    groups = zip(*(x.chunk(len(layer.windows), dim=1) for x in (q, k, v)), tables, layer.windows, strict=True)
+    return torch.cat([_in_windows(*qkv, table, extent.h, extent.w, s) for *qkv, table, s in groups], 1)
 
 
 FORMULAS = {
-    each.__name__: each
-    for each in (
+    formula.__name__: formula
+    for formula in (
         elu_linear,
         sana_relu_linear,
         performer,

@@ -1,4 +1,4 @@
-"""Quirks of the rivals with features φ(q), φ(k): the released code's way against the plain one, on given tokens.
+"""Quirks of the rivals with features φ(q), φ(k): released code compared with the plain way, on given tokens.
 
 Every function takes q, k, v (1 heads N d) of a clip of FRAMES and returns a row for each quirk.
 """
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from linvid_edu.attention import rivals
-from linvid_edu.attention.functions import attention_map, feature_attention
+from linvid_edu.attention.functions import attention_map
+from linvid_edu.attention.rivals.base import Products
 from linvid_edu.attention.rivals.cosformer_2022 import cosformer_features
 from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
 from linvid_edu.attention.rivals.performer_2020 import performer_features
@@ -24,7 +25,7 @@ DIFFERENCE = "largest difference"
 
 
 class Row(NamedTuple):
-    """One number: whose quirk, what is compared, how large, and what kind of number it is."""
+    """One number: the rival, what is compared, the number, and what kind of number it is."""
 
     rival: str
     quirk: str
@@ -43,11 +44,11 @@ def merged(x: Tensor) -> Tensor:
 
 
 def performer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure what eps and the maximum c do, for the tokens as they are and a tenth as long."""
+    """Measure the feature offset and the maximum c, for the tokens as they are and a tenth as long."""
     d = q.shape[-1]
     w = rivals.orthogonal_projection(44, d, torch.Generator().manual_seed(0)).to(q)
     rows = []
-    for words, length in (("", 1.0), (", tokens a tenth as long", 0.1)):
+    for suffix, length in (("", 1.0), (", tokens a tenth as long", 0.1)):
         short_q, short_k = length * q, length * k
         scaled = [x * d**-0.25 for x in (short_q, short_k)]
         unbiased = [(x @ w.mT - x.square().sum(dim=-1, keepdim=True) / 2).exp() for x in scaled]
@@ -55,34 +56,34 @@ def performer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
         softmax = attention_map(short_q, short_k) @ v
         louder = torch.cat([short_k, 2 * short_k.amax(dim=2, keepdim=True)], dim=2)
         phi_q, phi_k = performer_features(short_q, louder, w)
-        raised = feature_attention(phi_q, phi_k[:, :, : k.shape[2]], v, eps=0)
+        raised = Products(phi_q, phi_k[:, :, : k.shape[2]], eps=0).attend(v)
         rows += [
             Row(
                 "performer",
-                f"eps 1e-4, not 1e-6{words}",
+                f"eps 1e-4, not 1e-6{suffix}",
                 change(rivals.performer(short_q, short_k, v, w, 1e-6), released),
             ),
             Row(
                 "performer",
-                f"with c and eps, not unbiased{words}",
-                change(feature_attention(*unbiased, v, eps=0), released),
+                f"with c and eps, not unbiased{suffix}",
+                change(Products(*unbiased, eps=0).attend(v), released),
             ),
-            Row("performer", f"estimate with 44 features, not softmax attention{words}", change(softmax, released)),
+            Row("performer", f"estimate with 44 features, not softmax attention{suffix}", change(softmax, released)),
             Row(
-                "performer", f"c raised by a longer key, whose own weight is left out{words}", change(released, raised)
+                "performer", f"c raised by a longer key, whose own weight is left out{suffix}", change(released, raised)
             ),
         ]
     return rows
 
 
 def cosformer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure the floor, the length at hand and the line."""
+    """Measure the floor of the normalizer, the dependence on the number of tokens, and the order of the line."""
     released = rivals.cosformer(q, k, v)
-    added = feature_attention(*cosformer_features(q, k), v, eps=1e-6)
+    added = Products(*cosformer_features(q, k), eps=1e-6).attend(v)
     longer = rivals.cosformer(*(F.pad(x, (0, 0, 0, x.shape[2])) for x in (q, k, v)))[:, :, : q.shape[2]]
     sizes = {"t": FRAMES.t, "h": FRAMES.h}
-    turned = (rearrange(x, "b heads (t h w) d -> b heads (t w h) d", **sizes) for x in (q, k, v))
-    columns = rearrange(rivals.cosformer(*turned), "b heads (t w h) d -> b heads (t h w) d", **sizes)
+    rotated = (rearrange(x, "b heads (t h w) d -> b heads (t w h) d", **sizes) for x in (q, k, v))
+    columns = rearrange(rivals.cosformer(*rotated), "b heads (t w h) d -> b heads (t h w) d", **sizes)
     return [
         Row("cosformer", "eps a floor, not added", change(added, released)),
         Row("cosformer", "zeros behind the clip, as many as it has tokens", change(released, longer)),
@@ -91,20 +92,20 @@ def cosformer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
 
 
 def focused_linear(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure the coupled heads and the offset."""
+    """Measure the coupling of heads and the offset of the normalizer."""
     scale = torch.zeros(q.shape[1], q.shape[-1], dtype=q.dtype)
     released = rivals.focused_linear(q, k, v, scale)
     heads = zip(*(x.split(1, dim=1) for x in (q, k, v)), scale.split(1), strict=True)
-    apart = torch.cat([rivals.focused_linear(*head) for head in heads], dim=1)
-    exact = feature_attention(*focused_features(q, k, scale), v, eps=0)
+    separate = torch.cat([rivals.focused_linear(*head) for head in heads], dim=1)
+    exact = Products(*focused_features(q, k, scale), eps=0).attend(v)
     return [
-        Row("focused_linear", "lengths over all heads, not each", change(apart, released)),
+        Row("focused_linear", "lengths over all heads, not each", change(separate, released)),
         Row("focused_linear", "1e-6·N added to the normalizer", change(exact, released)),
     ]
 
 
 def sana_relu_linear(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure dead queries, and the normalization that the function leaves to its caller."""
+    """Measure queries without features, and the normalization that the function leaves to its caller."""
     normed = (F.rms_norm(merged(x), merged(x).shape[-1:]) for x in (q, k))
     normed_q, normed_k = (rearrange(x, "b n (heads d) -> b heads n d", heads=q.shape[1]) for x in normed)
     plain, released = rivals.sana_relu_linear(q, k, v), rivals.sana_relu_linear(normed_q, normed_k, v)
@@ -116,19 +117,19 @@ def sana_relu_linear(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
 
 
 def sana_video_attention(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure the rotation: where it stands, in which precision, and how its table is cut."""
+    """Measure the rotation: where it is applied, in which precision, and how its table is split."""
     features, angles = [x.relu() for x in (q, k)], rotary_angles(FRAMES, q.shape[-1])
     released = rivals.sana_video_attention(q, k, v, *FRAMES)
     weights = rivals.sana_video_attention_map(q, k, *FRAMES)
 
-    def attend(turned: list[Tensor], weigh: list[Tensor]) -> Tensor:
-        return feature_attention(*turned, v, weigh_q=weigh[0], weigh_k=weigh[1], eps=1e-15)
+    def attend(rotated: list[Tensor], weigh: list[Tensor]) -> Tensor:
+        return Products(*rotated, *weigh, eps=1e-15).attend(v)
 
-    turned = [rotate(x, angles) for x in features]
+    rotated = [rotate(x, angles) for x in features]
     single = [rotate(x.float(), angles.float()).double() for x in features]
     asked, cut = (attend([rotate(x, table) for x in features], features) for table in tables((4, 6, 6)))
-    both = attend(turned, turned)
-    below = ((turned[0] * turned[1].sum(dim=2, keepdim=True)).sum(dim=-1) < 0).double().mean().item()
+    both = attend(rotated, rotated)
+    below = ((rotated[0] * rotated[1].sum(dim=2, keepdim=True)).sum(dim=-1) < 0).double().mean().item()
     negative = (weights.clamp(max=0).abs().sum() / weights.abs().sum()).item()
     return [
         Row(
@@ -144,19 +145,19 @@ def sana_video_attention(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
 
 
 def tables(widths: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """Return the angles for these widths of frame, row and column, cut there and cut as the released class does."""
+    """Return the angles for these shares of frame, row and column, split there and split as in the released class."""
     places = torch.cartesian_prod(*(torch.arange(size, dtype=torch.float64) for size in FRAMES))
     speeds = torch.cat([10000.0 ** (-torch.arange(0, m, 2, dtype=torch.float64) / m) for m in widths])
     default = rotary_widths(sum(widths))
-    asked, cut = (places.repeat_interleave(torch.tensor(each) // 2, dim=1) * speeds for each in (widths, default))
+    asked, cut = (places.repeat_interleave(torch.tensor(split) // 2, dim=1) * speeds for split in (widths, default))
     return asked, cut
 
 
 def sana_block_causal(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure what the sums of one block leave out, and what keeping a pair of sums for each block costs."""
+    """Measure what the sums of one block leave out, and the cost of keeping a pair of sums for each block."""
     angles = rotary_angles(FRAMES, q.shape[-1])
-    turned_q, turned_k = (rotate(x.relu(), angles) for x in (q, k))
-    blocks = list(zip(*(x.split(FRAME, dim=2) for x in (turned_q, turned_k, q.relu(), k.relu(), v)), strict=True))
+    rotated_q, rotated_k = (rotate(x.relu(), angles) for x in (q, k))
+    blocks = list(zip(*(x.split(FRAME, dim=2) for x in (rotated_q, rotated_k, q.relu(), k.relu(), v)), strict=True))
     pairs = [(b.mT @ value, weigh.sum(dim=2, keepdim=True)) for _, b, _, weigh, value in blocks]
     own = [
         a @ s / ((weigh * z).sum(dim=-1, keepdim=True) + 1e-15)

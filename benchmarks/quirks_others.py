@@ -1,6 +1,6 @@
 """Quirks of the rivals without features, of windows, queries and the feed-forward; see ``quirks_kernels.py``.
 
-Weights that a layer would learn are drawn: Gaussian, divided by the root of how many inputs they weigh.
+Learned weights are random: Gaussian, divided by the square root of the number of inputs.
 """
 
 import torch
@@ -10,24 +10,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from linvid_edu.attention import rivals
+from linvid_edu.attention.rivals import AggregationWeights, AttentionWeights, DynamicWindowWeights, MixFFNWeights
+from linvid_edu.attention.rivals.weights import DepthwiseWeights, LinearWeights, NormWeights
 
 LANDMARKS = 16
 
 
-class Draw:
-    """Random weights, the same on every call."""
+class RandomWeights:
+    """Random weights from seed 0, the same in every run."""
 
     def __init__(self) -> None:
         self.generator = torch.Generator().manual_seed(0)
 
     def __call__(self, *shape: int, inputs: int = 1) -> Tensor:
-        """Return weights of this shape for so many inputs."""
+        """Return weights of this shape for a number of inputs."""
         return torch.randn(*shape, generator=self.generator, dtype=torch.float64) / inputs**0.5
+
+    def linear(self, outputs: int, inputs: int) -> LinearWeights:
+        """Return the weights of a linear layer."""
+        return LinearWeights(self(outputs, inputs, inputs=inputs), self(outputs))
 
 
 def nystrom(clips: list[tuple[Tensor, Tensor, Tensor]]) -> list[Row]:
-    """Measure what clips beside each other do to each other, what heads do, and how far rows are from 1."""
-    together = [torch.cat(parts) for parts in zip(*clips, strict=True)]
+    """Measure how clips of a batch and heads affect each other, and how far sums of rows are from 1."""
+    together = [torch.cat(tensors) for tensors in zip(*clips, strict=True)]
     coupled = {}
     for init in ("original", "exact"):
         alone = torch.cat([rivals.nystrom(*clip, LANDMARKS, init=init) for clip in clips])
@@ -45,7 +51,7 @@ def nystrom(clips: list[tuple[Tensor, Tensor, Tensor]]) -> list[Row]:
 
 
 def orthoformer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure which tokens may be landmarks, whether they learn, which comes first, and what mixing two sets does."""
+    """Measure the candidates for landmarks, their gradient, the first one, and the mixture of two sets of landmarks."""
     first = torch.zeros(1, q.shape[1], dtype=torch.long)
     index = rivals.orthoformer_landmarks(q, first, LANDMARKS)
     pool = torch.cat([q, k], dim=2)
@@ -71,31 +77,33 @@ def orthoformer(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
 
 
 def through(q: Tensor, k: Tensor, v: Tensor, landmarks: Tensor) -> Tensor:
-    """Attend from queries to these landmarks, and from them to keys."""
+    """Attend from queries to these landmarks, and from the landmarks to keys."""
     scale = q.shape[-1] ** -0.5
     return (q @ landmarks.mT * scale).softmax(dim=-1) @ ((landmarks @ k.mT * scale).softmax(dim=-1) @ v)
 
 
 def mixed(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Orthoformer by frame with own landmarks: those of the key's frame in both factors, and as released."""
+    """Return Orthoformer with landmarks for each frame: those of the key's frame in both factors, and as released."""
     frames = rearrange(q, "1 heads (t n) d -> t heads n d", t=FRAMES.t)
     own = rivals.orthoformer_landmarks(frames, torch.zeros(frames.shape[:2], dtype=torch.long), LANDMARKS)
     chosen = frames.take_along_dim(own.unsqueeze(-1), dim=2).split(1)
-    parts = zip(*(x.split(FRAME, dim=2) for x in (k, v)), chosen, strict=True)
-    plain = torch.stack([through(q, *part) for part in parts], dim=3)
+    frames_kv = zip(*(x.split(FRAME, dim=2) for x in (k, v)), chosen, strict=True)
+    plain = torch.stack([through(q, *frame) for frame in frames_kv], dim=3)
     index = rearrange(own, "t heads landmarks -> 1 heads t landmarks")
     return plain, rivals.orthoformer_frames(q, k, v, index, FRAMES.t, shared_landmarks=False)
 
 
 def sana_video_mixffn(x: Tensor) -> list[Row]:
-    """Measure the temporal convolution: zero at the start, and two-sided."""
-    draw, c = Draw(), x.shape[-1]
-    m = 3 * c
-    weights = [draw(2 * m, c, inputs=c), draw(2 * m), draw(2 * m, 3, 3, inputs=9), draw(2 * m), draw(c, m, inputs=m)]
-    temporal = draw(c, c, 3, inputs=3 * c)
+    """Measure the temporal convolution, which is zero at the start and reads the next frame."""
+    random, width = RandomWeights(), x.shape[-1]
+    hidden = 3 * width
+    expand = random.linear(2 * hidden, width)
+    depthwise = DepthwiseWeights(random(2 * hidden, 3, 3, inputs=9), random(2 * hidden))
+    project, temporal = random(width, hidden, inputs=hidden), random(width, width, 3, inputs=3 * width)
     past = temporal * torch.tensor([1.0, 1.0, 0.0], dtype=x.dtype)
     both, causal, started = (
-        rivals.sana_video_mixffn(x, *weights, taps, *FRAMES) for taps in (temporal, past, 0 * temporal)
+        rivals.sana_video_mixffn(x, MixFFNWeights(expand, depthwise, project, taps), *FRAMES)
+        for taps in (temporal, past, 0 * temporal)
     )
     return [
         Row("sana_video_mixffn", "temporal weights 0 as at the start, not drawn", change(both, started)),
@@ -104,7 +112,7 @@ def sana_video_mixffn(x: Tensor) -> list[Row]:
 
 
 def dynamic_window(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
-    """Measure padding, in frames of 6 rows and windows of side 4, and what the gate is multiplied with."""
+    """Measure padding, in frames of 6 rows and windows of side 4, and which branches the gate multiplies."""
     side, table = 4, torch.zeros(49, q.shape[1], dtype=q.dtype)
     frames = [rearrange(x, "1 heads (t h w) d -> t heads h w d", t=FRAMES.t, h=FRAMES.h) for x in (q, k, v)]
     six = [rearrange(x[:, :, :6], "t heads h w d -> t heads (h w) d") for x in frames]
@@ -117,30 +125,33 @@ def dynamic_window(q: Tensor, k: Tensor, v: Tensor) -> list[Row]:
         Row(
             "dynamic_window",
             "the gate weighs the branches of y, not of m",
-            change(*gated(rearrange(merged(q), "1 (t n) c -> t n c", t=FRAMES.t))),
+            change(*gated(rearrange(merged(q), "1 (t n) width -> t n width", t=FRAMES.t))),
         ),
     ]
 
 
 def gated(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return DW-ViT's layer with the gate on the mixed branches, and as released."""
-    draw, c, heads, windows = Draw(), x.shape[-1], 4, [2, 4]
-    qkv = [draw(3 * c, c, inputs=c), draw(3 * c)]
-    table = torch.zeros(9 + 49, heads // 2, dtype=x.dtype)
-    mix, squeeze, excite, head = (
-        [draw(out, inputs, inputs=inputs), draw(out)] for out, inputs in ((c, c), (c // 4, c), (c, c // 4), (c, c // 2))
+    random, width, heads, windows = RandomWeights(), x.shape[-1], 4, [2, 4]
+    weights = DynamicWindowWeights(
+        qkv=random.linear(3 * width, width),
+        relative_bias=torch.zeros(9 + 49, heads // 2, dtype=x.dtype),
+        mix=random.linear(width, width),
+        squeeze=random.linear(width // 4, width),
+        excite=random.linear(width, width // 4),
+        head=random.linear(width, width // 2),
     )
-    grid = [FRAMES.h, FRAMES.w, windows, [0, 0]]
-    released = rivals.dynamic_window(x, *qkv, table, *mix, *squeeze, *excite, *head, *grid, heads)
-    q, k, v = rearrange(F.linear(x, *qkv), "b n (three heads d) -> three b heads n d", three=3, heads=heads)
-    m = F.linear(merged(rivals.dynamic_window_attention(q, k, v, table, *grid)), *mix)
-    gate = F.linear(F.gelu(F.linear(F.gelu(m).mean(dim=1, keepdim=True), *squeeze)), *excite)
-    gate, branches = (rearrange(part, "b n (g c) -> b n g c", g=len(windows)) for part in (gate, m))
-    return m + F.linear((gate.softmax(dim=2) * branches).sum(dim=2), *head), released
+    grid = (FRAMES.h, FRAMES.w, windows, [0, 0])
+    released = rivals.dynamic_window(x, weights, *grid, heads)
+    q, k, v = rearrange(weights.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=heads)
+    mixed = weights.mix(merged(rivals.dynamic_window_attention(q, k, v, weights.relative_bias, *grid)))
+    gate = weights.excite(F.gelu(weights.squeeze(F.gelu(mixed).mean(dim=1, keepdim=True))))
+    gate, branches = (x.unflatten(-1, (len(windows), -1)) for x in (gate, mixed))
+    return mixed + weights.head((gate.softmax(dim=2) * branches).sum(dim=2)), released
 
 
 def shuffle_window() -> list[Row]:
-    """Measure how far down a token looks whose bias prefers the place below."""
+    """Measure how many rows down a query looks if the bias prefers the place below."""
     q, table = torch.zeros(1, 1, FRAME, 1), torch.zeros(49, 1)
     table[2 * 7 + 3] = 50.0  # query one above key, same column
     weights = rivals.shuffle_window_map(q, q, table, FRAMES.h, FRAMES.w, 4, shuffle=True)
@@ -149,26 +160,28 @@ def shuffle_window() -> list[Row]:
 
 
 def faq(x: Tensor) -> list[Row]:
-    """Measure free weights of dynamic queries, and picks that repeat a query."""
-    draw, c, ratio = Draw(), x.shape[-1], 4
-    base, mlp = draw(32, 2 * c), [draw(c, c, inputs=c), draw(c), draw(32, c, inputs=c), draw(32)]
-    frames = rearrange(x, "1 (t n) c -> t n c", t=FRAMES.t)
-    free = rivals.faq_dynamic_queries(frames, base, *mlp, ratio)
-    weights = F.linear(F.relu(F.linear(frames.amax(dim=1), *mlp[:2])), *mlp[2:]).unflatten(-1, (-1, ratio))
+    """Measure the unnormalized weights of dynamic queries, and picks that repeat a query."""
+    random, width, ratio = RandomWeights(), x.shape[-1], 4
+    base, hidden, mix = random(32, 2 * width), random.linear(width, width), random.linear(32, width)
+    frames = rearrange(x, "1 (t n) width -> t n width", t=FRAMES.t)
+    free = rivals.faq_dynamic_queries(frames, base, hidden, mix, ratio)
+    weights = mix(F.relu(hidden(frames.amax(dim=1)))).unflatten(-1, (-1, ratio))
     averaged = torch.einsum("fir,ird->fid", weights.softmax(dim=-1), base.unflatten(0, (-1, ratio)))
     query, others = x[:, :FRAME], x[:, FRAME:]
-    logits, top_k = F.linear(others, draw(30, c, inputs=c)), 80 * (FRAMES.t - 1)
+    logits, top_k = F.linear(others, random(30, width, inputs=width)), 80 * (FRAMES.t - 1)
     picked = logits.flatten(1).topk(top_k).indices // logits.shape[2]
     distinct = len(picked.unique())
-    norm = [torch.ones(c, dtype=x.dtype), torch.zeros(c, dtype=x.dtype)]
-    layers = [
-        each
-        for sizes in (((3 * c, c), (c, c)), ((3 * c, c), (c, c)), ((4 * c, c), (c, 4 * c)))
-        for each in [part for out, inputs in sizes for part in (draw(out, inputs, inputs=inputs), draw(out))] + norm
-    ]
-    released = rivals.faq_query_aggregation(query, others, logits, *layers, heads=4, top_k=top_k)
+    norm = NormWeights(torch.ones(width, dtype=x.dtype), torch.zeros(width, dtype=x.dtype))
+    layers = AggregationWeights(
+        self_attention=AttentionWeights(random.linear(3 * width, width), random.linear(width, width), norm),
+        cross_attention=AttentionWeights(random.linear(3 * width, width), random.linear(width, width), norm),
+        expand=random.linear(4 * width, width),
+        project=random.linear(width, 4 * width),
+        norm=norm,
+    )
+    released = rivals.faq_query_aggregation(query, others, logits, layers, heads=4, top_k=top_k)
     best = logits.amax(dim=2, keepdim=True)  # the same queries, each for its best class alone
-    once = rivals.faq_query_aggregation(query, others, best, *layers, heads=4, top_k=distinct)
+    once = rivals.faq_query_aggregation(query, others, best, layers, heads=4, top_k=distinct)
     return [
         Row("faq_dynamic_queries", "free weights, not their softmax", change(averaged, free)),
         Row("faq_dynamic_queries", "free weights below 0", (weights < 0).double().mean().item(), "share of weights"),
@@ -183,7 +196,7 @@ def faq(x: Tensor) -> list[Row]:
 
 
 def measure(clips: list[tuple[Tensor, Tensor, Tensor]]) -> list[Row]:
-    """Return every row of these rivals, for the first clip; the second one is what Nyströmformer is beside."""
+    """Return every row of these rivals for the first clip; Nyströmformer is also run on both clips in one batch."""
     q, k, v = clips[0]
     x = merged(q)
     rows = [
@@ -194,4 +207,4 @@ def measure(clips: list[tuple[Tensor, Tensor, Tensor]]) -> list[Row]:
         shuffle_window(),
         faq(x),
     ]
-    return [row for each in rows for row in each]
+    return [row for rows_of_rival in rows for row in rows_of_rival]

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and find the files of the course."""
+"""Write a file completely or not at all, and find the folders of the course."""
 
 import os
 import tempfile
@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and move it there when the ``with`` block ends well.
+    """Yield a temporary path, and move the file to `path` when the ``with`` block ends without an exception.
 
-    After an exception the temporary file is removed and `path` is as it was. Missing parent folders are made.
+    After an exception the temporary file is removed and `path` is unchanged. Missing parent folders are created.
+
+    Args:
+        path: Path of the file to write.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,12 +26,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 class Materials(NamedTuple):
-    """The folders of the course, side by side, so that a lesson's relative paths hold wherever they are copied.
+    """The folders of the course. They are side by side, so that relative paths of a lesson work in any copy.
 
-    notebooks: lessons, and experiments/ with what a sweep runs and the report
+    notebooks: the lessons, and experiments/ with the notebook that a sweep runs and the report
     data_samples: clips, their manifest, and checkpoints/ with trained models
-    results: the ablation's protocol, grids and tables
-    docs: the teacher's guide, and paper, reference implementation and library row by row
+    results: protocol, grids and tables of the ablation
+    docs: the teacher's guide, and a comparison of paper, reference implementation and library
     """
 
     notebooks: Path
@@ -38,13 +41,13 @@ class Materials(NamedTuple):
 
     @property
     def root(self) -> Path:
-        """The folder that holds the others."""
+        """The folder that contains the others."""
         return self.notebooks.parent
 
 
 def materials() -> Materials:
-    """Return the folders of the course that belong to this package; pyproject.toml puts them into the wheel."""
+    """Return the folders of the course: those in the wheel (see pyproject.toml), or those of the repository."""
     package = Path(__file__).parent
-    inside = package / "_course"
-    root = inside if inside.is_dir() else package.parent
+    in_wheel = package / "_course"
+    root = in_wheel if in_wheel.is_dir() else package.parent
     return Materials(*(root / name for name in Materials._fields))

@@ -1,7 +1,7 @@
-"""Load public names when they are first used, so that importing a room costs nothing and needs no package of another.
+"""Import public names when they are first used, so that importing a folder of the package is quick.
 
-A room lists its public names as ordinary imports in ``__init__.pyi``, which editors and mypy read as well. The package
-lazy-loader does the same; these lines stand here because the core needs torch, einops and numpy alone.
+A folder lists its public names as ordinary imports in ``__init__.pyi``, which editors and mypy read as well. The
+package lazy-loader does the same, but the core of the library depends on torch, einops and numpy alone.
 """
 
 import ast
@@ -16,7 +16,7 @@ def public_names(package: str, file: str) -> tuple[Callable[[str], Any], Callabl
 
     Args:
         package: ``__name__`` of the package.
-        file: ``__file__`` of the package; the stub is the ``.pyi`` file beside it.
+        file: ``__file__`` of the package; the stub is the ``.pyi`` file of the same name.
     """
     stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
     modules = {

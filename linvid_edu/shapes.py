@@ -1,25 +1,28 @@
-"""Shape annotations such as ``Float[Tensor, "b t n width"]``, used as the signature's shape contract.
+"""Shape annotations such as ``Float[Tensor, "b t n width"]``, which state the shapes that a function takes and returns.
 
-The axis vocabulary, everywhere in this package:
+The axes, everywhere in this package:
 
-====== =====================================================
-letter meaning
-====== =====================================================
-b      clips in a batch
-c      color channels of a video
-t      frames of a clip
-h, w   height and width, in pixels or in tokens of one frame
-n      tokens of one frame, n = h * w of the token grid
-width  channels of a token, over all heads
-heads  attention heads
-d      head width, d = width / heads
-d_v    head width of the values, where it differs
-f      features of a query or key, f = d in the paper
-m      keys, where their number differs from that of the queries
-====== =====================================================
+======== =======================================================================
+axis     meaning
+======== =======================================================================
+b        clips of a batch
+c        color channels of a video
+t        frames of a clip
+h, w     height and width, in pixels or in tokens of one frame
+n        tokens of one frame, n = h · w of the token grid; queries of a function
+m        keys, if their number may differ from that of the queries
+width    channels of a token, over all heads
+heads    attention heads
+d        head width, d = width / heads
+d_v      head width of the values, if it may differ from d
+f        features of a query or key, f = d in the paper
+======== =======================================================================
 
-The annotations come from jaxtyping and are checked at run time in the tests only. Where jaxtyping is not
-installed they stand for the plain tensor type, so that the library needs torch, einops and numpy alone.
+All other axes are whole words, such as ``landmarks`` or ``classes``. The letter e is never a size, because φ(x) =
+ReLU(x) + e^(−1/2) would read as Euler's number.
+
+The annotations come from jaxtyping and are checked at run time in the tests only. Without jaxtyping they mean the plain
+tensor type, so that the core of the library needs torch, einops and numpy alone.
 """
 
 from typing import NamedTuple
@@ -38,9 +41,9 @@ __all__ = ["Bool", "Extent", "Float", "Grid", "Int", "UInt8"]
 
 
 class Grid(NamedTuple):
-    """The tokens of one frame, arranged as they lie in the picture.
+    """The rows and columns of the tokens of one frame.
 
-    Token n stands at row n // columns and column n % columns.
+    Token n is at row n // columns and column n % columns.
     """
 
     rows: int
@@ -48,26 +51,26 @@ class Grid(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """n = rows · columns, the tokens of one frame."""
+        """Number of tokens of one frame, n = rows · columns."""
         return self.rows * self.columns
 
     def position(self, token: int) -> tuple[int, int]:
-        """Return the row and the column of a token; raise IndexError where the grid has no such token."""
+        """Return the row and the column of a token; raise IndexError if the token is outside the grid."""
         if not 0 <= token < self.tokens:
             raise IndexError(f"token {token} is outside a {self.rows}×{self.columns} grid: use 0 to {self.tokens - 1}")
         return divmod(token, self.columns)
 
     def token(self, row: int, column: int) -> int:
-        """Return the token at a row and a column; raise IndexError where the grid has no such place."""
+        """Return the token at a row and a column; raise IndexError if they are outside the grid."""
         if not (0 <= row < self.rows and 0 <= column < self.columns):
             raise IndexError(f"(row {row}, column {column}) is outside a {self.rows}×{self.columns} grid")
         return row * self.columns + column
 
 
 class Extent(NamedTuple):
-    """Frames, rows and columns of the tokens that attend to each other, which lie in this order on one axis.
+    """The frames, rows and columns of the tokens that attend to each other, which share one axis in this order.
 
-    The whole clip for joint attention, (1, h, w) for attention over space, (t, 1, 1) for attention over time.
+    (t, h, w) for joint attention, (1, h, w) for attention over space, (t, 1, 1) for attention over time.
     """
 
     t: int
@@ -76,16 +79,18 @@ class Extent(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """N = t · h · w."""
+        """Number of tokens, t · h · w."""
         return self.t * self.h * self.w
 
     @classmethod
     def over(cls, span: str, t: int, grid: Grid) -> "Extent":
-        """Return what attends to each other in a clip of t frames, by span: "time", "space" or "joint"."""
+        """Return the extent of attention over "time", "space" or "joint" in a clip of t frames."""
         return {"time": cls(t, 1, 1), "space": cls(1, *grid), "joint": cls(t, *grid)}[span]
 
     def expect(self, tokens: int) -> None:
-        """Raise ValueError where there are not as many tokens as this extent holds."""
+        """Raise ValueError unless this extent holds the given number of tokens."""
         if tokens != self.tokens or min(self) < 1:
             t, h, w = self
-            raise ValueError(f"t={t}, h={h}, w={w} make {self.tokens} tokens, q has {tokens}: pass their own grid")
+            raise ValueError(
+                f"t={t}, h={h}, w={w} make {self.tokens} tokens, q has {tokens}: pass the frames, rows and columns of q"
+            )

@@ -1,4 +1,4 @@
-"""The comparison every lesson ends a derivation with: are these two results the same, and if not, where?"""
+"""Compare two results, and report where they differ."""
 
 from typing import Any, TypeAlias
 
@@ -12,10 +12,10 @@ def to_numpy(values: ArrayLike) -> np.ndarray:
     """Copy tensors, arrays, numbers and nested lists of them into one numpy array.
 
     Args:
-        values: a tensor (any device, with or without gradient), an array, a number, or nested lists of these.
+        values: A tensor on any device, with or without gradient, an array, a number, or nested lists of these.
 
     Returns:
-        the same values; bfloat16, which numpy lacks, becomes float32.
+        The same values; bfloat16, which numpy lacks, becomes float32.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu().resolve_conj().resolve_neg()
@@ -34,52 +34,55 @@ def assert_same(
     exact: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Assert that two results agree in shape and value, and say so in one line.
+    """Assert that two results agree in shape and value, and print one line if they do.
 
     max |actual − expected| ≤ tolerance · max |expected|
 
-    Data types and devices may differ. Infinities agree with infinities of the same sign; NaN agrees with nothing. The
-    printed line holds no measured number, so that it reads the same on every machine; ask for them with ``exact``.
+    Data types and devices may differ. An infinity agrees with an infinity of the same sign; NaN agrees with nothing.
+    The printed line contains no measured number unless ``exact`` is set, so that it is the same on every machine.
 
     Args:
-        actual: your result, any shape.
-        expected: what it is compared with, the same shape.
-        tolerance: relative to the largest finite |expected|; absolute where every expected value is 0.
-        name: what is compared, the first words of the line.
-        exact: print the largest difference and its place, which vary a little from machine to machine.
-        quiet: print nothing.
+        actual: Your result, any shape.
+        expected: Result to compare with, the same shape.
+        tolerance: Largest allowed difference, relative to the largest finite |expected|; absolute if all expected
+            values are 0.
+        name: Name of the result, at the start of the line.
+        exact: Whether to print the largest difference and its index, which vary slightly between machines.
+        quiet: Whether to print nothing.
 
     Raises:
-        AssertionError: shapes differ, a value is NaN, or the largest difference exceeds the tolerance.
+        AssertionError: If shapes differ, a value is NaN, or the largest difference exceeds the tolerance.
     """
-    a, e = _comparable(actual), _comparable(expected)
-    start = f"{name}: " if name else ""
-    if a.shape != e.shape:
-        raise AssertionError(f"{start}shapes differ: actual {a.shape}, expected {e.shape}")
-    for who, values in (("actual", a), ("expected", e)):
-        if np.isnan(values).any():
-            raise AssertionError(f"{start}{_nan_report(who, values)}")
-    if a.size == 0:
-        line = f"{start}same shape {a.shape}, with no values to compare"
-    else:
-        line = start + _compare(a, e, tolerance, start, exact)
+    prefix = f"{name}: " if name else ""
+    try:
+        line = _compare(_comparable(actual), _comparable(expected), tolerance, exact)
+    except AssertionError as error:
+        raise AssertionError(f"{prefix}{error}") from None
     if not quiet:
-        print(line)
+        print(f"{prefix}{line}")
 
 
-def _compare(a: np.ndarray, e: np.ndarray, tolerance: float, start: str, exact: bool) -> str:
+def _compare(actual: np.ndarray, expected: np.ndarray, tolerance: float, exact: bool) -> str:
+    """Return the line for two results that agree, or raise AssertionError."""
+    if actual.shape != expected.shape:
+        raise AssertionError(f"shapes differ: actual {actual.shape}, expected {expected.shape}")
+    for name, values in (("actual", actual), ("expected", expected)):
+        if np.isnan(values).any():
+            raise AssertionError(_nan_report(name, values))
+    if actual.size == 0:
+        return f"same shape {actual.shape}, with no values to compare"
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.where(a == e, 0.0, np.abs(a - e))
-    where = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), a.shape))
-    largest = float(difference[where])
-    scale = float(np.abs(e[np.isfinite(e)]).max(initial=0.0))
+        difference = np.where(actual == expected, 0.0, np.abs(actual - expected))
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), actual.shape))
+    largest = float(difference[index])
+    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
     bound = f"{tolerance:.3g} of the largest value" if scale else f"{tolerance:.3g}"
-    measured = f"largest difference {largest:.2g}{f' at {where}' if where else ''}"
-    reference = f"{bound} {scale:.3g}" if scale else bound
+    limit = f"{bound} {scale:.3g}" if scale else bound
+    measured = f"largest difference {largest:.2g}{_at(index)}"
     if not largest <= tolerance * (scale or 1.0):
-        values = f"actual {_show(a[where])}, expected {_show(e[where])}"
-        raise AssertionError(f"{start}{measured}: {values}; the tolerance is {reference}")
-    return f"{measured}, within {reference}" if exact else f"same shape {a.shape}, largest difference within {bound}"
+        both = f"actual {actual[index]:.7g}, expected {expected[index]:.7g}"
+        raise AssertionError(f"{measured}: {both}; the tolerance is {limit}")
+    return f"{measured}, within {limit}" if exact else f"same shape {actual.shape}, largest difference within {bound}"
 
 
 def _comparable(values: ArrayLike) -> np.ndarray:
@@ -87,11 +90,11 @@ def _comparable(values: ArrayLike) -> np.ndarray:
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
 
 
-def _nan_report(who: str, values: np.ndarray) -> str:
-    where = tuple(int(i) for i in np.argwhere(np.isnan(values))[0])
-    place = f", the first at {where}" if where else ""
-    return f"{who} holds NaN: {int(np.isnan(values).sum()):,} of {values.size:,} values{place}"
+def _nan_report(name: str, values: np.ndarray) -> str:
+    first = tuple(int(i) for i in np.argwhere(np.isnan(values))[0])
+    place = f", the first{_at(first)}" if first else ""
+    return f"{name} contains NaN: {int(np.isnan(values).sum()):,} of {values.size:,} values{place}"
 
 
-def _show(value: np.generic) -> str:
-    return f"{value:.7g}"
+def _at(index: tuple[int, ...]) -> str:
+    return f" at {index}" if index else ""

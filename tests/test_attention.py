@@ -1,4 +1,6 @@
-"""Every fast path against its oracle, in outputs and gradients, and the properties of the maps."""
+"""Softmax and linear attention: numbers worked out by hand, each function against its oracle, properties of the maps."""
+
+import math
 
 import pytest
 import torch
@@ -17,13 +19,13 @@ from linvid_edu.attention.functions import (
 )
 from linvid_edu.attention.spans import divided_row, fold, unfold
 
-# batch axes, queries n, keys m, head width e, value width e2
+# batch axes, queries n, keys m, head width d, value width d_v
 SHAPES = [((2, 3), 5, 5, 4, 4), ((), 1, 1, 1, 1), ((1,), 7, 3, 2, 5), ((2,), 3, 9, 16, 1), ((4, 1, 2), 33, 33, 8, 8)]
 
 
-def operands(batch, n, m, e, e2, seed=0):
+def operands(batch, n, m, d, d_v, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    sizes = ((n, e), (m, e), (m, e2))
+    sizes = ((n, d), (m, d), (m, d_v))
     return [torch.randn(*batch, *size, dtype=torch.float64, generator=generator) for size in sizes]
 
 
@@ -36,6 +38,34 @@ def outputs_and_gradients(function, tensors):
 
 def exponential(x):
     return x.exp()
+
+
+def test_softmax_attention_by_hand():
+    """Scores are q kᵀ / √4 = [[ln 3, 0], [0, 0]], so the weights are [[3, 1] / 4, [1, 1] / 2]."""
+    q = torch.tensor([[2 * math.log(3), 0, 0, 0], [0, 0, 0, 0]])
+    k = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]])
+    v = torch.tensor([[4.0], [8.0]])
+    torch.testing.assert_close(attention_map(q, k), torch.tensor([[3 / 4, 1 / 4], [1 / 2, 1 / 2]]))
+    torch.testing.assert_close(softmax_attention(q, k, v), torch.tensor([[5.0], [6.0]]))
+
+
+def test_linear_attention_by_hand():
+    """φ(q) φ(k)ᵀ is [[1, 3], [3, 5]], so the weights are [[1, 3] / 4, [3, 5] / 8]."""
+    phi_q, phi_k = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[1.0, 1.0], [3.0, 1.0]])
+    v = torch.tensor([[0.0, 8.0], [8.0, 0.0]])
+    weights = attention_map(phi_q, phi_k, feature_map=identity, eps=0)
+    torch.testing.assert_close(weights, torch.tensor([[1 / 4, 3 / 4], [3 / 8, 5 / 8]]))
+    out = linear_attention(phi_q, phi_k, v, feature_map=identity, eps=0)
+    torch.testing.assert_close(out, torch.tensor([[6.0, 2.0], [5.0, 3.0]]))
+
+
+def test_linear_attention_with_the_papers_features_by_hand():
+    """d = 4, so the offset is 1/2. φ(q)·φ(k) is 3/4 + 3/4 = 3/2 for the first key and 9/4 + 3/4 = 3 for the second."""
+    q = torch.tensor([[1.0, 0, -5, 0]])  # φ = 3/2, 1/2, 1/2, 1/2
+    k = torch.tensor([[-1.0, 0, 0, 0], [1, 0, 0, 0]])  # φ = 1/2, 1/2, 1/2, 1/2 and 3/2, 1/2, 1/2, 1/2
+    v = torch.tensor([[9.0], [0.0]])
+    torch.testing.assert_close(linear_attention(q, k, v, eps=0), torch.tensor([[3.0]]))
+    torch.testing.assert_close(linear_attention(q, k, v, eps=0.5), torch.tensor([[2.7]]))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -76,10 +106,10 @@ def test_float32_stays_close_to_float64():
     assert (single - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
-@given(n=st.integers(1, 12), e=st.integers(1, 6), seed=st.integers(0, 99), scale=st.floats(0.01, 20))
+@given(n=st.integers(1, 12), d=st.integers(1, 6), seed=st.integers(0, 99), scale=st.floats(0.01, 20))
 @settings(max_examples=40, deadline=None)
-def test_rows_sum_to_one_and_are_not_negative(n, e, seed, scale):
-    q, k, _ = operands((2,), n, n, e, e, seed)
+def test_rows_sum_to_one_and_are_not_negative(n, d, seed, scale):
+    q, k, _ = operands((2,), n, n, d, d, seed)
     for feature_map in (None, relu_offset):
         weights = attention_map(scale * q, scale * k, feature_map=feature_map)
         assert (weights >= 0).all()
@@ -104,11 +134,11 @@ def test_a_query_without_features_attends_to_nothing_and_has_finite_gradients():
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-@given(n=st.integers(2, 24), e=st.integers(1, 5), seed=st.integers(0, 99))
+@given(n=st.integers(2, 24), d=st.integers(1, 5), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_rank_of_the_linear_map_is_at_most_the_head_width(n, e, seed):
-    q, k, _ = operands((), n, n, e, e, seed)
-    assert torch.linalg.matrix_rank(attention_map(q, k, feature_map=relu_offset), rtol=1e-10) <= e
+def test_rank_of_the_linear_map_is_at_most_the_head_width(n, d, seed):
+    q, k, _ = operands((), n, n, d, d, seed)
+    assert torch.linalg.matrix_rank(attention_map(q, k, feature_map=relu_offset), rtol=1e-10) <= d
 
 
 def test_the_softmax_map_exceeds_the_head_width():
@@ -157,8 +187,8 @@ def test_unfold_undoes_fold(span):
 
 def test_divided_row_composes_time_then_space():
     """The composed row, applied to values, is spatial attention applied to the result of temporal attention."""
-    t, n, e = 4, 5, 3
-    x = torch.randn(t, n, e, dtype=torch.float64)
+    t, n, d = 4, 5, 3
+    x = torch.randn(t, n, d, dtype=torch.float64)
     time_maps = torch.rand(n, t, t, dtype=torch.float64).softmax(-1)
     space_map = torch.rand(n, n, dtype=torch.float64).softmax(-1)  # of the query's frame
     after_time = torch.stack([time_maps[j] @ x[:, j] for j in range(n)], dim=1)

@@ -1,5 +1,7 @@
 """Fixation ratios and neighborhood association, against loops written from the equations."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,25 +10,26 @@ from torch import nn
 from torch.nn import functional as F
 
 from linvid_edu.attention.association import NEIGHBORS, spatial_association, temporal_association
-from linvid_edu.attention.feature_maps import elu_plus_one, relu_offset
+from linvid_edu.attention.feature_maps import elu_plus_one, identity, relu_offset
 from linvid_edu.attention.fixation import (
     Fixation,
+    FixationRatios,
     ValueGate,
     constant_fixation,
     cooperative_fixation,
     separate_fixation,
 )
-from linvid_edu.attention.functions import EPS
+from linvid_edu.attention.functions import EPS, attention_map
 from linvid_edu.attention.mechanisms import LinearAttention
 from linvid_edu.shapes import Grid
 
 
 def temporal_oracle(x, shift_div):
-    t, d = x.shape[1], x.shape[3]
-    c = d // shift_div
+    t, width = x.shape[1], x.shape[3]
+    c = width // shift_div
     out = torch.zeros_like(x)
     for frame in range(t):
-        for channel in range(d):
+        for channel in range(width):
             source = frame + 1 if channel < c else frame - 1 if channel < 2 * c else frame
             if 0 <= source < t:
                 out[:, frame, :, channel] = x[:, source, :, channel]
@@ -38,32 +41,32 @@ def spatial_oracle(x, grid):
     out = torch.zeros_like(x)
     for row in range(grid.rows):
         for column in range(grid.columns):
-            here = row * grid.columns + column
+            token = row * grid.columns + column
             for channel in range(x.shape[-1]):
                 group = channel // c if c and channel < 8 * c else None
                 down, right = NEIGHBORS[group] if group is not None else (0, 0)
                 inside = 0 <= row + down < grid.rows and 0 <= column + right < grid.columns
                 if inside:
-                    out[:, :, here, channel] = x[:, :, (row + down) * grid.columns + column + right, channel]
+                    out[:, :, token, channel] = x[:, :, (row + down) * grid.columns + column + right, channel]
                 elif group >= 4:
-                    out[:, :, here, channel] = x[:, :, here, channel]
+                    out[:, :, token, channel] = x[:, :, token, channel]
     return out
 
 
-SIZES = {"t": st.integers(1, 5), "rows": st.integers(1, 4), "columns": st.integers(1, 4), "d": st.integers(1, 40)}
+SIZES = {"t": st.integers(1, 5), "rows": st.integers(1, 4), "columns": st.integers(1, 4), "width": st.integers(1, 40)}
 
 
 @given(**SIZES, shift_div=st.integers(2, 9))
 @settings(max_examples=60, deadline=None)
-def test_temporal_association_equals_the_loop(t, rows, columns, d, shift_div):
-    x = torch.randn(2, t, rows * columns, d)
+def test_temporal_association_equals_the_loop(t, rows, columns, width, shift_div):
+    x = torch.randn(2, t, rows * columns, width)
     torch.testing.assert_close(temporal_association(x, shift_div=shift_div), temporal_oracle(x, shift_div))
 
 
 @given(**SIZES)
 @settings(max_examples=60, deadline=None)
-def test_spatial_association_equals_the_loop(t, rows, columns, d):
-    x, grid = torch.randn(2, t, rows * columns, d), Grid(rows, columns)
+def test_spatial_association_equals_the_loop(t, rows, columns, width):
+    x, grid = torch.randn(2, t, rows * columns, width), Grid(rows, columns)
     torch.testing.assert_close(spatial_association(x, grid=grid), spatial_oracle(x, grid))
 
 
@@ -110,17 +113,37 @@ def test_bad_arguments_are_named(call, message):
         call(torch.zeros(1, 2, 6, 8))
 
 
+def test_ratios_by_hand():
+    """σ(ln 3) = 3/4 and σ(0) = 1/2; fixation of one channel moves the weights from [1, 3] / 4 to [3, 3] / 6."""
+    phi_q, phi_k, v = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0, 6.0]])
+    zero = torch.zeros(2)
+    first_to_first = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])
+    separate = separate_fixation(phi_q, phi_k, first_to_first, zero, first_to_first / 3, zero)
+    torch.testing.assert_close(separate, FixationRatios(torch.tensor([[3 / 4, 1 / 2]]), torch.tensor([[3 / 4, 1 / 2]])))
+    from_value = torch.zeros(2, 6)
+    from_value[1, 4] = math.log(3) / 5  # channel 1 looks at the first channel of the value
+    cooperative = cooperative_fixation(phi_q, phi_k, v, from_value, zero, 0 * from_value, zero)
+    torch.testing.assert_close(
+        cooperative, FixationRatios(torch.tensor([[1 / 2, 3 / 4]]), torch.tensor([[1 / 2, 1 / 2]]))
+    )
+    query, keys = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    before = attention_map(query, keys, feature_map=identity, eps=0)
+    after = attention_map(torch.tensor([[3.0, 1.0]]) / 4 * query, keys, feature_map=identity, eps=0)
+    torch.testing.assert_close(before, torch.tensor([[1 / 4, 3 / 4]]))
+    torch.testing.assert_close(after, torch.tensor([[1 / 2, 1 / 2]]))
+
+
 def test_ratios_follow_the_equations():
-    e, n = 3, 5
-    q, k, v = torch.rand(3, 2, n, e, dtype=torch.float64)
-    weights = torch.randn(4, e, 3 * e, dtype=torch.float64)
+    d, n = 3, 5
+    q, k, v = torch.rand(3, 2, n, d, dtype=torch.float64)
+    weights = torch.randn(4, d, 3 * d, dtype=torch.float64)
     ratios = cooperative_fixation(q, k, v, weights[0], weights[1, :, 0], weights[2], weights[3, :, 0])
     for b in range(2):
         for i in range(n):
             z = torch.cat([q[b, i], k[b, i], v[b, i]])
             torch.testing.assert_close(ratios.q[b, i], 1 / (1 + torch.exp(-(weights[0] @ z + weights[1, :, 0]))))
             torch.testing.assert_close(ratios.k[b, i], 1 / (1 + torch.exp(-(weights[2] @ z + weights[3, :, 0]))))
-    square = weights[..., :e]
+    square = weights[..., :d]
     apart = separate_fixation(q, k, square[0], square[1, :, 0], square[2], square[3, :, 0])
     torch.testing.assert_close(apart.q[0, 0], torch.sigmoid(square[0] @ q[0, 0] + square[1, :, 0]))
     torch.testing.assert_close(apart.k[1, 4], torch.sigmoid(square[2] @ k[1, 4] + square[3, :, 0]))
@@ -193,18 +216,20 @@ def linear_attention_loop(mechanism, q, k, v):
 @pytest.mark.parametrize("control", ["none", "separate", "cooperative", "constant", "value", "output", "both"])
 def test_every_mechanism_equals_the_loop_in_outputs_and_gradients(control, feature_map):
     torch.manual_seed(0)
-    e = 3
-    fixation = Fixation(e, kind=control) if control in ("separate", "cooperative", "constant") else None
-    gate = ValueGate(e, target=control) if control in ("value", "output", "both") else None
+    d = 3
+    fixation = Fixation(d, kind=control) if control in ("separate", "cooperative", "constant") else None
+    gate = ValueGate(d, target=control) if control in ("value", "output", "both") else None
     mechanism = random_weights(LinearAttention(fixation, feature_map=feature_map, gate=gate))
-    tensors = [torch.randn(2, 4, e, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    tensors = [torch.randn(2, 4, d, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     leaves = [*tensors, *mechanism.parameters()]
-    found = []
-    for attend in (lambda *x: mechanism(*(part.unsqueeze(1) for part in x)).squeeze(1), None):
-        out = linear_attention_loop(mechanism, *tensors) if attend is None else attend(*tensors)
+    outputs = []
+    for out in (
+        mechanism(*(x.unsqueeze(1) for x in tensors)).squeeze(1),
+        linear_attention_loop(mechanism, *tensors),
+    ):
         weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
-        found.append((out, *torch.autograd.grad((out * weights).sum(), leaves)))
-    for actual, expected in zip(*found, strict=True):
+        outputs.append((out, *torch.autograd.grad((out * weights).sum(), leaves)))
+    for actual, expected in zip(*outputs, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 

@@ -3,10 +3,11 @@
 import inspect
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from rival_arguments import constants, of_map
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from linvid_edu.attention import rivals
@@ -40,33 +41,43 @@ def layers_of(model, video=VIDEO):
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_a_rival_is_a_function_with_a_map_and_an_oracle(name):
-    function = RIVALS[name].function
+def test_a_rival_is_a_function_with_a_source(name):
+    function, facts = RIVALS[name].function, RIVALS[name].facts
     assert function is getattr(rivals, name)
-    assert f"arXiv {RIVALS[name].facts.arxiv}" in function.__doc__ or "arXiv" in function.__doc__
-    assert "Source:" in function.__doc__
-    assert callable(getattr(rivals, f"{name}_map"))
-    assert callable(getattr(rivals, f"{name}_oracle"))
-    assert re.fullmatch(r"\d{4}\.\d{5}", RIVALS[name].facts.arxiv)
+    assert re.fullmatch(r"\d{4}\.\d{5}", facts.arxiv)
+    assert f"arXiv {facts.arxiv}" in function.__doc__.split("Source:")[1]
+    assert facts.arxiv.startswith(str(facts.year % 100))
+
+
+def arguments(name, size=(2, 3, 24, 8)):
+    """Return the arguments of a rival's function; fail if it needs more than q, k, v and the table lacks them."""
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, *size, dtype=torch.float64)
+    given = {"q": q, "k": k, "v": v, **constants(name, *size)}
+    parameters = inspect.signature(RIVALS[name].function).parameters.values()
+    missing = {parameter.name for parameter in parameters if parameter.default is parameter.empty} - set(given)
+    assert not missing, f"{name} needs {sorted(missing)}: add them to constants in tests/rival_arguments.py"
+    return tree_map(lambda x: x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x, given)
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_function_map_and_oracle_are_compared(name):
-    """Here, where the function takes q, k and v alone; a test of its own must do it where there are constants."""
+def test_function_map_and_oracle_agree(name):
+    given = arguments(name)
     function, explicit, oracle = (getattr(rivals, name + ending) for ending in ("", "_map", "_oracle"))
-    parameters = inspect.signature(function).parameters.values()
-    if [each.name for each in parameters if each.default is each.empty] != ["q", "k", "v"]:
-        own = "".join(path.read_text() for path in Path(__file__).parent.glob("test_rivals_*.py"))
-        assert f"rivals.{name}_oracle" in own or f'    "{name}",\n' in own, f"compare {name} with its oracle in a test"
-        return
+    expected = function(**given)
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(oracle(**given), expected)
+    if "convolution" in given:  # which is added beside the map
+        expected = function(**given | {"convolution": None})
+    torch.testing.assert_close(explicit(**of_map(given)) @ given["v"], expected)
+
+
+@pytest.mark.parametrize("name", [name for name in RIVALS if not constants(name, 1, 1, 6, 2).keys() - {"eps", "floor"}])
+def test_a_layer_without_weights_computes_its_function(name):
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 2, 3, 24, 8, dtype=torch.float64)
-    expected = function(q, k, v)
-    assert expected.abs().max() > 0.01
-    torch.testing.assert_close(oracle(q, k, v), expected)
-    torch.testing.assert_close(explicit(q, k) @ v, expected)
     layer = RIVALS[name](Setting(heads=3, head_width=8, span="space", extent=Extent(1, 4, 6))).double()
-    torch.testing.assert_close(layer(q, k, v, Extent(1, 4, 6)), expected)
+    torch.testing.assert_close(layer(q, k, v, Extent(1, 4, 6)), RIVALS[name].function(q, k, v))
 
 
 @pytest.mark.parametrize("fixation", ["none", "cooperative"])
@@ -100,7 +111,7 @@ def test_rows_of_the_trace_are_rows_of_its_map(name):
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_what_the_facts_say_of_rows_and_signs_is_so(name):
+def test_facts_about_rows_signs_and_rank_hold(name):
     torch.manual_seed(0)
     extent = Extent(1, 8, 8)
     mechanism = RIVALS[name](Setting(heads=4, head_width=16, span="space", extent=extent))
@@ -116,10 +127,10 @@ def test_what_the_facts_say_of_rows_and_signs_is_so(name):
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=1e-3, atol=1e-3)
     else:
         assert (sums - 1).abs().max() > 1e-3
-    most = {"d": 16, "2·d": 32, "m": 44, "L": 8, "N": 64, "d for the rows of a block": 64}
-    assert facts.rank in most, f"rank={facts.rank!r} of {name} is none of {list(most)}: add how much that is here"
-    assert torch.linalg.matrix_rank(weights).max() <= most[facts.rank]
-    assert re.fullmatch(r"[\dNmdLs²³·+ ]+", facts.memory), f"memory={facts.memory!r} is no formula in N, d, m, L, s"
+    bounds = {"d": 16, "2·d": 32, "f": 44, "L": 8, "N": 64, "d for the rows of a block": 64}
+    assert facts.rank in bounds, f"rank={facts.rank!r} of {name} is none of {list(bounds)}: add its value in this test"
+    assert torch.linalg.matrix_rank(weights).max() <= bounds[facts.rank]
+    assert re.fullmatch(r"[\dNfdLs²³·+ ]+", facts.memory), f"memory={facts.memory!r} is no formula in N, d, f, L, s"
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -172,7 +183,7 @@ def attend_through_the_map(mechanism, inputs, _):
 def test_a_checkpoint_brings_back_the_same_numbers(name, tmp_path):
     model = model_of(name)
     save_model(model, tmp_path / "rival.safetensors")
-    torch.manual_seed(7)  # what is drawn anew while loading must not matter
+    torch.manual_seed(7)  # random buffers that loading creates must not matter
     again = load_model(tmp_path / "rival.safetensors")
     assert again.config == model.config
     with torch.no_grad():
@@ -191,7 +202,7 @@ def test_the_seed_is_the_whole_random_state(name):
 
 
 @pytest.mark.parametrize("name", RIVALS)
-def test_a_configuration_draws_no_random_numbers_and_names_its_rival(name):
+def test_a_configuration_uses_no_random_numbers_and_names_its_rival(name):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     config = ModelConfig.compact(attention=name)
@@ -204,7 +215,7 @@ def test_settings_are_the_rivals_own():
     assert ModelConfig.compact(attention="performer", settings={"features": 5}).settings == {"features": 5}
     model = model_of("performer", settings={"features": 5}, fixation="cooperative")
     assert model.blocks[0].attention["time"].mechanism.fixation.query.weight.shape == (5, 2 * 5 + 16)
-    with pytest.raises(ValueError, match="performer has no setting 'landmarks': it has features, eps"):
+    with pytest.raises(ValueError, match="performer has no setting 'landmarks': it has features, feature_offset"):
         ModelConfig.compact(attention="performer", settings={"landmarks": 5})
     with pytest.raises(ValueError, match="'linear' has none: leave them out"):
         ModelConfig.compact(settings={"features": 5})
@@ -241,7 +252,7 @@ def test_the_number_of_multiplications_is_the_stated_one(name):
     n, d, heads = 4096, 16, 2
     extent = Extent(16, 16, 16) if name in JOINT else Extent(1, 64, 64)
     mechanism = RIVALS[name](Setting(heads, d, span="joint", extent=extent))
-    m = getattr(mechanism, "projection", torch.empty(0)).shape[0]
+    f = getattr(mechanism, "projection", torch.empty(0)).shape[0]
     landmarks = 64
     side = {"shuffle_window": 4, "dynamic_window_attention": 10**0.5}.get(name)  # 2² and 4² in equal shares
     q, k, v = torch.randn(3, 1, heads, n, d)
@@ -249,5 +260,5 @@ def test_the_number_of_multiplications_is_the_stated_one(name):
         mechanism(q, k, v, extent)
     counted = flops.get_total_flops() / 2 / heads  # a multiplication and an addition each
     assert counted == pytest.approx(
-        expected(RIVALS[name].facts.operations, N=n, d=d, m=m, L=landmarks, s=side), rel=0.01
+        expected(RIVALS[name].facts.operations, N=n, d=d, f=f, L=landmarks, s=side), rel=0.01
     )

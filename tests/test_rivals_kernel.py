@@ -4,33 +4,18 @@ import math
 
 import pytest
 import torch
+from rival_arguments import constants, of_map
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves, tree_map
 
 from linvid_edu.attention import rivals
 from linvid_edu.attention.functions import linear_attention
 from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
 from linvid_edu.attention.rivals.performer_2020 import performer_features
 from linvid_edu.attention.rivals.sana_video_attention_2025 import rotary_angles, rotary_widths, rotate
-from linvid_edu.shapes import Extent
+from linvid_edu.shapes import Extent, Grid
 
 SIZES = [(1, 1, 1, 2), (2, 3, 12, 8), (1, 2, 24, 14)]  # b, heads, n, d
-
-
-def constants(name, b, heads, n, d):
-    """Return the further arguments of a function, for n = t · h · w tokens."""
-    t = 3 if n % 3 == 0 else 1
-    h = 2 if n // t % 2 == 0 else 1
-    grid = {"t": t, "h": h, "w": n // (t * h)}
-    conv = {"conv_weight": torch.randn(d, 1, 3, 3), "conv_bias": torch.randn(d), "grid_height": h * t}
-    return {
-        "elu_linear": {"eps": 1e-3},
-        "sana_relu_linear": {"eps": 1e-3},
-        "performer": {"projection": rivals.orthogonal_projection(2 * d + 1, d), "eps": 1e-3},
-        "cosformer": {"eps": 1e-3},
-        "focused_linear": {"scale": torch.randn(heads, d), "focusing_factor": 2.5, **conv, "grid_width": grid["w"]},
-        "sana_video_attention": {**grid, "theta": 100.0, "eps": 1e-3},
-        "sana_block_causal": {**grid, "block_starts": [0, 1, 2][:t], "theta": 100.0, "eps": 1e-3},
-    }[name]
 
 
 NAMES = [
@@ -47,18 +32,16 @@ NAMES = [
 def arguments(name, size, dtype=torch.float64):
     torch.manual_seed(0)
     q, k, v = torch.randn(3, *size, dtype=dtype)
-    more = {
-        key: value.to(dtype) if isinstance(value, torch.Tensor) else value
-        for key, value in constants(name, *size).items()
-    }
-    return {"q": q, "k": k, "v": v, **more}
+    further = tree_map(lambda x: x.to(dtype) if isinstance(x, torch.Tensor) else x, constants(name, *size))
+    return {"q": q, "k": k, "v": v, **further}
 
 
 def run_with_gradients(function, given):
-    leaves = {key: value.clone().requires_grad_() for key, value in given.items() if isinstance(value, torch.Tensor)}
-    out = function(**{**given, **leaves})
+    arguments = tree_map(lambda x: x.clone().requires_grad_() if isinstance(x, torch.Tensor) else x, given)
+    leaves = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+    out = function(**arguments)
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
-    return out, *torch.autograd.grad((out * weights).sum(), list(leaves.values()))
+    return out, *torch.autograd.grad((out * weights).sum(), leaves)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -66,28 +49,28 @@ def run_with_gradients(function, given):
 def test_function_equals_oracle_in_outputs_and_gradients(name, size):
     given = arguments(name, size)
     functions = getattr(rivals, name), getattr(rivals, f"{name}_oracle")
-    for actual, expected in zip(*(run_with_gradients(each, given) for each in functions), strict=True):
+    for actual, expected in zip(*(run_with_gradients(function, given) for function in functions), strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 
 def explicit_map(name, given):
-    return getattr(rivals, f"{name}_map")(
-        **{key: value for key, value in given.items() if key != "v" and not key.startswith(("conv", "grid_"))}
-    )
+    return getattr(rivals, f"{name}_map")(**of_map(given))
 
 
 @pytest.mark.parametrize("name", ["elu_linear", "performer", "cosformer", "sana_relu_linear"])
 def test_rows_are_averages(name):
     given = arguments(name, (2, 3, 12, 8))
-    weights = explicit_map(name, given | ({"eps": 1e-9} if "eps" in given else {}))
+    tiny = {key: 1e-9 for key in ("eps", "feature_offset", "floor") if key in given}
+    weights = explicit_map(name, given | tiny)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 12, dtype=torch.float64), rtol=1e-4, atol=1e-4)
     assert weights.min() >= 0
 
 
 def test_rows_of_focused_attention_lose_what_a_small_query_loses_to_the_offset():
     given = arguments("focused_linear", (2, 3, 12, 8))
+    given["q"][0, 1, 4] = -1.0  # a head without a positive channel
     sums = explicit_map("focused_linear", given).sum(-1)
-    assert 0.9 < sums.min() < 0.999
+    assert sums[0, 1, 4] < 0.5
     assert 0.9999 < sums.max() <= 1
 
 
@@ -101,7 +84,8 @@ def test_rows_of_rotated_features_are_no_averages(name):
 @pytest.mark.parametrize("name", ["sana_relu_linear", "cosformer", "sana_video_attention"])
 def test_a_query_without_a_positive_channel_gets_zeros(name):
     given = arguments(name, (2, 3, 12, 8), torch.float32)
-    given.pop("eps")  # the published one
+    for constant in {"eps", "floor"} & set(given):
+        given.pop(constant)  # use the published value
     given["q"][:, :, 4] = -1.0
     out = getattr(rivals, name)(**given)
     assert torch.equal(out[:, :, 4], torch.zeros(2, 3, 8))
@@ -121,7 +105,7 @@ def test_performer_comes_near_softmax_attention_with_more_features():
     far = []
     for features in (4, 64, 4096):
         projection = rivals.orthogonal_projection(features, 4).double()
-        far.append((rivals.performer_map(q, k, projection, eps=1e-9) - exact).abs().mean().item())
+        far.append((rivals.performer_map(q, k, projection, feature_offset=1e-9) - exact).abs().mean().item())
     assert far[0] > 2 * far[1] > 4 * far[2]
 
 
@@ -133,10 +117,10 @@ def test_projection_is_orthogonal_within_blocks_and_long_as_gaussian_vectors():
     assert abs(projection.mean().item()) < 0.05
 
 
-def test_performer_eps_is_a_floor_relative_to_the_largest_key():
+def test_the_feature_offset_is_a_floor_relative_to_the_largest_key():
     q, k = torch.randn(2, 1, 1, 6, 4)
     projection = rivals.orthogonal_projection(8, 4)
-    least = performer_features(q, 3 * k, projection, eps=1e-2)[1].min()
+    least = performer_features(q, 3 * k, projection, feature_offset=1e-2)[1].min()
     assert least >= 8**-0.5 * 1e-2
 
 
@@ -162,7 +146,7 @@ def test_focusing_keeps_the_length_over_all_heads_and_turns_to_the_largest_chann
 
 
 def test_a_query_that_meets_a_key_only_after_the_rotation_blows_up():
-    """The normalizer does not know of the rotation: it is eps, and the output as large as the inverse."""
+    """The normalizer ignores the rotation: it equals eps, and the output is as large as 1 / eps."""
     q, k = (torch.tensor([[[a, b]]] * 2).reshape(1, 1, 2, 2).double() for a, b in ((1.0, 0.0), (0.0, 1.0)))
     out = rivals.sana_video_attention(q, k, torch.ones_like(q), 2, 1, 1)
     assert out.abs().max() > 1e10
@@ -185,7 +169,7 @@ def test_rotary_widths_are_the_published_ones():
 def test_rotation_keeps_lengths_and_makes_products_depend_on_the_distance_alone():
     angles = rotary_angles(Extent(5, 1, 1), 8)
     x, y = torch.randn(2, 1, 8, dtype=torch.float64)
-    turned_x, turned_y = (rotate(each.expand(5, 8), angles) for each in (x, y))
+    turned_x, turned_y = (rotate(token.expand(5, 8), angles) for token in (x, y))
     torch.testing.assert_close(turned_x.norm(dim=-1), x.norm().expand(5))
     products = turned_x @ turned_y.mT
     for apart in range(-3, 4):
@@ -211,21 +195,28 @@ def test_block_causal_is_the_whole_attention_of_each_prefix_and_sees_nothing_lat
 QKV = torch.ones(3, 1, 2, 6, 4)
 
 
+def kernels(side):
+    return rivals.DepthwiseWeights(torch.ones(4, side, side), None)
+
+
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda: rivals.performer(*QKV, projection=torch.ones(8, 5)), r"heads of 5 .* q has 4 .*orthogonal_projection"),
         (lambda: rivals.performer(*QKV, projection=torch.ones(0, 4)), "with 0 features"),
         (lambda: rivals.orthogonal_projection(0, 4), "features=0"),
-        (lambda: rivals.cosformer(QKV[0], QKV[1, :, :, :5], QKV[2, :, :, :5]), "q has 6 tokens and k has 5"),
+        (
+            lambda: rivals.cosformer(QKV[0], QKV[1, :, :, :5], QKV[2, :, :, :5]),
+            "q has 6 tokens and k has 5: pass queries and keys of the same tokens",
+        ),
         (lambda: rivals.focused_linear(*QKV, torch.zeros(4)), r"shape \(4,\).* 2 heads of 4"),
         (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 0), "focusing_factor=0"),
-        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 3, 3)), "grid_height"),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, kernels(3)), "arrangement of the tokens: pass grid"),
         (
-            lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 3, 3), None, 2, 4),
+            lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, kernels(3), Grid(2, 4)),
             "make 8 tokens, q has 6",
         ),
-        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, torch.ones(4, 1, 2, 2), None, 2, 3), "odd side"),
+        (lambda: rivals.focused_linear(*QKV, torch.zeros(2, 4), 3, kernels(2), Grid(2, 3)), "odd side"),
         (lambda: rivals.sana_video_attention(*QKV, 2, 2, 2), "make 8 tokens, q has 6"),
         (lambda: rivals.sana_video_attention(*torch.ones(3, 1, 2, 6, 5), 1, 2, 3), "5 channels .* 4 or 6"),
         (lambda: rivals.sana_block_causal(*QKV, 3, 1, 2, [1, 2]), r"block_starts=\[1, 2\] of 3 frames"),
@@ -233,6 +224,7 @@ QKV = torch.ones(3, 1, 2, 6, 4)
         (lambda: rivals.sana_block_causal(*QKV, 3, 1, 2, []), r"block_starts=\[\] of 3 frames"),
     ],
 )
-def test_bad_arguments_are_refused_in_words(call, words):
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

@@ -10,18 +10,18 @@ from linvid_edu.attention.functions import attention_map
 from linvid_edu.attention.rivals import RIVALS, Setting
 from linvid_edu.shapes import Extent
 
-SIZES = [(1, 1, 1, 2, 3, 1), (2, 3, 12, 8, 8, 4), (1, 2, 30, 5, 7, 6)]  # b, heads, n, d, d2, landmarks
+SIZES = [(1, 1, 1, 2, 3, 1), (2, 3, 12, 8, 8, 4), (1, 2, 30, 5, 7, 6)]  # b, heads, n, d, d_v, landmarks
 
 
-def draw(b, heads, n, d, d2, landmarks):
+def operands(b, heads, n, d, d_v, landmarks):
     torch.manual_seed(0)
     q, k = torch.randn(2, b, heads, n, d, dtype=torch.float64)
     index = torch.stack([torch.randperm(n)[:landmarks] for _ in range(b * heads)]).reshape(b, heads, landmarks)
-    return q, k, torch.randn(b, heads, n, d2, dtype=torch.float64), index
+    return q, k, torch.randn(b, heads, n, d_v, dtype=torch.float64), index
 
 
 def with_gradients(function, leaves, *constants, **named):
-    leaves = [each.clone().requires_grad_() for each in leaves]
+    leaves = [leaf.clone().requires_grad_() for leaf in leaves]
     out = function(*leaves, *constants, **named)
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
     return out, *torch.autograd.grad((out * weights).sum(), leaves)
@@ -31,34 +31,41 @@ def with_gradients(function, leaves, *constants, **named):
 @pytest.mark.parametrize("iterations", [0, 1, 6])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_nystrom_equals_its_oracle(size, iterations, init):
-    *qkv, _ = draw(*size)
-    both = (with_gradients(each, qkv, size[-1], iterations, init) for each in (rivals.nystrom, rivals.nystrom_oracle))
+    *qkv, _ = operands(*size)
+    both = (
+        with_gradients(function, qkv, size[-1], iterations, init)
+        for function in (rivals.nystrom, rivals.nystrom_oracle)
+    )
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_orthoformer_equals_its_oracle(size):
-    *qkv, index = draw(*size)
-    both = (with_gradients(each, qkv, landmark_index=index) for each in (rivals.orthoformer, rivals.orthoformer_oracle))
+    *qkv, index = operands(*size)
+    both = (
+        with_gradients(function, qkv, landmark_index=index)
+        for function in (rivals.orthoformer, rivals.orthoformer_oracle)
+    )
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 
-def draw_frames(b, heads, t, s, d, d2, landmarks, shared):
-    q, k, v, _ = draw(b, heads, t * s, d, d2, 1)
-    many = b * heads if shared else b * heads * t
-    index = torch.stack([torch.randperm(t * s if shared else s)[:landmarks] for _ in range(many)])
+def operands_of_frames(b, heads, t, s, d, d_v, landmarks, shared):
+    q, k, v, _ = operands(b, heads, t * s, d, d_v, 1)
+    rows = b * heads if shared else b * heads * t
+    index = torch.stack([torch.randperm(t * s if shared else s)[:landmarks] for _ in range(rows)])
     return q, k, v, index.reshape(b, heads, *([] if shared else [t]), landmarks)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("size", [(1, 1, 1, 1, 2, 3, 1), (2, 3, 4, 5, 6, 4, 3), (1, 2, 3, 4, 5, 5, 4)], ids=str)
 def test_reading_out_frames_equals_its_oracle_and_its_rows_sum_to_one(size, shared):
-    *qkv, index = draw_frames(*size, shared)
+    *qkv, index = operands_of_frames(*size, shared)
     constants = {"landmark_index": index, "num_frames": size[2], "shared_landmarks": shared}
     both = (
-        with_gradients(each, qkv, **constants) for each in (rivals.orthoformer_frames, rivals.orthoformer_frames_oracle)
+        with_gradients(function, qkv, **constants)
+        for function in (rivals.orthoformer_frames, rivals.orthoformer_frames_oracle)
     )
     for actual, expected in zip(*both, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
@@ -81,25 +88,27 @@ def test_landmarks_are_those_of_the_loop_over_candidates(seed, n, d, data):
 
 
 def test_the_order_of_landmarks_of_each_frame_matters():
-    q, k, v, index = draw_frames(1, 2, 3, 4, 5, 5, 3, shared=False)
+    q, k, v, index = operands_of_frames(1, 2, 3, 4, 5, 5, 3, shared=False)
     turned = index.clone()
     turned[:, :, 0] = turned[:, :, 0].flip(-1)
-    own, other = (rivals.orthoformer_frames(q, k, v, each, 3, shared_landmarks=False) for each in (index, turned))
-    assert not torch.allclose(own, other)
-    torch.testing.assert_close(own[:, :, :4, 0], other[:, :, :4, 0])  # within a frame both sides turn together
+    in_order, mixed = (
+        rivals.orthoformer_frames(q, k, v, landmarks, 3, shared_landmarks=False) for landmarks in (index, turned)
+    )
+    assert not torch.allclose(in_order, mixed)
+    torch.testing.assert_close(in_order[:, :, :4, 0], mixed[:, :, :4, 0])  # within a frame both sides turn together
 
 
 def test_numbers_of_landmarks_may_be_of_any_integer_type():
-    q, k, v, index = draw(1, 2, 12, 4, 4, 3)
+    q, k, v, index = operands(1, 2, 12, 4, 4, 3)
     short = index.to(torch.int32)
     assert torch.equal(rivals.orthoformer(q, k, v, short), rivals.orthoformer(q, k, v, index))
     for count in (1, 3):
-        chosen, expected = (rivals.orthoformer_landmarks(q, each[..., 0], count) for each in (short, index))
+        chosen, expected = (rivals.orthoformer_landmarks(q, first[..., 0], count) for first in (short, index))
         torch.testing.assert_close(chosen, expected)  # the type, too
 
 
 def test_nystrom_with_a_landmark_for_each_token_turns_to_softmax_attention():
-    q, k, _, _ = draw(1, 2, 8, 6, 6, 8)
+    q, k, _, _ = operands(1, 2, 8, 6, 6, 8)
     gaps = [
         (rivals.nystrom_map(q, k, 8, iterations) - attention_map(q, k)).abs().max().item() for iterations in (4, 8, 16)
     ]
@@ -108,7 +117,7 @@ def test_nystrom_with_a_landmark_for_each_token_turns_to_softmax_attention():
 
 
 def test_rows_of_nystrom_sum_to_one_only_once_it_has_converged_and_weights_may_be_negative():
-    q, k, _, _ = draw(1, 2, 32, 6, 6, 8)
+    q, k, _, _ = operands(1, 2, 32, 6, 6, 8)
     sums = {i: rivals.nystrom_map(3 * q, 3 * k, 8, i).sum(-1) for i in (1, 30)}
     assert (sums[1] - 1).abs().max() > 0.01
     torch.testing.assert_close(sums[30], torch.ones_like(sums[30]), rtol=1e-6, atol=1e-6)
@@ -116,7 +125,7 @@ def test_rows_of_nystrom_sum_to_one_only_once_it_has_converged_and_weights_may_b
 
 
 def test_clips_meet_in_a_batch_under_the_original_start_and_not_under_the_exact_one():
-    q, k, v, _ = draw(2, 1, 16, 6, 6, 4)
+    q, k, v, _ = operands(2, 1, 16, 6, 6, 4)
     q[1] *= 6
     for init, alone_equals_together in (("original", False), ("exact", True)):
         together = rivals.nystrom(q, k, v, 4, 2, init)[:1]
@@ -125,7 +134,7 @@ def test_clips_meet_in_a_batch_under_the_original_start_and_not_under_the_exact_
 
 
 def test_the_order_of_landmarks_does_not_matter_and_no_gradient_flows_through_them():
-    q, k, v, index = draw(2, 3, 12, 8, 8, 4)
+    q, k, v, index = operands(2, 3, 12, 8, 8, 4)
     torch.testing.assert_close(rivals.orthoformer(q, k, v, index), rivals.orthoformer(q, k, v, index.flip(-1)))
     k.requires_grad_()
     q = q.clone().requires_grad_()
@@ -152,7 +161,7 @@ def test_default_landmarks_divide_the_tokens_and_lie_near_their_root():
 
 
 def test_all_landmarks_of_a_frame_make_a_frame_wise_readout():
-    q, k, v, index = draw(1, 2, 12, 4, 4, 5)
+    q, k, v, index = operands(1, 2, 12, 4, 4, 5)
     out = rivals.orthoformer_frames(q, k, v, index, 3)
     assert out.shape == (1, 2, 12, 3, 4)
     one = rivals.orthoformer_frames(q, k, v, index, 1)
@@ -164,7 +173,7 @@ INDEX = torch.zeros(1, 2, 3, dtype=torch.long)
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda: rivals.nystrom(*QKV, 5), "num_landmarks=5 does not divide 12 tokens: choose one of 1, 2, 3, 4, 6, 12"),
         (lambda: rivals.nystrom(*QKV, 24), "num_landmarks=24"),
@@ -175,7 +184,7 @@ INDEX = torch.zeros(1, 2, 3, dtype=torch.long)
         (lambda: rivals.orthoformer(*QKV, INDEX.repeat(1, 1, 5)), "15 landmarks of 12 tokens"),
         (lambda: rivals.orthoformer_landmarks(QKV[0], INDEX[..., 0], 13), "num_landmarks=13 of 12 tokens"),
         (lambda: rivals.orthoformer_landmarks(QKV[0], INDEX[..., 0] - 1, 2), "choose among 0 to 11"),
-        (lambda: rivals.orthoformer_frames(*QKV, INDEX, 5), "12 tokens are no 5 frames"),
+        (lambda: rivals.orthoformer_frames(*QKV, INDEX, 5), "12 tokens cannot be cut into 5 equal frames"),
         (lambda: rivals.orthoformer_frames(*QKV, INDEX, 3, False), "has 3 axes, 4 are expected"),
         (lambda: rivals.orthoformer_frames(*QKV, INDEX.unsqueeze(2), 3), "has 4 axes, 3 are expected"),
         (
@@ -184,6 +193,6 @@ INDEX = torch.zeros(1, 2, 3, dtype=torch.long)
         ),
     ],
 )
-def test_bad_arguments_are_refused_in_words(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

@@ -46,9 +46,6 @@ from .functions import (
     attention_row as attention_row,
 )
 from .functions import (
-    feature_attention as feature_attention,
-)
-from .functions import (
     linear_attention as linear_attention,
 )
 from .functions import (

@@ -119,8 +119,7 @@ class CausalAttention:
         fixated = fixate(self.fixation, *self.features(q, k), v)
         made = self.products(fixated.q, fixated.k, extent or Extent(n, 1, 1))
         weigh_q, weigh_k = (
-            phi if weigh is None else weigh
-            for weigh, phi in ((made.weigh_q, made.phi_q), (made.weigh_k, made.phi_k))
+            phi if weigh is None else weigh for weigh, phi in ((made.weigh_q, made.phi_q), (made.weigh_k, made.phi_k))
         )
         here = weigh_k.sum(dim=-2, keepdim=True)
         self.state, self.seen = self._add(made.phi_k.mT @ v, here), self.seen + n

@@ -1,4 +1,4 @@
-"""Feature maps φ: what linear attention applies to queries and keys."""
+"""Feature maps φ, which linear attention applies to queries and keys."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,10 @@ def relu_offset(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
 
     φ(x) = ReLU(x) + 1/√d
 
-    The offset is added, not multiplied: it keeps every weight of the implicit map positive.
+    The offset is added, not multiplied. It keeps every weight of the implicit map positive.
 
     Args:
-        x: any range, head width d on the last axis.
+        x: Queries or keys with d channels, any range.
 
     Returns:
         Features of at least 1/√d, so that φ(q)·φ(k) ≥ 1.
@@ -31,13 +31,13 @@ def relu_offset(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
 def elu_plus_one(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
     """Map queries or keys to positive features without a lower bound.
 
-    φ(x) = ELU(x) + 1: x + 1 above 0, exp(x) below
+    φ(x) = ELU(x) + 1, which is x + 1 above 0 and exp(x) below 0
 
     Args:
-        x: any range.
+        x: Queries or keys, any range.
 
     Returns:
-        Features of at least 0, so that a weight of the implicit map can vanish; float32 rounds them to 0 below −17.
+        Features of at least 0, so that a weight of the implicit map can vanish: float32 rounds φ(x) to 0 for x < −17.
 
     Source: arXiv 2006.16236.
     """
@@ -45,5 +45,5 @@ def elu_plus_one(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
 
 
 def identity(x: Tensor) -> Tensor:
-    """Return x: the feature map for queries and keys that already are features."""
+    """Return x unchanged: the feature map for queries and keys that are features already."""
     return x

@@ -1,7 +1,7 @@
-"""Feature fixation and neighborhood association: the two cures for attention that is not concentrated.
+"""Feature fixation: reweight the features of queries and keys before linear attention.
 
-Fixation reweights the features of query and key, per token, head and channel, before linear attention. Association
-lets key and value borrow channels from neighbors in time and space before that.
+Each token, head and channel has a fixation ratio of its own, between 0 and 1. The ratios are learned from the query,
+the key and the value of the token.
 """
 
 from typing import Literal, NamedTuple
@@ -14,10 +14,10 @@ from linvid_edu.shapes import Float
 
 
 class FixationRatios(NamedTuple):
-    """How far each feature is kept open, in 0 to 1.
+    """Factors in 0 to 1 that reweight the features of queries and keys.
 
-    q: r_q, for φ(q) ← r_q ∘ φ(q)
-    k: r_k, for φ(k) ← r_k ∘ φ(k)
+    q: r_q in φ(q) ← r_q ∘ φ(q)
+    k: r_k in φ(k) ← r_k ∘ φ(k)
     """
 
     q: Float[Tensor, "*batch n d"]
@@ -30,18 +30,18 @@ def constant_fixation(
     bias_q: Float[Tensor, "d"],
     bias_k: Float[Tensor, "d"],
 ) -> FixationRatios:
-    """Learn ratios that do not depend on the input: a control, which can only weigh the channels once and for all.
+    """Compute ratios that do not depend on the input: a control that can only weigh the channels.
 
     r_q = σ(b_q), r_k = σ(b_k)
 
     Args:
-        phi_q, phi_k: features of queries and keys; only their shapes count.
-        bias_q, bias_k: one value for each channel, the same for every head.
+        phi_q, phi_k: Features of queries and keys; only their shapes matter.
+        bias_q, bias_k: Learned value for each channel, shared by all heads.
 
     Returns:
         Ratios in 0 to 1, the same for every token and head.
 
-    Source: an addition, as a control of arXiv 2210.08164.
+    Source: an addition, to serve as a control for arXiv 2210.08164.
     """
     return FixationRatios(torch.sigmoid(bias_q).expand_as(phi_q), torch.sigmoid(bias_k).expand_as(phi_k))
 
@@ -54,18 +54,19 @@ def separate_fixation(
     weight_k: Float[Tensor, "d d"],
     bias_k: Float[Tensor, "d"],
 ) -> FixationRatios:
-    """Learn the ratios of query and key each from itself.
+    """Compute the ratios of a query from that query, and the ratios of a key from that key.
 
     r_q = σ(W_q φ(q) + b_q), r_k = σ(W_k φ(k) + b_k)
 
     Args:
-        phi_q, phi_k: features of queries and keys.
-        weight_q, bias_q, weight_k, bias_k: one d → d layer for each, the same for every head.
+        phi_q, phi_k: Features of queries and keys.
+        weight_q, bias_q: Linear layer for r_q, shared by all heads.
+        weight_k, bias_k: Linear layer for r_k, shared by all heads.
 
     Returns:
-        Ratios in 0 to 1, one for each token, head and channel.
+        Ratios in 0 to 1 for each token, head and channel.
 
-    Source: arXiv 2210.08164, the ablation that cooperative fixation is compared with.
+    Source: arXiv 2210.08164, where it is the ablation of cooperative fixation.
     """
     return FixationRatios(
         torch.sigmoid(F.linear(phi_q, weight_q, bias_q)), torch.sigmoid(F.linear(phi_k, weight_k, bias_k))
@@ -76,23 +77,24 @@ def cooperative_fixation(
     phi_q: Float[Tensor, "*batch n f"],
     phi_k: Float[Tensor, "*batch n f"],
     v: Float[Tensor, "*batch n d"],
-    weight_q: Float[Tensor, "f z"],
+    weight_q: Float[Tensor, "f 2*f+d"],
     bias_q: Float[Tensor, "f"],
-    weight_k: Float[Tensor, "f z"],
+    weight_k: Float[Tensor, "f 2*f+d"],
     bias_k: Float[Tensor, "f"],
 ) -> FixationRatios:
-    """Learn both ratios from query, key and value of the token together.
+    """Compute both ratios of a token from its query, key and value together.
 
     z = [φ(q); φ(k); v], r_q = σ(W_q z + b_q), r_k = σ(W_k z + b_k)
 
     Args:
-        phi_q, phi_k: features of queries and keys, f channels; f = d in the paper.
-        v: the raw values, after association where there is one.
-        weight_q, bias_q, weight_k, bias_k: one 2f + d → f layer for each, the same for every head; pass the same
-            tensors twice to share one layer, which is then computed once.
+        phi_q, phi_k: Features of queries and keys; f = d in the paper.
+        v: Values, after association if there is any.
+        weight_q, bias_q: Linear layer for r_q, shared by all heads.
+        weight_k, bias_k: Linear layer for r_k, shared by all heads. Pass weight_q and bias_q again to share one layer
+            for both ratios, which is then computed once.
 
     Returns:
-        Ratios in 0 to 1, one for each token, head and channel.
+        Ratios in 0 to 1 for each token, head and channel.
 
     Source: arXiv 2210.08164.
     """
@@ -106,13 +108,14 @@ def cooperative_fixation(
 
 
 class Fixation(nn.Module):
-    """Own the layers that learn the fixation ratios.
+    """The linear layers that compute the fixation ratios, shared by all heads.
 
     Args:
-        head_width: d; one layer serves every head.
+        head_width: d, the width of a head.
         kind: "separate", "cooperative", or "constant" for ratios that do not depend on the input.
-        shared: one layer for query and key; cooperative only, since separate layers see different inputs.
-        features: f, channels of φ(q) and φ(k); None means d, as in the paper.
+        shared: Whether r_q and r_k come from one layer; for the cooperative kind only, because the layers of the
+            separate kind have different inputs.
+        features: f, the number of features of a query or key; None means d, as in the paper.
 
     Source: arXiv 2210.08164; the constant kind is an addition.
     """
@@ -129,7 +132,8 @@ class Fixation(nn.Module):
         self.kind = kind
         features = head_width if features is None else features
         if kind == "constant":
-            self.query_bias, self.key_bias = (nn.Parameter(torch.zeros(features)) for _ in range(2))
+            self.query_bias = nn.Parameter(torch.zeros(features))
+            self.key_bias = nn.Parameter(torch.zeros(features))
             return
         inputs = {"separate": features, "cooperative": 2 * features + head_width}[kind]
         self.query = nn.Linear(inputs, features)
@@ -141,7 +145,7 @@ class Fixation(nn.Module):
         phi_k: Float[Tensor, "*batch n f"],
         v: Float[Tensor, "*batch n d"],
     ) -> FixationRatios:
-        """Return the ratios for the features of queries and keys."""
+        """Return the ratios for these features."""
         if self.kind == "constant":
             return constant_fixation(phi_q, phi_k, self.query_bias, self.key_bias)
         layers = self.query.weight, self.query.bias, self.key.weight, self.key.bias
@@ -151,17 +155,17 @@ class Fixation(nn.Module):
 
 
 class ValueGate(nn.Module):
-    """Gate values or outputs where fixation gates queries and keys: a control with layers of the same size.
+    """Gate the values or the outputs instead of queries and keys: a control for fixation with layers of the same size.
 
     z = [φ(q); φ(k); v], v ← σ(W_v z + b_v) ∘ v before attention, out ← σ(W_o z + b_o) ∘ out after it
 
-    With fixation as well, z has the reweighted features.
+    If fixation is used as well, z holds the reweighted features.
 
     Args:
-        head_width: d; one layer serves every head.
+        head_width: d, the width of a head; all heads share the layers.
         target: "value", "output", or "both", which has as many weights as cooperative fixation.
 
-    Source: an addition, as a control of arXiv 2210.08164.
+    Source: an addition, to serve as a control for arXiv 2210.08164.
     """
 
     def __init__(self, head_width: int, *, target: Literal["value", "output", "both"]):
@@ -175,14 +179,8 @@ class ValueGate(nn.Module):
         phi_k: Float[Tensor, "*batch n d"],
         v: Float[Tensor, "*batch n d"],
     ) -> tuple[Tensor | float, Tensor | float]:
-        """Return the factors of values and outputs; 1.0 where there is no gate."""
+        """Return the factors of values and outputs, 1.0 for what is not gated."""
         z = torch.cat([phi_q, phi_k, v], dim=-1)
         r_v = 1.0 if self.value is None else torch.sigmoid(self.value(z))
         r_o = 1.0 if self.output is None else torch.sigmoid(self.output(z))
         return r_v, r_o
-
-
-
-
-
-

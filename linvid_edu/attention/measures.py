@@ -1,9 +1,8 @@
-"""How concentrated attention is: numbers for a row of attention weights, each defined by its equation.
+"""Measures of how concentrated a row of attention weights is, each defined by its equation.
 
-Every measure takes weights a of shape (…, m), and first turns each row into the shares p_j = |a_j| / Σ_j' |a_j'|, which
-divides weights of at least 0 by their sum. Some rivals have negative weights in rows that do not sum to 1: their shares
-tell over how many tokens the sizes of the weights lie, not what is added and what is subtracted. So ``negative_share``
-and the sum of the row are told beside them.
+Every measure takes weights a of shape (…, m), and first turns each row into shares p_j = |a_j| / Σ_j' |a_j'|. For
+weights of at least 0 this divides them by their sum. Some rivals have negative weights, in rows that do not sum to 1.
+Their shares show how the sizes of the weights are spread, but not which are subtracted; ``negative_share`` shows that.
 """
 
 import math
@@ -20,32 +19,36 @@ def _shares(weights: Tensor) -> Tensor:
         raise ValueError("attention over 0 tokens has no concentration: pass weights over at least 1 token")
     sizes = weights.abs()
     total = sizes.sum(dim=-1, keepdim=True)
-    if not (total > 0).all():
+    if not weights.is_meta and not (total > 0).all():
         raise ValueError("a row of weights is 0 everywhere or not a number: pass rows with some attention in them")
     return sizes / total
 
 
 def entropy(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """H = −Σ_j p_j ln p_j, in nats: 0 for one token, ln m for uniform attention."""
+    """H = −Σ_j p_j ln p_j, in nats: 0 for attention on one token, ln m for uniform attention."""
     return torch.special.entr(_shares(weights)).sum(dim=-1)
 
 
 def normalized_entropy(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """H / ln m, in 0 to 1: 0 for one token, 1 for uniform attention; 0 where there is only one token."""
+    """H / ln m, in 0 to 1: 0 for attention on one token, 1 for uniform attention; 0 if m = 1."""
     m = weights.shape[-1]
-    return entropy(weights) / torch.tensor(float(max(m, 2))).log()
+    return entropy(weights) / math.log(max(m, 2))
 
 
 def effective_tokens(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """exp(H), in 1 to m: the number of tokens that uniform attention of this entropy would spread over."""
+    """exp(H), in 1 to m: the number of tokens over which uniform attention has this entropy."""
     return entropy(weights).exp()
 
 
 def top_mass(weights: Float[Tensor, "*batch m"], *, share: float = 0.05) -> Float[Tensor, "*batch"]:
     """Σ of the ⌈share · m⌉ largest p_j, in 0 to 1; uniform attention gives about `share`.
 
+    Args:
+        weights: Attention weights, (…, m).
+        share: Share of the tokens to count, above 0 and at most 1.
+
     Raises:
-        ValueError: share outside 0 to 1, 0 excluded.
+        ValueError: If share is outside that range.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share={share} must be above 0 and at most 1")
@@ -54,7 +57,7 @@ def top_mass(weights: Float[Tensor, "*batch m"], *, share: float = 0.05) -> Floa
 
 
 def gini(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """G = Σ_j (2j − m − 1) p_(j) / m with p_(1) ≤ … ≤ p_(m): 0 for uniform attention, 1 − 1/m for one token."""
+    """G = Σ_j (2j − m − 1) p_(j) / m with p_(1) ≤ … ≤ p_(m): 0 if uniform, 1 − 1/m for attention on one token."""
     p = _shares(weights).sort(dim=-1).values
     m = p.shape[-1]
     rank = torch.arange(1, m + 1, dtype=p.dtype, device=p.device)
@@ -62,46 +65,46 @@ def gini(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
 
 
 def mass_on(weights: Float[Tensor, "*batch m"], mask: Bool[Tensor, "*mask"]) -> Float[Tensor, "*batch"]:
-    """Σ_j p_j over the masked tokens, in 0 to 1: how much attention lies on a known object.
+    """Σ_j p_j over the tokens of a mask, in 0 to 1: how much attention lies on a known object.
 
     Args:
-        weights: (…, m).
-        mask: which tokens are the object's; (m), or with the batch axes of the weights.
+        weights: Attention weights, (…, m).
+        mask: True for the tokens of the object; (m), or with the batch axes of the weights.
     """
     return (_shares(weights) * mask).sum(dim=-1)
 
 
 def mask_share(mask: Bool[Tensor, "*mask"]) -> Float[Tensor, "*rest"]:
-    """Σ_j mask_j / m, in 0 to 1: the mass that uniform attention puts on the masked tokens."""
+    """Σ_j mask_j / m, in 0 to 1: the mass that uniform attention puts on the tokens of a mask."""
     return mask.float().mean(dim=-1)
 
 
 def negative_share(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """Σ_j p_j over the tokens with a_j < 0, in 0 to 1: how much of a row is subtracted; 0 for most attention."""
+    """Σ_j p_j over the tokens with a_j < 0, in 0 to 1: how much of a row is subtracted."""
     return (_shares(weights) * (weights < 0)).sum(dim=-1)
 
 
 def numerical_rank(attention_map: Float[Tensor, "*batch n m"], *, tolerance: float | None = None) -> Tensor:
-    """Count the singular values of a map above `tolerance` times the largest.
+    """Count the singular values of a map that exceed `tolerance` times the largest one.
 
-    rank = #{i : s_i > tolerance · s_1}; a map of linear attention has rank d, the head width, at most.
+    rank = #{i : s_i > tolerance · s_1}; a map of linear attention has at most rank d, the head width
 
     Args:
-        attention_map: (…, n, m).
-        tolerance: above 0; by default max(n, m) times the machine epsilon of the map's type.
+        attention_map: Attention weights, (…, n, m).
+        tolerance: Factor above 0; None means max(n, m) times the machine epsilon of the data type.
 
     Returns:
-        Whole numbers, (…).
+        Integers, (…).
     """
     return torch.linalg.matrix_rank(attention_map, rtol=tolerance)
 
 
 class Concentration(NamedTuple):
-    """The measures of one row of weights, or their means over many rows.
+    """The measures of one row of weights, or their means over several rows.
 
     normalized_entropy: H / ln m
     effective_tokens: exp(H)
-    top_mass: mass of the 5 % largest weights
+    top_mass: share of the largest 5 % of the weights
     gini: Gini coefficient
     """
 
@@ -112,6 +115,6 @@ class Concentration(NamedTuple):
 
 
 def concentration(weights: Float[Tensor, "*batch m"]) -> Concentration:
-    """Return every measure that needs no ground truth, averaged over the rows."""
+    """Return the measures that need no ground truth, averaged over the rows."""
     measures = (normalized_entropy, effective_tokens, top_mass, gini)
     return Concentration(*(measure(weights).mean().item() for measure in measures))

@@ -10,7 +10,7 @@ from linvid_edu.shapes import Extent, Float
 
 from .feature_maps import FeatureMap, identity, relu_offset
 from .fixation import Fixation, FixationRatios, ValueGate
-from .functions import attention_map, feature_attention, softmax_attention
+from .functions import attention_map, linear_attention, softmax_attention
 
 Similarity = Literal["softmax", "linear", "product"]
 
@@ -78,8 +78,8 @@ class Mechanism(nn.Module):
         """
         raise NotImplementedError
 
-    def draw(self, generator: torch.Generator) -> None:
-        """Draw what is random but not learned; most mechanisms have nothing of the kind."""
+    def randomize_buffers(self, generator: torch.Generator) -> None:
+        """Sample what is random but not learned; most mechanisms have no such buffers."""
 
 
 class SoftmaxAttention(Mechanism):
@@ -125,9 +125,9 @@ class LinearAttention(Mechanism):
         """Return the attended values."""
         features = self.attention_inputs(q, k, v)
         if self.gate is None:
-            return feature_attention(features.q, features.k, v)
+            return linear_attention(features.q, features.k, v, feature_map=identity)
         r_v, r_o = self.gate(features.q, features.k, v)
-        return r_o * feature_attention(features.q, features.k, r_v * v)
+        return r_o * linear_attention(features.q, features.k, r_v * v, feature_map=identity)
 
 
 def fixate(

@@ -19,7 +19,7 @@ class TokenLinear(nn.Linear):
     devices and other precisions keep the product.
     """
 
-    def forward(self, x: Float[Tensor, "b t n width"]) -> Float[Tensor, "b t n width2"]:
+    def forward(self, x: Float[Tensor, "b t n width"]) -> Float[Tensor, "b t n outputs"]:
         """Return x Wᵀ + b."""
         if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[:-1].numel() < 8192:
             return super().forward(x)

@@ -63,7 +63,7 @@ def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> Vide
                 weight.normal_(std=gain * weight[0].numel() ** -0.5, generator=generator)
         for name, module in model.named_modules():
             if isinstance(module, Mechanism):
-                module.draw(torch.Generator().manual_seed(crc32(f"{seed} {name}".encode())))
+                module.randomize_buffers(torch.Generator().manual_seed(crc32(f"{seed} {name}".encode())))
     return model
 
 

@@ -54,10 +54,10 @@ def patch_boxes(grid: Grid, *, kernel: int, stride: int, padding: int = 0) -> Fl
     return torch.cat([corner, corner + kernel], dim=-1)
 
 
-def to_tubelets(video: Float[Tensor, "b c t h w"], *, frames: int, patch: int) -> Float[Tensor, "b t1 n values"]:
+def to_tubelets(video: Float[Tensor, "b c t h w"], *, frames: int, patch: int) -> Float[Tensor, "b times n values"]:
     """Cut a video into blocks of frames × patch × patch pixels that do not overlap, and flatten each block.
 
-    t1 = t / frames, n = (h / patch) · (w / patch), values = c · frames · patch²
+    times = t / frames, n = (h / patch) · (w / patch), values = c · frames · patch²
 
     Args:
         video: Clips with values in any range.
@@ -80,7 +80,7 @@ def to_tubelets(video: Float[Tensor, "b c t h w"], *, frames: int, patch: int) -
 
 
 def from_tubelets(
-    tubelets: Float[Tensor, "b t1 n values"], *, frames: int, patch: int, grid: Grid
+    tubelets: Float[Tensor, "b times n values"], *, frames: int, patch: int, grid: Grid
 ) -> Float[Tensor, "b c t h w"]:
     """Put tubelets back together: the inverse of ``to_tubelets``.
 

@@ -1,21 +1,22 @@
-"""The family: published attention functions beside feature fixation, each a pure function with its map and an oracle.
+"""The rivals: published attention functions to compare with feature fixation, each with its map and an oracle.
 
-``ModelConfig(attention="performer")`` takes those that stand in for softmax attention by the name of their function. To
-add one, write its file and import its names here; a ``Rival`` among them is found by itself.
+``RIVALS`` holds those that can replace softmax attention in a model, by the name of their function:
+``ModelConfig(attention="performer")``. To add one, write its file and import its names here.
 """
 
-from .base import Facts, KernelRival, Rival, Setting
+from .base import RIVALS, Facts, KernelRival, Rival, Setting
 from .cosformer_2022 import Cosformer, cosformer, cosformer_map, cosformer_oracle
 from .dynamic_window_2022 import (
     DynamicWindowAttention,
-    dynamic_window,
     dynamic_window_attention,
     dynamic_window_attention_map,
     dynamic_window_attention_oracle,
-    dynamic_window_oracle,
 )
+from .dynamic_window_layer_2022 import DynamicWindowWeights, dynamic_window, dynamic_window_oracle
 from .elu_linear_2020 import EluLinear, elu_linear, elu_linear_map, elu_linear_oracle
 from .faq_2023 import (
+    AggregationWeights,
+    AttentionWeights,
     faq_dynamic_queries,
     faq_dynamic_queries_oracle,
     faq_query_aggregation,
@@ -48,8 +49,6 @@ from .sana_video_attention_2025 import (
     sana_video_attention_map,
     sana_video_attention_oracle,
 )
-from .sana_video_mixffn_2025 import sana_video_mixffn, sana_video_mixffn_oracle
+from .sana_video_mixffn_2025 import MixFFNWeights, sana_video_mixffn, sana_video_mixffn_oracle
 from .shuffle_window_2021 import ShuffleWindow, shuffle_window, shuffle_window_map, shuffle_window_oracle
-
-_here = [each for each in list(globals().values()) if isinstance(each, type) and issubclass(each, Rival)]
-RIVALS: dict[str, type[Rival]] = {each.function.__name__: each for each in _here if hasattr(each, "function")}
+from .weights import DepthwiseWeights, LinearWeights, NormWeights

@@ -1,7 +1,8 @@
-"""What every rival shares as a layer of a model: what it is told, what is known about it, and how it meets fixation.
+"""What all rivals have in common as layers of a model: their setting, their facts, and how fixation reaches them.
 
-A rival is a pure function first. As a drop-in for softmax attention it is a ``Rival``, or a ``KernelRival`` where it
-has features φ(q), φ(k), which fixation can reweight. One file and one import in ``__init__.py`` add another.
+A rival is a pure function first. ``Rival`` is the same function as a layer in place of softmax attention, and
+``KernelRival`` is for functions of features φ(q), φ(k), which fixation can reweight. To add a rival, write one file and
+import its names in ``__init__.py``.
 """
 
 from collections.abc import Callable
@@ -13,21 +14,21 @@ from torch import Tensor
 
 from linvid_edu.attention.feature_maps import FeatureMap
 from linvid_edu.attention.fixation import Fixation
-from linvid_edu.attention.functions import EPS, feature_attention, normalizer
+from linvid_edu.attention.functions import EPS, weighted_sums
 from linvid_edu.attention.mechanisms import AttentionInputs, Mechanism, fixate
 from linvid_edu.attention.spans import Span
 from linvid_edu.shapes import Extent, Float
 
 
 class Setting(NamedTuple):
-    """Where in a model a rival stands.
+    """The place of a rival in a model.
 
-    heads: attention heads
-    head_width: d, channels of a head
+    heads: number of attention heads
+    head_width: d, the channels of a head
     span: which tokens attend to each other
     extent: frames, rows and columns of these tokens, for the clips that the model is made for
-    block: counted from 0; some rivals alternate from block to block
-    make_fixation: makes the layers that learn fixation ratios for so many features; None means no fixation
+    block: index of the block, from 0; some rivals alternate from block to block
+    make_fixation: function that makes the fixation layers for a given number of features; None means no fixation
     """
 
     heads: int
@@ -39,15 +40,17 @@ class Setting(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known about a rival.
+    """What is known about a rival, for one head with N tokens of d channels.
 
-    title, year, arxiv: its paper
-    rows: what the rows of its map sum to
-    signs: whether a weight of its map may be negative
-    rank: the most that its map can have
-    operations: multiplications of one head, by N tokens of d channels; m features, L landmarks, s the side of a window
-    memory: numbers that it keeps at once beside q, k, v and its output, for one head, in the same letters
-    sees: what decides how far it looks, in a few words
+    The formulas use f for features, L for landmarks and s for the side of a window.
+
+    title, year, arxiv: the paper
+    rows: what the rows of the map sum to
+    signs: whether a weight of the map may be negative
+    rank: upper bound of the rank of the map
+    operations: number of multiplications
+    memory: numbers that are kept at the same time, beside q, k, v and the output
+    sees: what decides how far a query looks
     """
 
     title: str
@@ -62,15 +65,23 @@ class Facts(NamedTuple):
 
 
 class Rival(Mechanism):
-    """A published attention function in place of softmax attention.
+    """A published attention function as a layer, in place of softmax attention.
 
-    Its ``facts`` and its pure ``function``, whose name it goes by, belong to the class. A subclass takes a ``Setting``
-    and its own constants by keyword, refuses what does not fit with a ValueError, and gives the two factors of its map
-    in ``attention_inputs``.
+    A subclass sets ``facts`` and ``function``. It takes a ``Setting`` and its own constants by keyword, raises
+    ValueError if they do not fit together, and returns the two factors of its map from ``attention_inputs``. It enters
+    the table ``RIVALS`` under the name of its function when it is defined.
+
+    Args:
+        setting: Place in the model.
     """
 
     facts: ClassVar[Facts]
-    function: ClassVar[Any]  # a function of q, k, v and constants, as a static method
+    function: ClassVar[Any]  # a static method of q, k, v and constants
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "function" in cls.__dict__:
+            RIVALS[cls.function.__name__] = cls
 
     def __init__(self, setting: Setting):
         super().__init__()
@@ -81,12 +92,18 @@ class Rival(Mechanism):
         return unwrap(cls.__init__).__kwdefaults__ or {}
 
 
-class Products(NamedTuple):
-    """Features and normalizer of a kernel method: the arguments of ``feature_attention``.
+RIVALS: dict[str, type[Rival]] = {}
 
-    phi_q, phi_k: in the numerator
-    weigh_q, weigh_k: in the normalizer; None means the same
-    eps, floor: of the normalizer
+
+class Products(NamedTuple):
+    """The features and the normalizer of a kernel method, whose numerator and normalizer may use different features.
+
+    out_i = φ_i · Σ_j φ_j v_jᵀ / z_i, with z_i = max(ψ_i · Σ_j ψ_j + eps, floor)
+
+    phi_q, phi_k: φ, features in the numerator
+    weigh_q, weigh_k: ψ, features in the normalizer; None means φ
+    eps: number added to the normalizer
+    floor: least value of the normalizer
     """
 
     phi_q: Tensor
@@ -96,16 +113,20 @@ class Products(NamedTuple):
     eps: int | float = EPS
     floor: int | float = 0.0
 
+    def normalizer(self) -> Float[Tensor, "*batch n 1"]:
+        """Return z for each query, in O((n + m)·f)."""
+        psi_q = self.phi_q if self.weigh_q is None else self.weigh_q
+        psi_k = self.phi_k if self.weigh_k is None else self.weigh_k
+        z = (psi_q * psi_k.sum(dim=-2, keepdim=True)).sum(dim=-1, keepdim=True) + self.eps
+        return z.clamp(min=self.floor) if self.floor else z
+
     def attend(self, v: Float[Tensor, "*batch m d_v"]) -> Float[Tensor, "*batch n d_v"]:
-        """Return the attended values without building a map."""
-        weigh = {"weigh_q": self.weigh_q, "weigh_k": self.weigh_k}
-        return feature_attention(self.phi_q, self.phi_k, v, **weigh, eps=self.eps, floor=self.floor)
+        """Return the attended values without building the map, in O((n + m)·f·d_v)."""
+        return weighted_sums(self.phi_q, self.phi_k, v) * (1 / self.normalizer())
 
     def factors(self) -> tuple[Float[Tensor, "*batch n f"], Float[Tensor, "*batch m f"]]:
-        """Return A and B, whose product A Bᵀ is the map: the normalizer is taken into A."""
-        weigh_q = self.phi_q if self.weigh_q is None else self.weigh_q
-        weigh_k = self.phi_k if self.weigh_k is None else self.weigh_k
-        return self.phi_q / normalizer(weigh_q, weigh_k, eps=self.eps, floor=self.floor), self.phi_k
+        """Return A and B with A Bᵀ = map; A contains the normalizer."""
+        return self.phi_q / self.normalizer(), self.phi_k
 
     def map(self) -> Float[Tensor, "*batch n m"]:
         """Return the explicit map, in O(n·m·f)."""
@@ -114,18 +135,18 @@ class Products(NamedTuple):
 
 
 class KernelRival(Rival):
-    """A rival with features φ(q), φ(k): apply them, then fixation where there is one, then the products.
+    """A rival with features φ(q), φ(k), which fixation reweights before they are multiplied.
 
-    φ(q) ← r_q ∘ φ(q), φ(k) ← r_k ∘ φ(k), then what the rival makes of its features
+    φ(q) ← r_q ∘ φ(q), φ(k) ← r_k ∘ φ(k), then the products of the rival
 
-    ``not_streaming`` says why features of a token change with what comes later; "" where they do not, so that a stream
-    can keep sums over them.
+    ``not_streaming`` gives the reason if the features of a token depend on later tokens. It is empty if they do not, so
+    that a stream can keep sums of features.
 
     Args:
-        setting: where it stands.
-        features: f, channels of φ(q) and φ(k).
+        setting: Place in the model.
+        features: Number of features of a query or key.
 
-    Source: the composition with fixation is an addition.
+    Source: the combination with fixation is an addition.
     """
 
     not_streaming: ClassVar[str] = ""
@@ -139,30 +160,30 @@ class KernelRival(Rival):
         raise NotImplementedError
 
     def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
-        """Return what is multiplied, from features that fixation may have reweighted."""
+        """Return the factors of numerator and normalizer for features that fixation may have reweighted."""
         return Products(phi_q, phi_k)
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
-        """Return the factors of the map, and the ratios."""
+        """Return the factors of the map, and the fixation ratios."""
         fixated = fixate(self.fixation, *self.features(q, k), v)
-        factors = self.products(fixated.q, fixated.k, extent or _line(q)).factors()
+        factors = self.products(fixated.q, fixated.k, extent or one_token_per_frame(q)).factors()
         return AttentionInputs(*factors, fixated.ratios, "product")
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
         """Return the attended values."""
         fixated = fixate(self.fixation, *self.features(q, k), v)
-        return self.products(fixated.q, fixated.k, extent or _line(q)).attend(v)
+        return self.products(fixated.q, fixated.k, extent or one_token_per_frame(q)).attend(v)
 
 
 class FeatureMapRival(KernelRival):
-    """A rival that is linear attention with another φ, of as many channels as it likes, and nothing else.
+    """A rival that is linear attention with another feature map.
 
     Args:
-        setting: where it stands.
-        eps: added to the normalizer; None means the published value.
+        setting: Place in the model.
+        eps: Number added to the normalizer; None means the published value.
     """
 
-    feature_map: ClassVar[Any]  # a FeatureMap, as a static method
+    feature_map: ClassVar[Any]  # a FeatureMap as a static method
     published_eps: ClassVar[float]
 
     def __init__(self, setting: Setting, *, eps: int | float | None = None):
@@ -179,12 +200,17 @@ class FeatureMapRival(KernelRival):
         return Products(phi_q, phi_k, eps=self.eps)
 
 
-def whole_map(weights: Float[Tensor, "*batch n m"]) -> AttentionInputs:
-    """Return a map that is no product of thin factors as its own factor, beside the identity: O(n·m)."""
-    identity = torch.eye(weights.shape[-1], dtype=weights.dtype, device=weights.device)
-    return AttentionInputs(weights, identity.expand(*weights.shape[:-2], -1, -1), similarity="product")
-
-
-def _line(q: Tensor) -> Extent:
-    """Tokens of which nobody said how they lie are frames of one token each."""
+def one_token_per_frame(q: Tensor) -> Extent:
+    """Return the extent of tokens whose arrangement is unknown: frames of one token each."""
     return Extent(q.shape[-2], 1, 1)
+
+
+def identity_values(v: Tensor) -> Float[Tensor, "*batch n n"]:
+    """Return the identity as values: attention to them returns the map itself."""
+    n = v.shape[-2]
+    return torch.eye(n, dtype=v.dtype, device=v.device).expand(*v.shape[:-2], n, n)
+
+
+def whole_map(weights: Float[Tensor, "*batch n m"]) -> AttentionInputs:
+    """Return an explicit map as the product of itself and the identity, if it has no thin factors: O(n·m)."""
+    return AttentionInputs(weights, identity_values(weights.mT), similarity="product")

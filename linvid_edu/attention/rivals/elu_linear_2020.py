@@ -1,4 +1,4 @@
-"""Linear attention as it was first proposed: the features are ELU + 1."""
+"""Linear attention as it was first proposed, with the features ELU + 1."""
 
 from torch import Tensor
 
@@ -12,22 +12,22 @@ from .base import Facts, FeatureMapRival
 def elu_linear(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
-    v: Float[Tensor, "b heads m d2"],
+    v: Float[Tensor, "b heads m d_v"],
     eps: int | float = 1e-6,
-) -> Float[Tensor, "b heads n d2"]:
-    """Average the values by products of features ELU + 1: ``linear_attention`` with another φ.
+) -> Float[Tensor, "b heads n d_v"]:
+    """Average the values by products of ELU + 1 features: ``linear_attention`` with another φ.
 
     out_i = φ(q_i) · Σ_j φ(k_j) v_jᵀ / (φ(q_i) · Σ_j φ(k_j) + eps), φ(x) = ELU(x) + 1
 
-    2·N·d·d2 multiplications and d·d2 + d numbers of state for each head. Rows of the map sum to 1, up to eps; no weight
-    is negative.
+    A head takes 2·N·d·d_v multiplications and has a state of d·d_v + d numbers. Rows of the map sum to 1, up to eps; no
+    weight is negative.
 
     Args:
-        q, k, v: any range; no 1/√d is applied.
-        eps: added to the normalizer.
+        q, k, v: Queries, keys and values, any range; no 1/√d is applied.
+        eps: Number added to the normalizer.
 
     Returns:
-        For each query a convex combination of the values, up to eps.
+        A convex combination of the values for each query, up to eps.
 
     Source: Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention, 2020, arXiv 2006.16236.
     """
@@ -41,7 +41,7 @@ def elu_linear_map(q: Tensor, k: Tensor, eps: int | float = 1e-6) -> Float[Tenso
 
 
 def elu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = 1e-6) -> Tensor:
-    """Compute ``elu_linear`` the long way, through its explicit map."""
+    """Compute ``elu_linear`` through its explicit map."""
     return linear_attention_oracle(q, k, v, feature_map=elu_plus_one, eps=eps)
 
 

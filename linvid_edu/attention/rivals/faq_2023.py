@@ -1,4 +1,6 @@
-"""FAQ: object queries of a video detector, gathered over frames. No drop-in for q, k, v; no map over tokens."""
+"""FAQ: object queries of a video detector, gathered over frames. They cannot replace attention to given q, k, v."""
+
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -6,235 +8,227 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from linvid_edu.attention.functions import softmax_attention
 from linvid_edu.shapes import Float
+
+from .weights import LinearWeights, NormWeights
 
 
 def faq_dynamic_queries(
-    features: Float[Tensor, "frames tokens c"],
-    base_queries: Float[Tensor, "base d"],
-    hidden_weight: Float[Tensor, "hidden c"],
-    hidden_bias: Float[Tensor, "hidden"],
-    mix_weight: Float[Tensor, "mixed hidden"],
-    mix_bias: Float[Tensor, "mixed"],
+    features: Float[Tensor, "t n width"],
+    base_queries: Float[Tensor, "base channels"],
+    hidden: LinearWeights,
+    mix: LinearWeights,
     ratio: int,
-) -> Float[Tensor, "frames queries d"]:
-    """Mix each frame's queries from shared base queries, by weights that the frame decides.
+) -> Float[Tensor, "t queries channels"]:
+    """Mix the queries of each frame from shared base queries, with weights that depend on the frame.
 
-    W = MLP(max over tokens of the features), ReLU in between; out_i = Σ_r W_ir base_(i·ratio + r)
+    W = mix(ReLU(hidden(max over tokens of the features))); out_i = Σ_r W_ir base_(i·ratio + r)
 
-    frames·(hidden·(c + base) + base·d) multiplications, frames·(c + hidden + base) numbers at once: the maximum over
-    tokens is all that depends on N. The weights of a query sum to anything and may be negative.
+    For a hidden layer of C channels it takes t·(C·(width + base) + base·channels) multiplications and keeps
+    t·(width + C + base) numbers at the same time: only the maximum depends on the number of tokens. The weights of a
+    query may be negative, and their sum is arbitrary.
 
     Args:
-        features: of each frame.
-        base_queries: content and position side by side; all columns are mixed by the same weights.
-        hidden_weight, hidden_bias, mix_weight, mix_bias: of the MLP; weights are (out, in).
-        ratio: base queries behind each query; must divide their number. 4 as released.
+        features: Features of the tokens of each frame.
+        base_queries: Content and position of the base queries side by side; all columns are mixed by the same weights.
+        hidden: Layer from width to hidden channels.
+        mix: Layer from hidden channels to one weight for each base query.
+        ratio: Number of base queries that are mixed into a query, a divisor of their number; 4 as released.
 
     Raises:
-        ValueError: a ratio that does not divide, or an MLP that makes another number of weights.
+        ValueError: If ratio is no divisor, or the number of weights is not that of the base queries.
 
     Source: FAQ: Feature Aggregated Queries for Transformer-based Video Object Detectors, 2023, arXiv 2303.08319.
-    Differs from the paper as the released code does: the paper speaks of weighted averages, but the weights are free in
-    sign and size.
+    Differs from the paper as the released code does: the paper speaks of weighted averages, but the weights have any
+    sign and sum.
     """
     base = len(base_queries)
     if ratio < 1 or base % ratio:
         raise ValueError(f"ratio={ratio} does not divide {base} base queries: choose a divisor")
-    if len(mix_weight) != base:
-        raise ValueError(f"mix_weight makes {len(mix_weight)} weights for {base} base queries: make one for each")
-    pooled = features.amax(dim=1)
-    weights = F.linear(F.relu(F.linear(pooled, hidden_weight, hidden_bias)), mix_weight, mix_bias)
-    weights = rearrange(weights, "f (i r) -> f i r", r=ratio)
-    return torch.einsum("fir,ird->fid", weights, rearrange(base_queries, "(i r) d -> i r d", r=ratio))
+    if len(mix.weight) != base:
+        raise ValueError(f"mix makes {len(mix.weight)} weights for {base} base queries: make one for each")
+    weights = mix(F.relu(hidden(features.amax(dim=1))))
+    weights = rearrange(weights, "t (queries ratio) -> t queries ratio", ratio=ratio)
+    groups = rearrange(base_queries, "(queries ratio) channels -> queries ratio channels", ratio=ratio)
+    return torch.einsum("tqr,qrc->tqc", weights, groups)
 
 
 def faq_dynamic_queries_oracle(
-    features: Tensor,
-    base_queries: Tensor,
-    hidden_weight: Tensor,
-    hidden_bias: Tensor,
-    mix_weight: Tensor,
-    mix_bias: Tensor,
-    ratio: int,
+    features: Tensor, base_queries: Tensor, hidden: LinearWeights, mix: LinearWeights, ratio: int
 ) -> Tensor:
-    """Compute ``faq_dynamic_queries`` the long way, frame by frame and query by query."""
+    """Compute ``faq_dynamic_queries`` frame by frame and query by query."""
     frames = []
     for frame in features:
-        hidden = (hidden_weight @ frame.max(dim=0).values + hidden_bias).clamp(min=0)
-        weights = mix_weight @ hidden + mix_bias
+        activation = (hidden.weight @ frame.max(dim=0).values + hidden.bias).clamp(min=0)
+        weights = mix.weight @ activation + mix.bias
         rows = [weights[i : i + ratio] @ base_queries[i : i + ratio] for i in range(0, len(base_queries), ratio)]
         frames.append(torch.stack(rows))
     return torch.stack(frames)
 
 
+class AttentionWeights(NamedTuple):
+    """The learned weights of one attention of ``faq_query_aggregation``, and of the normalization after it.
+
+    qkv: layer from width to 3·width channels: queries, keys and values
+    out: layer from width to width channels
+    norm: layer normalization
+    """
+
+    qkv: LinearWeights
+    out: LinearWeights
+    norm: NormWeights
+
+
+class AggregationWeights(NamedTuple):
+    """The learned weights of ``faq_query_aggregation``.
+
+    self_attention: attention of the queries to each other
+    cross_attention: attention of the queries to the picked queries of other frames
+    expand, project: layers of the feed-forward, from width to any number of channels and back
+    norm: layer normalization after the feed-forward
+    """
+
+    self_attention: AttentionWeights
+    cross_attention: AttentionWeights
+    expand: LinearWeights
+    project: LinearWeights
+    norm: NormWeights
+
+
 def faq_query_aggregation(
-    query: Float[Tensor, "b queries c"],
-    ref_query: Float[Tensor, "b refs c"],
-    ref_logits: Float[Tensor, "b refs classes"],
-    self_in_weight: Float[Tensor, "c3 c"],
-    self_in_bias: Float[Tensor, "c3"],
-    self_out_weight: Float[Tensor, "c c"],
-    self_out_bias: Float[Tensor, "c"],
-    self_norm_weight: Float[Tensor, "c"],
-    self_norm_bias: Float[Tensor, "c"],
-    cross_in_weight: Float[Tensor, "c3 c"],
-    cross_in_bias: Float[Tensor, "c3"],
-    cross_out_weight: Float[Tensor, "c c"],
-    cross_out_bias: Float[Tensor, "c"],
-    cross_norm_weight: Float[Tensor, "c"],
-    cross_norm_bias: Float[Tensor, "c"],
-    ffn_in_weight: Float[Tensor, "hidden c"],
-    ffn_in_bias: Float[Tensor, "hidden"],
-    ffn_out_weight: Float[Tensor, "c hidden"],
-    ffn_out_bias: Float[Tensor, "c"],
-    ffn_norm_weight: Float[Tensor, "c"],
-    ffn_norm_bias: Float[Tensor, "c"],
+    query: Float[Tensor, "b queries width"],
+    ref_query: Float[Tensor, "b references width"],
+    ref_logits: Float[Tensor, "b references classes"],
+    weights: AggregationWeights,
     heads: int,
     top_k: int,
-) -> Float[Tensor, "b queries c"]:
-    """Let a frame's queries attend to the best queries of other frames: one stage of three.
+) -> Float[Tensor, "b queries width"]:
+    """Let the queries of a frame attend to the best queries of other frames: one stage of three.
 
     picks = queries of the top_k (query, class) pairs by score; x = LN(x + self attention(x)),
     x = LN(x + attention(x, picks)), x = LN(x + W₂ ReLU(W₁ x))
 
-    2·c·queries·(queries + top_k) multiplications in the two attentions, heads·queries·(queries + top_k) numbers at
-    once, beside the projections: nothing depends on N. Rows of both attentions sum to 1; no weight is negative.
+    Beside the projections, the two attentions take 2·width·queries·(queries + top_k) multiplications and keep
+    heads·queries·(queries + top_k) numbers at the same time: nothing depends on the number of tokens. Rows of both
+    attentions sum to 1; no weight is negative.
 
     Args:
-        query: of the current frame.
-        ref_query, ref_logits: of the other frames one after another, and their class scores.
-        self_…, cross_…: of the two attentions and the norms after them; `in` stacks q, k, v as (3c, c).
-        ffn_…: of the feed-forward and its norm; LayerNorm has eps 1e-5 throughout.
-        heads: must divide c.
-        top_k: pairs, 1 to refs · classes. A query that is picked for several classes stands there several times, and
-            weighs so much more in the softmax. 80, 50 and 30 times the number of frames as released.
+        query: Queries of the current frame.
+        ref_query, ref_logits: Queries of all other frames in one sequence, and their class scores.
+        weights: Learned weights.
+        heads: Number of heads, a divisor of width.
+        top_k: Number of pairs, 1 to references · classes. A query that is picked for several classes appears several
+            times and counts that much more in the softmax. 80, 50 and 30 times the number of frames as released.
 
     Raises:
-        ValueError: more pairs than there are, or heads that do not divide c.
+        ValueError: If top_k exceeds the number of pairs, or heads do not divide width.
 
-    Source: arXiv 2303.08319. Differs from the paper as the released code does: frames' queries are not averaged.
+    Source: arXiv 2303.08319. Differs from the paper as the released code does: queries of frames are not averaged.
     """
-    c, pairs = query.shape[-1], ref_logits.shape[1] * ref_logits.shape[2]
-    if not 1 <= top_k <= pairs:
+    width, references, classes = query.shape[-1], *ref_logits.shape[1:]
+    if not 1 <= top_k <= references * classes:
         raise ValueError(
-            f"top_k={top_k} of {ref_logits.shape[1]} queries × {ref_logits.shape[2]} classes: choose 1 to {pairs}"
+            f"top_k={top_k} of {references} queries × {classes} classes: choose 1 to {references * classes}"
         )
-    if heads < 1 or c % heads:
-        raise ValueError(f"heads={heads} do not divide {c} channels: choose a divisor")
-    best = ref_logits.flatten(1).topk(top_k, dim=1).indices // ref_logits.shape[2]
+    if heads < 1 or width % heads:
+        raise ValueError(f"heads={heads} do not divide {width} channels: choose a divisor")
+    best = ref_logits.flatten(1).topk(top_k, dim=1).indices // classes
     picks = ref_query.take_along_dim(best.unsqueeze(-1), dim=1)
-    for other, weights in (
-        (None, (self_in_weight, self_in_bias, self_out_weight, self_out_bias)),
-        (picks, (cross_in_weight, cross_in_bias, cross_out_weight, cross_out_bias)),
-    ):
-        attended = _attention(query, query if other is None else other, *weights, heads)
-        norm = (self_norm_weight, self_norm_bias) if other is None else (cross_norm_weight, cross_norm_bias)
-        query = F.layer_norm(query + attended, (c,), *norm)
-    hidden = F.relu(F.linear(query, ffn_in_weight, ffn_in_bias))
-    return F.layer_norm(query + F.linear(hidden, ffn_out_weight, ffn_out_bias), (c,), ffn_norm_weight, ffn_norm_bias)
+    query = _attend(query, query, weights.self_attention, heads)
+    query = _attend(query, picks, weights.cross_attention, heads)
+    return weights.norm(query + weights.project(F.relu(weights.expand(query))))
 
 
-def _attention(
-    x: Tensor, other: Tensor, in_weight: Tensor, in_bias: Tensor, out_weight: Tensor, out_bias: Tensor, heads: int
-) -> Tensor:
-    """Let x attend to other, through softmax attention of several heads."""
-    (w_q, w_k, w_v), (b_q, b_k, b_v) = in_weight.chunk(3), in_bias.chunk(3)
+def _attend(x: Tensor, other: Tensor, weights: AttentionWeights, heads: int) -> Tensor:
+    """Return LN(x + attention of x to other), with softmax attention of several heads."""
+    layers = [LinearWeights(*halves) for halves in zip(*(part.chunk(3) for part in weights.qkv), strict=True)]
     q, k, v = (
-        rearrange(F.linear(each, weight, bias), "b n (heads d) -> b heads n d", heads=heads)
-        for each, weight, bias in ((x, w_q, b_q), (other, w_k, b_k), (other, w_v, b_v))
+        rearrange(layer(tokens), "b n (heads d) -> b heads n d", heads=heads)
+        for layer, tokens in zip(layers, (x, other, other), strict=True)
     )
-    out = rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n d -> b n (heads d)")
-    return F.linear(out, out_weight, out_bias)
+    attended = rearrange(softmax_attention(q, k, v), "b heads n d -> b n (heads d)")
+    return weights.norm(x + weights.out(attended))
 
 
 def faq_query_aggregation_oracle(
-    query: Tensor, ref_query: Tensor, ref_logits: Tensor, *weights: Tensor, heads: int, top_k: int, **named: Tensor
+    query: Tensor, ref_query: Tensor, ref_logits: Tensor, weights: AggregationWeights, heads: int, top_k: int
 ) -> Tensor:
-    """Compute ``faq_query_aggregation`` the long way, with PyTorch's own modules, one clip at a time.
-
-    Args:
-        query, ref_query, ref_logits, heads, top_k: as there.
-        weights, named: the other arguments, in that order or by name.
-    """
-    names = [
-        f"{part}_{layer}_{kind}"
-        for part in ("self", "cross", "ffn")
-        for layer in ("in", "out", "norm")
-        for kind in ("weight", "bias")
-    ]
-    given = {**dict(zip(names, weights, strict=False)), **named}
-    c, outs = query.shape[-1], []
+    """Compute ``faq_query_aggregation`` with PyTorch's own attention module, one clip at a time."""
+    width, clips = query.shape[-1], []
     for x, others, logits in zip(query, ref_query, ref_logits, strict=True):
-        classes = logits.shape[1]
-        scored = sorted((-logits[i, j].item(), i) for i in range(len(logits)) for j in range(classes))[:top_k]
-        picks = torch.stack([others[i] for _, i in scored])
-        for part, keys in (("self", x), ("cross", picks)):
-            attention = nn.MultiheadAttention(c, heads, dtype=x.dtype)
-            parts = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
-            own = [given[f"{part}_{layer}_{kind}"] for layer in ("in", "out") for kind in ("weight", "bias")]
-            attended, _ = functional_call(attention, dict(zip(parts, own, strict=True)), (x, keys, keys))
-            x = _norm(x + attended, given[f"{part}_norm_weight"], given[f"{part}_norm_bias"])
-        hidden = (x @ given["ffn_in_weight"].mT + given["ffn_in_bias"]).clamp(min=0)
-        x = x + hidden @ given["ffn_out_weight"].mT + given["ffn_out_bias"]
-        outs.append(_norm(x, given["ffn_norm_weight"], given["ffn_norm_bias"]))
-    return torch.stack(outs)
+        pairs = [(-score, i) for i, scores in enumerate(logits.tolist()) for score in scores]
+        picks = torch.stack([others[i] for _, i in sorted(pairs)[:top_k]])
+        for picked, layer in ((None, weights.self_attention), (picks, weights.cross_attention)):
+            keys = x if picked is None else picked
+            attention = nn.MultiheadAttention(width, heads, dtype=x.dtype)
+            state = {
+                "in_proj_weight": layer.qkv.weight,
+                "in_proj_bias": layer.qkv.bias,
+                "out_proj.weight": layer.out.weight,
+                "out_proj.bias": layer.out.bias,
+            }
+            attended, _ = functional_call(attention, state, (x, keys, keys))
+            x = _layer_norm(x + attended, layer.norm)
+        hidden = (x @ weights.expand.weight.mT + weights.expand.bias).clamp(min=0)
+        clips.append(_layer_norm(x + hidden @ weights.project.weight.mT + weights.project.bias, weights.norm))
+    return torch.stack(clips)
 
 
-def _norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _layer_norm(x: Tensor, norm: NormWeights) -> Tensor:
     centered = x - x.mean(dim=-1, keepdim=True)
-    return centered / (centered.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * weight + bias
+    return centered / (centered.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * norm.weight + norm.bias
 
 
 def faq_vanilla_queries(
-    queries: Float[Tensor, "b frames queries d"],
-    current_feature: Float[Tensor, "b c"],
-    frame_features: Float[Tensor, "b frames2 c"],
-    alpha_weight: Float[Tensor, "e c"],
-    beta_weight: Float[Tensor, "e2 c"],
-) -> Float[Tensor, "b queries d"]:
-    """Add up all frames' queries by how alike each frame is to the current one.
+    queries: Float[Tensor, "b t queries channels"],
+    current_feature: Float[Tensor, "b width"],
+    frame_features: Float[Tensor, "b frames width"],
+    alpha_weight: Float[Tensor, "compared width"],
+    beta_weight: Float[Tensor, "others width"],
+) -> Float[Tensor, "b queries channels"]:
+    """Add up the queries of all frames, weighted by the similarity of each frame to the current one.
 
     out = Σ_f w_f Q_f, w_f = cos(α F, β F_f)
 
-    (frames + 1)·e·c + frames·(e + queries·d) multiplications, (frames + 1)·e numbers at once. The weights are cosines,
-    −1 to 1, do not sum to 1, and may be negative.
+    For α and β with C rows it takes (t + 1)·C·width + t·(C + queries·channels) multiplications and keeps (t + 1)·C
+    numbers at the same time. The weights are cosines, −1 to 1. They may be negative and do not sum to 1.
 
     Args:
-        queries: Q of each frame.
+        queries: Q, the queries of each frame.
         current_feature: F, pooled over the current frame.
         frame_features: F_f, pooled over each frame.
-        alpha_weight, beta_weight: α and β, linear without bias.
+        alpha_weight, beta_weight: α and β, linear maps without bias, with the same number of rows.
 
     Raises:
-        ValueError: features of another number of frames than queries, or α and β of different widths.
+        ValueError: If features and queries have different numbers of frames, or α and β different numbers of rows.
 
-    Source: the paper's equation, arXiv 2303.08319; it is not in the released code. That α and β have no bias, that
-    features are pooled, and that weights are not normalized over frames was chosen here: the description at hand leaves
-    it open.
+    Source: the equation of the paper, arXiv 2303.08319; it is not in the released code. The description leaves open
+    whether α and β have a bias, how features are pooled, and whether weights are normalized over frames. Here there is
+    no bias, features are pooled by the caller, and weights are not normalized.
     """
     if queries.shape[1] != frame_features.shape[1]:
         raise ValueError(
-            f"queries of {queries.shape[1]} frames, features of {frame_features.shape[1]}: pass both of every frame"
+            f"queries of {queries.shape[1]} frames, features of {frame_features.shape[1]}: pass both for every frame"
         )
     if len(alpha_weight) != len(beta_weight):
         raise ValueError(
             f"alpha_weight makes {len(alpha_weight)} channels, beta_weight {len(beta_weight)}: make them equal"
         )
-    own, others = F.linear(current_feature, alpha_weight), F.linear(frame_features, beta_weight)
-    weights = F.cosine_similarity(own.unsqueeze(1), others, dim=-1)
-    return torch.einsum("bf,bfqd->bqd", weights, queries)
+    current, frames = F.linear(current_feature, alpha_weight), F.linear(frame_features, beta_weight)
+    weights = F.cosine_similarity(current.unsqueeze(1), frames, dim=-1)
+    return torch.einsum("bt,btqc->bqc", weights, queries)
 
 
 def faq_vanilla_queries_oracle(
     queries: Tensor, current_feature: Tensor, frame_features: Tensor, alpha_weight: Tensor, beta_weight: Tensor
 ) -> Tensor:
-    """Compute ``faq_vanilla_queries`` the long way, frame by frame."""
-    outs = []
-    for clip, current, features in zip(queries, current_feature, frame_features, strict=True):
-        total = torch.zeros_like(clip[0])
-        for of_frame, feature in zip(clip, features, strict=True):
+    """Compute ``faq_vanilla_queries`` frame by frame."""
+    clips = []
+    for frames, current, features in zip(queries, current_feature, frame_features, strict=True):
+        total = torch.zeros_like(frames[0])
+        for frame, feature in zip(frames, features, strict=True):
             a, b = alpha_weight @ current, beta_weight @ feature
-            total = total + of_frame * (a @ b) / (a.norm() * b.norm())
-        outs.append(total)
-    return torch.stack(outs)
+            total = total + frame * (a @ b) / (a.norm() * b.norm())
+        clips.append(total)
+    return torch.stack(clips)

@@ -5,65 +5,63 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from linvid_edu.shapes import Extent, Float
+from linvid_edu.shapes import Extent, Float, Grid
 
 from .base import Facts, KernelRival, Products, Setting
+from .weights import DepthwiseWeights
 
-EPS = 1e-6
+FOCUSED_OFFSET = 1e-6  # added to each feature, and N times to the normalizer
 
 
 def focused_linear(
     q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n2 d"],
-    v: Float[Tensor, "b heads n2 d"],
-    scale: Float[Tensor, "*scale"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d"],
+    scale: Float[Tensor, "heads d"],
     focusing_factor: int | float = 3,
-    conv_weight: Float[Tensor, "*kernel"] | None = None,
-    conv_bias: Float[Tensor, "d"] | None = None,
-    grid_height: int | None = None,
-    grid_width: int | None = None,
+    convolution: DepthwiseWeights | None = None,
+    grid: Grid | None = None,
 ) -> Float[Tensor, "b heads n d"]:
     """Average the values by products of focused features, and add a depthwise convolution of the values.
 
-    x ← (ReLU(x) + 1e-6) / softplus(scale), φ(x) = x^f · |x| / |x^f|, the power channel by channel
-    out = φ(q) (φ(k)ᵀ v / n) / (φ(q) · Σ_j φ(k_j) / n + 1e-6) [+ DWConv(v)]
+    x ← (ReLU(x) + 1e-6) / softplus(scale), φ(x) = x^p · |x| / |x^p|, the power channel by channel
+    out = φ(q) (φ(k)ᵀ v / N) / (φ(q) · Σ_j φ(k_j) / N + 1e-6) [+ DWConv(v)]
 
-    Both norms run over all heads · d channels of a token, so heads are coupled: a quirk of the published code, kept.
+    Both norms run over all heads · d channels of a token, so that heads depend on each other. This is a quirk of the
+    published code, kept on purpose.
 
-    2·N·d² multiplications, with the convolution N·d·side² more; state d² + d. Rows of the map sum to 1, or less where a
-    head holds so little of its query that 1e-6·N counts; no weight is negative. The convolution stands beside the map
-    and can raise the rank of what is computed.
+    It takes 2·N·d² multiplications, N·d·side² more with the convolution, and has a state of d² + d numbers. Rows of the
+    map sum to 1, or to less if a head holds so little of its query that 1e-6·N matters. No weight is negative. The
+    convolution is not part of the map, and can raise the rank of what is computed.
 
     Args:
-        q, k, v: any range; no 1/√d is applied.
-        scale: the raw learned parameter, (heads, d); 0 to begin with.
-        focusing_factor: f, above 0; 1 leaves directions as they are.
-        conv_weight: (d, 1, side, side), one kernel for each channel of a head, the same for all heads; side is odd.
-            None means no convolution.
-        conv_bias: of the convolution.
-        grid_height, grid_width: how the tokens lie, row by row; needed with the convolution.
+        q, k, v: Queries, keys and values, any range; no 1/√d is applied.
+        scale: Learned parameter before softplus, (heads, d); 0 at the start of training.
+        focusing_factor: p, above 0; 1 leaves directions unchanged.
+        convolution: Kernels for the d channels of a head, shared by all heads; None means no convolution.
+        grid: Rows and columns of the tokens; required with a convolution.
 
     Raises:
-        ValueError: a shape that does not fit, or a convolution without a grid.
+        ValueError: If a shape does not fit, or a convolution has no grid.
 
     Source: FLatten Transformer: Vision Transformer using Focused Linear Attention, 2023, arXiv 2308.00442. Differs from
     the published layer: its learned position encoding of k is left out; add it to k before.
     """
     phi_q, phi_k = focused_features(q, k, scale, focusing_factor)
-    out = Products(phi_q, phi_k, eps=EPS * k.shape[-2]).attend(v)
-    if conv_weight is None:
+    out = Products(phi_q, phi_k, eps=FOCUSED_OFFSET * k.shape[-2]).attend(v)
+    if convolution is None:
         return out
-    if grid_height is None or grid_width is None:
-        raise ValueError("conv_weight needs to know how tokens lie: pass grid_height and grid_width")
-    return out + convolve(v, conv_weight, conv_bias, Extent(1, grid_height, grid_width))
+    if grid is None:
+        raise ValueError("convolution needs the arrangement of the tokens: pass grid")
+    return out + convolve(v, convolution, Extent(1, *grid))
 
 
 def focused_features(
     q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n2 d"],
-    scale: Float[Tensor, "*scale"],
+    k: Float[Tensor, "b heads m d"],
+    scale: Float[Tensor, "heads d"],
     focusing_factor: int | float = 3,
-) -> tuple[Float[Tensor, "b heads n d"], Float[Tensor, "b heads n2 d"]]:
+) -> tuple[Float[Tensor, "b heads n d"], Float[Tensor, "b heads m d"]]:
     """Compute φ(q) and φ(k); the arguments are those of ``focused_linear``."""
     heads, d = q.shape[1], q.shape[-1]
     if scale.shape != (heads, d):
@@ -72,53 +70,56 @@ def focused_features(
         )
     if not focusing_factor > 0:
         raise ValueError(f"focusing_factor={focusing_factor} must be above 0: 3 is the published value, 1 does nothing")
-    features = []
-    for x in (q, k):
-        x = (F.relu(x) + EPS) / F.softplus(scale).unsqueeze(1)
-        # φ does not notice the scale of what is raised: the largest is 1, so that no power underflows
-        powered = (x / x.detach().amax(dim=(1, 3), keepdim=True)) ** focusing_factor
-        lengths = (part.square().sum(dim=(1, 3), keepdim=True).sqrt() for part in (x, powered))  # over heads as well
-        length, powered_length = lengths
-        features.append(powered * (length / powered_length))
-    return features[0], features[1]
+    phi_q, phi_k = (
+        _focus((F.relu(x) + FOCUSED_OFFSET) / F.softplus(scale).unsqueeze(1), focusing_factor) for x in (q, k)
+    )
+    return phi_q, phi_k
+
+
+def _focus(x: Float[Tensor, "b heads n d"], power: int | float) -> Float[Tensor, "b heads n d"]:
+    """Raise positive channels to a power, and give each token the length over all heads that it had before."""
+    # the result does not depend on the scale of what is raised: dividing by the largest channel prevents underflow
+    powered = (x / x.detach().amax(dim=(1, 3), keepdim=True)) ** power
+    return powered * (_token_length(x) / _token_length(powered))
+
+
+def _token_length(x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b 1 n 1"]:
+    return x.square().sum(dim=(1, 3), keepdim=True).sqrt()
 
 
 def convolve(
-    v: Float[Tensor, "b heads n d"],
-    weight: Float[Tensor, "*kernel"],
-    bias: Float[Tensor, "d"] | None,
-    extent: Extent,
+    v: Float[Tensor, "b heads n d"], convolution: DepthwiseWeights, extent: Extent
 ) -> Float[Tensor, "b heads n d"]:
     """Convolve the values of every head and frame, channel by channel, with zeros outside.
 
     Raises:
-        ValueError: the tokens do not lie so, or the kernel has another width or an even side.
+        ValueError: If the extent does not hold the tokens, or the kernels have another width or an even side.
     """
     extent.expect(v.shape[-2])
-    d, side = v.shape[-1], weight.shape[-1]
-    if weight.shape != (d, 1, side, side) or side % 2 == 0:
+    d, side = v.shape[-1], convolution.side
+    if convolution.weight.shape != (d, side, side) or side % 2 == 0:
         raise ValueError(
-            f"conv_weight has shape {tuple(weight.shape)}, v has {d} channels: pass ({d}, 1, side, side) with odd side"
+            f"convolution has kernels of shape {tuple(convolution.weight.shape)}, v has {d} channels: pass "
+            f"({d}, side, side) with an odd side"
         )
-    sizes = {"b": len(v), "heads": v.shape[1], "t": extent.t}
-    pictures = rearrange(v, "b heads (t h w) d -> (b heads t) d h w", t=extent.t, h=extent.h)
-    pictures = F.conv2d(pictures, weight, bias, padding=side // 2, groups=d)
-    return rearrange(pictures, "(b heads t) d h w -> b heads (t h w) d", **sizes)
+    b, heads, t, h, _ = *v.shape[:2], *extent
+    pictures = rearrange(v, "b heads (t h w) d -> (b heads t) d h w", t=t, h=h)
+    return rearrange(convolution(pictures), "(b heads t) d h w -> b heads (t h w) d", b=b, heads=heads)
 
 
 def focused_linear_map(
     q: Tensor, k: Tensor, scale: Tensor, focusing_factor: int | float = 3
-) -> Float[Tensor, "b heads n n2"]:
-    """Return the explicit map of ``focused_linear``, without the convolution: that part is no average."""
+) -> Float[Tensor, "b heads n m"]:
+    """Return the explicit map of ``focused_linear`` without the convolution, which is not an average."""
     features = []
     for x in (q, k):
-        positive = (F.relu(x) + EPS) / torch.log1p(torch.exp(scale))[None, :, None, :]
+        positive = (F.relu(x) + FOCUSED_OFFSET) / torch.log1p(torch.exp(scale))[None, :, None, :]
         tokens = rearrange(positive, "b heads n d -> b n (heads d)")
         powered = tokens**focusing_factor
         focused = powered / powered.norm(dim=-1, keepdim=True) * tokens.norm(dim=-1, keepdim=True)
         features.append(rearrange(focused, "b n (heads d) -> b heads n d", heads=q.shape[1]))
     similarity = features[0] @ features[1].mT
-    return similarity / (similarity.sum(dim=-1, keepdim=True) + EPS * k.shape[-2])
+    return similarity / (similarity.sum(dim=-1, keepdim=True) + FOCUSED_OFFSET * k.shape[-2])
 
 
 def focused_linear_oracle(
@@ -127,23 +128,23 @@ def focused_linear_oracle(
     v: Tensor,
     scale: Tensor,
     focusing_factor: int | float = 3,
-    conv_weight: Tensor | None = None,
-    conv_bias: Tensor | None = None,
-    grid_height: int | None = None,
-    grid_width: int | None = None,
+    convolution: DepthwiseWeights | None = None,
+    grid: Grid | None = None,
 ) -> Tensor:
-    """Compute ``focused_linear`` the long way: the explicit map, and the convolution tap by tap."""
+    """Compute ``focused_linear`` through its explicit map, and the convolution tap by tap."""
     out = focused_linear_map(q, k, scale, focusing_factor) @ v
-    if conv_weight is None:
+    if convolution is None or grid is None:
         return out
-    image = rearrange(v, "b heads (h w) d -> b heads h w d", h=grid_height, w=grid_width)
-    side = conv_weight.shape[-1]
-    padded = F.pad(image, (0, 0, side // 2, side // 2, side // 2, side // 2))
-    convolved = torch.zeros_like(image) if conv_bias is None else conv_bias.expand_as(image).clone()
+    picture = rearrange(v, "b heads (h w) d -> b heads h w d", h=grid.rows)
+    side = convolution.side
+    padded = F.pad(picture, (0, 0, side // 2, side // 2, side // 2, side // 2))
+    convolved = torch.zeros_like(picture)
     for down in range(side):
         for right in range(side):
-            moved = padded[:, :, down : down + image.shape[2], right : right + image.shape[3]]
-            convolved = convolved + moved * conv_weight[:, 0, down, right]
+            moved = padded[:, :, down : down + grid.rows, right : right + grid.columns]
+            convolved = convolved + moved * convolution.weight[:, down, right]
+    if convolution.bias is not None:
+        convolved = convolved + convolution.bias
     return out + rearrange(convolved, "b heads h w d -> b heads (h w) d")
 
 
@@ -151,9 +152,10 @@ class FocusedLinear(KernelRival):
     """``focused_linear`` as a layer.
 
     Args:
-        setting: where it stands.
-        focusing_factor: f.
-        side: of the depthwise convolution of v, odd, 5 in the paper; None leaves it out: the map is all there is then.
+        setting: Place in the model.
+        focusing_factor: p, the power of the features.
+        side: Side of the depthwise convolution of v, odd, 5 in the paper; None means no convolution, so that the map
+            is all that the layer computes.
     """
 
     facts = Facts(
@@ -183,12 +185,12 @@ class FocusedLinear(KernelRival):
 
     def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
         """Return the features with the eps of this function."""
-        return Products(phi_q, phi_k, eps=EPS * phi_k.shape[-2])
+        return Products(phi_q, phi_k, eps=FOCUSED_OFFSET * phi_k.shape[-2])
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
-        """Return the attended values, and the convolved ones added where there is a convolution."""
+        """Return the attended values, plus the convolved values if there is a convolution."""
         out = super().forward(q, k, v, extent)
         if self.convolution is None:
             return out
-        extent = extent or Extent(1, 1, q.shape[-2])
-        return out + convolve(v, self.convolution.weight, self.convolution.bias, extent)
+        weights = DepthwiseWeights(self.convolution.weight.squeeze(1), self.convolution.bias)
+        return out + convolve(v, weights, extent or Extent(1, 1, q.shape[-2]))

@@ -14,35 +14,35 @@ from .base import Facts, Rival, Setting
 
 def nystrom(
     q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n2 d"],
-    v: Float[Tensor, "b heads n2 d2"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d_v"],
     num_landmarks: int,
     iterations: int = 6,
     init: str = "original",
-) -> Float[Tensor, "b heads n d2"]:
-    """Approximate softmax attention by L landmarks.
+) -> Float[Tensor, "b heads n d_v"]:
+    """Approximate softmax attention through L landmarks.
 
     out = F Z (B v), F = softmax(q k̃ᵀ), B = softmax(q̃ kᵀ), A = softmax(q̃ k̃ᵀ), Z ≈ A⁺, with q, k ← q, k / d^(1/4)
     Z₀ = Aᵀ / c, then Z ← ¼ Z (13 I − AZ (15 I − AZ (7 I − AZ)))
 
-    Landmarks q̃, k̃ are means of N/L tokens that follow each other. 2·N·L·(d + d2) + L²·(d + d2) multiplications, and
-    4·L³ for each iteration; 2·N·L + 4·L² numbers at once. Rows of the map sum to 1 only as Z converges, and weights may
-    be negative; rank L at most. With as many landmarks as tokens it turns to softmax attention.
+    Landmarks q̃, k̃ are means of N/L successive tokens. It takes 2·N·L·(d + d_v) + L²·(d + d_v) multiplications, plus
+    4·L³ for each iteration, and keeps 2·N·L + 4·L² numbers at the same time. Rows of the map sum to 1 only once Z has
+    converged, weights may be negative, and the rank is at most L. With L = N it converges to softmax attention.
 
     Args:
-        q, k, v: any range.
-        num_landmarks: L, at least 1; must divide the number of tokens.
-        iterations: steps towards A⁺, 0 or more.
-        init: "original": c is the largest column sum of A over the whole batch and all heads, so that a clip's output
-            depends on the clips beside it; "exact": one c for each clip and head.
+        q, k, v: Queries, keys and values, any range.
+        num_landmarks: L, at least 1, a divisor of the number of tokens.
+        iterations: Number of steps towards A⁺, 0 or more.
+        init: "original" if c is the largest column sum of A over the whole batch and all heads, so that the output for
+            a clip depends on the other clips of the batch; "exact" if each clip and head has its own c.
 
     Raises:
-        ValueError: landmarks that do not divide the tokens, or an unknown init; it names the numbers.
+        ValueError: If L does not divide the number of tokens, iterations are negative, or init is unknown.
 
     Source: Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, 2021, arXiv 2102.03902. Differs
-    from the paper as the published code does: c leaves out the second norm, which is 1, as rows of A sum to 1. That
-    code reads another configuration key than it looks for, so that "exact" cannot be chosen by its name there; here it
-    can. The optional convolution of v is left out.
+    from the paper as the published code does: c leaves out the second norm, which is 1 because rows of A sum to 1. That
+    code checks one configuration key and reads another, so that "exact" cannot be selected there; here it can. The
+    optional convolution of v is left out.
     """
     forward, inverse, back = nystrom_factors(q, k, num_landmarks, iterations, init)
     return forward @ (inverse @ (back @ v))
@@ -50,25 +50,32 @@ def nystrom(
 
 def nystrom_factors(
     q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n2 d"],
+    k: Float[Tensor, "b heads m d"],
     num_landmarks: int,
     iterations: int = 6,
     init: str = "original",
-) -> tuple[Float[Tensor, "b heads n l"], Float[Tensor, "b heads l l"], Float[Tensor, "b heads l n2"]]:
+) -> tuple[
+    Float[Tensor, "b heads n landmarks"],
+    Float[Tensor, "b heads landmarks landmarks"],
+    Float[Tensor, "b heads landmarks m"],
+]:
     """Compute F, Z and B, whose product is the map; the arguments are those of ``nystrom``."""
     for x in (q, k):
-        _check(x.shape[-2], num_landmarks, iterations, init)
+        check_nystrom(x.shape[-2], num_landmarks, iterations, init)
     q, k = q * q.shape[-1] ** -0.25, k * k.shape[-1] ** -0.25
-    q_mean, k_mean = (reduce(x, "b heads (l s) d -> b heads l d", "mean", l=num_landmarks) for x in (q, k))
+    q_mean, k_mean = (
+        reduce(x, "b heads (landmarks s) d -> b heads landmarks d", "mean", landmarks=num_landmarks) for x in (q, k)
+    )
     forward, middle, back = ((x @ y.mT).softmax(dim=-1) for x, y in ((q, k_mean), (q_mean, k_mean), (q_mean, k)))
     return forward, pseudo_inverse(middle, iterations, init), back
 
 
-def _check(tokens: int, num_landmarks: int, iterations: int, init: str) -> None:
+def check_nystrom(tokens: int, num_landmarks: int, iterations: int, init: str) -> None:
+    """Raise ValueError if the arguments of ``nystrom`` do not fit together."""
     if not 1 <= num_landmarks <= tokens or tokens % num_landmarks:
         raise ValueError(
             f"num_landmarks={num_landmarks} does not divide {tokens} tokens: choose one of "
-            f"{', '.join(str(each) for each in divisors(tokens))}"
+            f"{', '.join(map(str, divisors(tokens)))}"
         )
     if init not in ("original", "exact"):
         raise ValueError(f'init={init!r} is unknown: choose "original" or "exact"')
@@ -76,8 +83,10 @@ def _check(tokens: int, num_landmarks: int, iterations: int, init: str) -> None:
         raise ValueError(f"iterations={iterations} must be 0 or more: 6 is the published value")
 
 
-def pseudo_inverse(a: Float[Tensor, "b heads l l"], iterations: int, init: str) -> Float[Tensor, "b heads l l"]:
-    """Approach A⁺ by a Newton–Schulz iteration of high order, see ``nystrom``."""
+def pseudo_inverse(
+    a: Float[Tensor, "b heads landmarks landmarks"], iterations: int, init: str
+) -> Float[Tensor, "b heads landmarks landmarks"]:
+    """Approximate A⁺ by a Newton–Schulz iteration of high order, see ``nystrom``."""
     columns = a.sum(dim=-2)
     z = a.mT / (columns.max() if init == "original" else columns.amax(dim=-1)[..., None, None])
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
@@ -89,12 +98,12 @@ def pseudo_inverse(a: Float[Tensor, "b heads l l"], iterations: int, init: str) 
 
 def nystrom_map(
     q: Tensor, k: Tensor, num_landmarks: int, iterations: int = 6, init: str = "original"
-) -> Float[Tensor, "b heads n n2"]:
+) -> Float[Tensor, "b heads n m"]:
     """Return the explicit map of ``nystrom``, landmark by landmark."""
     scale = q.shape[-1] ** 0.5
 
     def means(x: Tensor) -> Tensor:
-        return torch.stack([part.mean(dim=-2) for part in x.chunk(num_landmarks, dim=-2)], dim=-2)
+        return torch.stack([group.mean(dim=-2) for group in x.chunk(num_landmarks, dim=-2)], dim=-2)
 
     forward = torch.softmax(q @ means(k).mT / scale, dim=-1)
     middle = torch.softmax(means(q) @ means(k).mT / scale, dim=-1)
@@ -111,23 +120,28 @@ def nystrom_map(
 def nystrom_oracle(
     q: Tensor, k: Tensor, v: Tensor, num_landmarks: int, iterations: int = 6, init: str = "original"
 ) -> Tensor:
-    """Compute ``nystrom`` the long way, through its explicit map."""
+    """Compute ``nystrom`` through its explicit map."""
     return nystrom_map(q, k, num_landmarks, iterations, init) @ v
 
 
 def divisors(number: int) -> list[int]:
-    """Return what divides a number, rising."""
-    return [each for each in range(1, number + 1) if number % each == 0]
+    """Return the divisors of a number in ascending order."""
+    return [candidate for candidate in range(1, number + 1) if number % candidate == 0]
+
+
+def default_landmarks(tokens: int) -> int:
+    """Return the largest divisor of the number of tokens that is not above its square root."""
+    return max(divisor for divisor in divisors(tokens) if divisor**2 <= tokens)
 
 
 class Nystrom(Rival):
     """``nystrom`` as a layer.
 
     Args:
-        setting: where it stands.
-        num_landmarks: L; None means the divisor of the number of tokens that is nearest to its root, the smaller of
-            two.
-        iterations, init: of ``nystrom``; "exact" unless asked otherwise, so that a clip's answer is its own.
+        setting: Place in the model.
+        num_landmarks: L; None means the largest divisor of the number of tokens up to its square root.
+        iterations: Number of steps towards A⁺.
+        init: As for ``nystrom``; with "exact" the output for a clip does not depend on the rest of its batch.
     """
 
     facts = Facts(
@@ -139,7 +153,7 @@ class Nystrom(Rival):
         rank="L",
         operations="4·N·L·d + 2·L²·d + 24·L³",
         memory="2·N·L + 4·L²",
-        sees="content, through means of tokens that follow each other",
+        sees="content, through means of successive tokens",
     )
     function: ClassVar[Any] = staticmethod(nystrom)
 
@@ -147,13 +161,11 @@ class Nystrom(Rival):
         super().__init__(setting)
         self.num_landmarks, self.iterations, self.init = num_landmarks, iterations, init
         tokens = setting.extent.tokens
-        _check(tokens, self.landmarks(tokens), iterations, init)
+        check_nystrom(tokens, self.landmarks(tokens), iterations, init)
 
     def landmarks(self, tokens: int) -> int:
-        """Return L for so many tokens."""
-        if self.num_landmarks is not None:
-            return self.num_landmarks
-        return min(divisors(tokens), key=lambda each: (max(each * each / tokens, tokens / each / each), each))
+        """Return L for a number of tokens."""
+        return default_landmarks(tokens) if self.num_landmarks is None else self.num_landmarks
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return the factors of the map."""

@@ -1,4 +1,4 @@
-"""Orthoformer: softmax attention in two steps, through landmarks that are queries as unlike each other as possible."""
+"""Orthoformer: softmax attention in two steps, through queries that are as unlike each other as possible."""
 
 from typing import Any, ClassVar
 
@@ -14,38 +14,38 @@ from .base import Facts, Rival, Setting
 
 def orthoformer(
     q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n2 d"],
-    v: Float[Tensor, "b heads n2 d2"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d_v"],
     landmark_index: Int[Tensor, "b heads landmarks"],
-) -> Float[Tensor, "b heads n d2"]:
-    """Attend from queries to landmarks, and from landmarks to keys.
+) -> Float[Tensor, "b heads n d_v"]:
+    """Attend from queries to landmarks and from landmarks to keys.
 
     out = softmax(q Pᵀ / √d) (softmax(P kᵀ / √d) v), P = q[landmark_index]
 
-    2·N·L·(d + d2) multiplications, 2·N·L numbers at once; choosing the landmarks takes N·L·(d + L) more. Rows of the
-    map sum to 1 exactly; no weight is negative; rank L at most. There is no inverse, unlike in ``nystrom``, so with all
-    tokens as landmarks it is softmax attention applied twice.
+    It takes 2·N·L·(d + d_v) multiplications for L landmarks, plus N·L·(d + L) to choose them, and keeps 2·N·L numbers
+    at the same time. Rows of the map sum to 1 exactly, no weight is negative, and the rank is at most L. Unlike
+    ``nystrom`` it has no inverse, so with all tokens as landmarks it is softmax attention applied twice.
 
     Args:
-        q, k, v: any range.
-        landmark_index: for each head the numbers of the queries that are landmarks, see ``orthoformer_landmarks``;
-            their order does not matter. No gradient flows into the choice or the landmarks.
+        q, k, v: Queries, keys and values, any range.
+        landmark_index: Indices of the queries that are landmarks, for each head, in any order; see
+            ``orthoformer_landmarks``. No gradient flows into the choice or the landmarks.
 
     Raises:
-        ValueError: more landmarks than queries, none, or a number that no query has.
+        ValueError: If there are no landmarks or more than queries, or an index is out of range.
 
     Source: Keeping Your Eye on the Ball: Trajectory Attention in Video Transformers, 2021, arXiv 2106.05392. Differs
-    from the paper as the published code does: candidates are queries alone, never keys. In Motionformer itself the
-    second softmax runs within each frame and a frame axis stays, see ``orthoformer_frames``.
+    from the paper as the published code does: only queries are candidates, never keys. In Motionformer itself the
+    second softmax runs within each frame and a frame axis remains, see ``orthoformer_frames``.
     """
     to_landmarks, to_keys = orthoformer_factors(q, k, landmark_index)
     return to_landmarks @ (to_keys @ v)
 
 
 def orthoformer_factors(
-    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads n2 d"], landmark_index: Int[Tensor, "b heads landmarks"]
-) -> tuple[Float[Tensor, "b heads n landmarks"], Float[Tensor, "b heads landmarks n2"]]:
-    """Compute the two maps whose product is that of ``orthoformer``."""
+    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads m d"], landmark_index: Int[Tensor, "b heads landmarks"]
+) -> tuple[Float[Tensor, "b heads n landmarks"], Float[Tensor, "b heads landmarks m"]]:
+    """Compute the two maps whose product is the map of ``orthoformer``."""
     check_landmarks(landmark_index, q.shape[-2], axes=3)
     landmarks = take_landmarks(q, landmark_index)
     scale = q.shape[-1] ** -0.5
@@ -55,22 +55,22 @@ def orthoformer_factors(
 def orthoformer_landmarks(
     q: Float[Tensor, "b heads n d"], first_index: Int[Tensor, "b heads"], num_landmarks: int
 ) -> Int[Tensor, "b heads landmarks"]:
-    """Choose landmarks greedily: each next one is the query whose largest |cosine| with those chosen is least.
+    """Choose landmarks greedily: the next one is the query that is least similar to its nearest chosen landmark.
 
     next = argmin_i max_{c chosen} |q_i·q_c| / (|q_i| |q_c|), among those not chosen
 
-    (L − 1)·N·d multiplications, 2·N numbers at once beside the queries of length 1.
+    It takes (L − 1)·N·d multiplications and keeps 2·N numbers at the same time, beside the normalized queries.
 
     Args:
-        q: queries; a query of zeros has the cosine 0 with all others.
-        first_index: the first landmark of each head, which the published code draws at random.
+        q: Queries; a query of zeros has cosine 0 with all others.
+        first_index: First landmark of each head, which the published code chooses at random.
         num_landmarks: L, 1 to n.
 
     Returns:
-        Numbers of tokens, rising.
+        Indices of tokens in ascending order.
 
     Raises:
-        ValueError: more landmarks than tokens, none, or a first one that does not exist.
+        ValueError: If num_landmarks or first_index is out of range.
 
     Source: arXiv 2106.05392.
     """
@@ -81,11 +81,11 @@ def orthoformer_landmarks(
     unit = F.normalize(q.detach(), dim=-1)
     newest = first_index.long().unsqueeze(-1)  # (b heads 1)
     chosen = [newest]
-    worst = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with those chosen
+    nearest = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with a chosen one
     for _ in range(num_landmarks - 1):
         cosine = (unit @ take_landmarks(unit, newest).mT).squeeze(-1)
-        worst = torch.maximum(worst, cosine.abs()).scatter(-1, newest, torch.inf)  # what is chosen is out
-        newest = worst.argmin(dim=-1, keepdim=True)
+        nearest = torch.maximum(nearest, cosine.abs()).scatter(-1, newest, torch.inf)  # never choose it again
+        newest = nearest.argmin(dim=-1, keepdim=True)
         chosen.append(newest)
     return torch.cat(chosen, dim=-1).sort(dim=-1).values
 
@@ -93,8 +93,8 @@ def orthoformer_landmarks(
 def orthoformer_landmarks_oracle(
     q: Tensor, first_index: Int[Tensor, "b heads"], num_landmarks: int
 ) -> Int[Tensor, "b heads landmarks"]:
-    """Compute ``orthoformer_landmarks`` the long way, candidate by candidate."""
-    picked = torch.empty(*q.shape[:2], num_landmarks, dtype=torch.long)
+    """Compute ``orthoformer_landmarks`` candidate by candidate."""
+    index = torch.empty(*q.shape[:2], num_landmarks, dtype=torch.long)
     for b, heads in enumerate(q.detach()):
         for h, tokens in enumerate(heads):
             unit = [token / token.norm().clamp(min=1e-12) for token in tokens]
@@ -102,12 +102,12 @@ def orthoformer_landmarks_oracle(
             while len(chosen) < num_landmarks:
                 rest = [i for i in range(len(unit)) if i not in chosen]
                 chosen.append(min(rest, key=lambda i: max(abs(float(unit[i] @ unit[j])) for j in chosen)))
-            picked[b, h] = torch.tensor(sorted(chosen))
-    return picked.to(q.device)
+            index[b, h] = torch.tensor(sorted(chosen))
+    return index.to(q.device)
 
 
 def check_landmarks(index: Tensor, tokens: int, axes: int) -> None:
-    """Raise ValueError where landmarks lack an axis, are more than there are tokens, or are no tokens at all."""
+    """Raise ValueError if indices of landmarks lack an axis, are too many, or are out of range."""
     if index.ndim != axes:
         names = "(b, heads, frames, landmarks)" if axes == 4 else "(b, heads, landmarks)"
         raise ValueError(f"landmark_index has {index.ndim} axes, {axes} are expected: pass {names}")
@@ -120,23 +120,23 @@ def check_landmarks(index: Tensor, tokens: int, axes: int) -> None:
 
 
 def take_landmarks(q: Float[Tensor, "*batch n d"], index: Int[Tensor, "*batch landmarks"]) -> Tensor:
-    """Return the queries of these numbers as constants, (…, landmarks, d)."""
+    """Return the queries of these indices without gradient, (…, landmarks, d)."""
     return q.detach().take_along_dim(index.long().unsqueeze(-1), dim=-2)
 
 
 def orthoformer_map(
     q: Tensor, k: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]
-) -> Float[Tensor, "b heads n n2"]:
-    """Return the explicit map of ``orthoformer``, with landmarks picked by zeros and ones and summed over."""
+) -> Float[Tensor, "b heads n m"]:
+    """Return the explicit map of ``orthoformer``, with landmarks picked by a product with zeros and ones."""
     pick = (landmark_index.unsqueeze(-1) == torch.arange(q.shape[-2], device=q.device)).to(q)  # (b heads landmarks n)
     landmarks, scale = pick @ q.detach(), q.shape[-1] ** 0.5
-    to_landmarks = torch.softmax(torch.einsum("bhid,bhld->bhil", q, landmarks) / scale, dim=-1)
-    to_keys = torch.softmax(torch.einsum("bhld,bhjd->bhlj", landmarks, k) / scale, dim=-1)
-    return torch.einsum("bhil,bhlj->bhij", to_landmarks, to_keys)
+    to_landmarks = torch.softmax(torch.einsum("bhnd,bhld->bhnl", q, landmarks) / scale, dim=-1)
+    to_keys = torch.softmax(torch.einsum("bhld,bhmd->bhlm", landmarks, k) / scale, dim=-1)
+    return torch.einsum("bhnl,bhlm->bhnm", to_landmarks, to_keys)
 
 
 def orthoformer_oracle(q: Tensor, k: Tensor, v: Tensor, landmark_index: Int[Tensor, "b heads landmarks"]) -> Tensor:
-    """Compute ``orthoformer`` the long way, through its explicit map."""
+    """Compute ``orthoformer`` through its explicit map."""
     return orthoformer_map(q, k, landmark_index) @ v
 
 
@@ -144,10 +144,10 @@ class Orthoformer(Rival):
     """``orthoformer`` as a layer.
 
     Args:
-        setting: where it stands.
-        num_landmarks: L; None means the root of the number of tokens, rounded.
+        setting: Place in the model.
+        num_landmarks: L; None means the square root of the number of tokens, rounded.
 
-    Differs from the published code: the first landmark is token 0 and not random, so that a model's answer is one.
+    Differs from the published code: the first landmark is token 0 and not random, so that a model is deterministic.
     """
 
     facts = Facts(

@@ -1,4 +1,4 @@
-"""SANA's linear attention: the features are ReLU alone, without an offset."""
+"""SANA's linear attention, with ReLU features and no offset."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -8,41 +8,44 @@ from linvid_edu.shapes import Float
 
 from .base import Facts, FeatureMapRival
 
+SANA_EPS = 1e-15
+
 
 def sana_relu_linear(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
-    v: Float[Tensor, "b heads m d2"],
-    eps: int | float = 1e-15,
-) -> Float[Tensor, "b heads n d2"]:
-    """Average the values by products of features ReLU: ``linear_attention`` with another φ.
+    v: Float[Tensor, "b heads m d_v"],
+    eps: int | float = SANA_EPS,
+) -> Float[Tensor, "b heads n d_v"]:
+    """Average the values by products of ReLU features: ``linear_attention`` with another φ.
 
     out_i = φ(q_i) · Σ_j φ(k_j) v_jᵀ / (φ(q_i) · Σ_j φ(k_j) + eps), φ(x) = ReLU(x)
 
-    2·N·d·d2 multiplications and d·d2 + d numbers of state for each head. Rows of the map sum to S / (S + eps), 1 at the
-    default; no weight is negative. A query without a positive channel has a row of zeros and gives 0, not a mean.
+    A head takes 2·N·d·d_v multiplications and has a state of d·d_v + d numbers. Rows of the map sum to S / (S + eps),
+    which is 1 for the default eps; no weight is negative. A query without a positive channel has a row of zeros and
+    output 0.
 
     Args:
-        q, k, v: any range; no 1/√d is applied. SANA's video models normalize q and k over all heads before (RMSNorm),
-            which is outside this function.
-        eps: added to the normalizer.
+        q, k, v: Queries, keys and values, any range; no 1/√d is applied. SANA's video models normalize q
+            and k over all heads before (RMSNorm), which is not part of this function.
+        eps: Number added to the normalizer.
 
     Returns:
-        For each query a convex combination of the values, or 0.
+        A convex combination of the values for each query, or 0.
 
     Source: SANA: Efficient High-Resolution Image Synthesis with Linear Diffusion Transformers, 2024, arXiv 2410.10629.
     """
     return linear_attention(q, k, v, feature_map=F.relu, eps=eps)
 
 
-def sana_relu_linear_map(q: Tensor, k: Tensor, eps: int | float = 1e-15) -> Float[Tensor, "b heads n m"]:
+def sana_relu_linear_map(q: Tensor, k: Tensor, eps: int | float = SANA_EPS) -> Float[Tensor, "b heads n m"]:
     """Return the explicit map of ``sana_relu_linear``."""
     similarity = F.relu(q) @ F.relu(k).mT
     return similarity / (similarity.sum(dim=-1, keepdim=True) + eps)
 
 
-def sana_relu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = 1e-15) -> Tensor:
-    """Compute ``sana_relu_linear`` the long way, through its explicit map."""
+def sana_relu_linear_oracle(q: Tensor, k: Tensor, v: Tensor, eps: int | float = SANA_EPS) -> Tensor:
+    """Compute ``sana_relu_linear`` through its explicit map."""
     return linear_attention_oracle(q, k, v, feature_map=F.relu, eps=eps)
 
 
@@ -62,4 +65,4 @@ class SanaReluLinear(FeatureMapRival):
     )
     function = staticmethod(sana_relu_linear)
     feature_map = staticmethod(F.relu)
-    published_eps = 1e-15
+    published_eps = SANA_EPS

@@ -1,3 +1,5 @@
+"""The comparison that ends a derivation: what it prints, and what it rejects."""
+
 import numpy as np
 import pytest
 import torch
@@ -44,13 +46,13 @@ def test_different_shapes_are_both_named():
         assert_same(1.0, [1.0])
 
 
-@pytest.mark.parametrize("who", ["actual", "expected"])
-def test_nan_is_reported_with_its_place_on_either_side(who):
+@pytest.mark.parametrize("side", ["actual", "expected"])
+def test_nan_is_reported_with_its_place_on_either_side(side):
     values = {"actual": torch.zeros(3, 4), "expected": torch.zeros(3, 4)}
-    values[who][1, 2] = values[who][2, 0] = torch.nan
-    with pytest.raises(AssertionError, match=rf"{who} holds NaN: 2 of 12 values, the first at \(1, 2\)"):
+    values[side][1, 2] = values[side][2, 0] = torch.nan
+    with pytest.raises(AssertionError, match=rf"{side} contains NaN: 2 of 12 values, the first at \(1, 2\)"):
         assert_same(**values)
-    with pytest.raises(AssertionError, match="holds NaN: 1 of 1 values"):
+    with pytest.raises(AssertionError, match="contains NaN: 1 of 1 values"):
         assert_same(float("nan"), float("nan"))
 
 
