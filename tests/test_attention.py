@@ -1,4 +1,4 @@
-"""Softmax and linear attention: numbers worked out by hand, each function against its oracle, properties of the maps."""
+"""Softmax and linear attention: numbers worked out by hand, oracles, and properties of the maps."""
 
 import math
 

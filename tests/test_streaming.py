@@ -135,8 +135,8 @@ def test_sana_streams_as_its_block_causal_attention():
 @pytest.mark.parametrize(
     ("name", "constants", "words"),
     [
-        ("performer", {}, "Performer does not stream here: .* largest of all keys"),
-        ("cosformer", {}, "Cosformer does not stream here: .* shares of the length n"),
+        ("performer", {}, "Performer does not stream here: .* scaled by the largest key"),
+        ("cosformer", {}, "Cosformer does not stream here: .* depend on the number of tokens"),
         ("focused_linear", {"side": 3}, "side=3 adds a convolution"),
     ],
 )

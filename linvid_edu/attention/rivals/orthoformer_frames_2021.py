@@ -53,9 +53,7 @@ def _frame_landmarks(
     """Return the landmarks of each frame; raise ValueError if they do not fit."""
     tokens = q.shape[-2]
     if num_frames < 1 or tokens % num_frames:
-        raise ValueError(
-            f"{tokens} tokens cannot be cut into {num_frames} equal frames: num_frames must divide them"
-        )
+        raise ValueError(f"{tokens} tokens cannot be cut into {num_frames} equal frames: num_frames must divide them")
     if shared_landmarks:
         check_landmarks(landmark_index, tokens, axes=3)
         return take_landmarks(q, landmark_index).unsqueeze(2).expand(-1, -1, num_frames, -1, -1)
