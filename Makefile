@@ -10,7 +10,9 @@ VIDEO ?=
 NOTEBOOKS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 PYTHONPATH=tests $(PYTEST) -p no:cacheprovider \
   --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -p lesson_times
 STAGES := lint units notebooks browser portable
-# the numbers of models and training on a processor without AVX
+# tests of models and training, and what makes PyTorch compute as on a processor without AVX
+PORTABLE := $(patsubst %,tests/test_%.py,attention fixation concentration model checkpoint trace interventions \
+  streaming rivals rivals_kernel rivals_low_rank rivals_windows official tasks train runs resume evaluate)
 OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
 .PHONY: help setup course book lab test check $(STAGES) nightly gpu lessons clean
