@@ -30,7 +30,8 @@ SLOW = (
     "sphinx",
     "distributed",
 )
-COMMANDS = tuple("book convert course evaluate explain lab lessons report samples stream sweep train".split())
+COMMANDS = ("book", "convert", "course", "evaluate", "explain", "lab", "lessons", "report", "samples", "stream")
+COMMANDS += ("sweep", "train")
 REPORT_MODULES = f"""
 import sys
 from linvid_edu.cli import app

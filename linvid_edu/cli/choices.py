@@ -1,4 +1,4 @@
-"""Names and defaults that help shows. They stand here so that help does not import torch; a test compares both."""
+"""Names that help shows and that are defined beside code that needs torch; a test compares them with this list."""
 
 TASKS = ("cue", "motion", "lookup", "flash")
 PRESETS = ("probe", "compact", "gpu")

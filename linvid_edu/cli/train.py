@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linvid_edu.models.variants import VARIANTS
+from linvid_edu.models.variants import ASSOCIATION, VARIANTS, find_variant
 
 from .app import app
 from .choices import PRECISIONS, PRESETS, TASKS
@@ -29,6 +29,14 @@ DEFAULTS = {"--device": "auto", "--processes": 1}
 
 def _positive(help: str) -> Any:
     return typer.Option(metavar="X", help=help, callback=above_zero)
+
+
+def _check_variant(name: str) -> str:
+    try:
+        find_variant(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
 
 
 @app.command("train")
