@@ -148,7 +148,9 @@ def test_the_grading_script_says_what_the_checkers_said(tmp_path):
     command = [sys.executable, "grade.py", "handed-in", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["ada | check('02.2', answer) | not yet", "ada | 1 / 0 | an error"]
+    first, second = done.stdout.splitlines()
+    assert first.startswith("ada | check('02.2', answer) | not yet: ")
+    assert second == "ada | 1 / 0 | an error"
 
 
 def test_measured_quirks_of_the_family_are_those_of_the_table():

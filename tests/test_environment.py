@@ -12,15 +12,15 @@ SAMPLES = Path(__file__).parents[1] / "data_samples"
 def test_everything_is_here():
     findings = check_environment(SAMPLES)
     assert all(finding.fine for finding in findings), summary(findings)
-    assert {"torch", "papermill", "av"} <= {finding.what for finding in findings}
-    assert "pytest" not in {finding.what for finding in findings}  # learners do not need the tests' packages
+    assert {"torch", "papermill", "av"} <= {finding.subject for finding in findings}
+    assert "pytest" not in {finding.subject for finding in findings}  # learners do not need the tests' packages
     assert summary(findings).endswith("Everything is here.")
 
 
 def test_a_missing_and_an_old_package_are_named(monkeypatch):
     monkeypatch.setattr(environment, "requires", lambda _: ["nonexistent-package>=1", "torch>=99"])
     missing, old = environment._packages()
-    assert (missing.found, missing.fine) == ("not installed", False)
+    assert (missing.status, missing.fine) == ("not installed", False)
     assert not old.fine
     assert "needs >=99" in old.advice
     assert "make setup" in old.advice
@@ -33,8 +33,8 @@ def test_changed_and_missing_samples_are_named(tmp_path):
     clips[1].unlink()
     finding = environment._samples(folder)
     assert not finding.fine
-    assert clips[0].name in finding.found
-    assert clips[1].name in finding.found
+    assert clips[0].name in finding.status
+    assert clips[1].name in finding.status
     assert not environment._samples(tmp_path).fine
 
 

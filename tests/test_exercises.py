@@ -1,4 +1,4 @@
-"""Every checker accepts right answers however they are written, and tells planted wrong ones apart in words."""
+"""Every checker accepts right answers however they are written, and names the mistake in planted wrong ones."""
 
 import math
 import sys
@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from linvid_edu.course.exercises import attempt, check, exercise_widget, hint, shown, solution
-from linvid_edu.course.exercises.judge import judge
-from linvid_edu.course.exercises.shown import find
+from linvid_edu.course.exercises import check, check_hint_solution, exercise_widget, hint, outcomes, solution
+from linvid_edu.course.exercises.check_hint_solution import find_exercise, verdict_on
+from linvid_edu.course.exercises.judge import judge_answer
 
 PLANTED = {
     path.stem: import_module(f"exercises.{path.stem}")
@@ -20,7 +20,7 @@ PLANTED = {
 }
 ROOM = "linvid_edu.course.exercises"
 MODULES = sorted(path.stem for path in Path(import_module(ROOM).__file__).parent.glob("lesson_*.py"))
-EXERCISES = {each.id: each for name in MODULES for each in import_module(f"{ROOM}.{name}").EXERCISES}
+EXERCISES = {exercise.id: exercise for name in MODULES for exercise in import_module(f"{ROOM}.{name}").EXERCISES}
 RIGHT = [(id, answer) for module in PLANTED.values() for id, answers in module.RIGHT.items() for answer in answers]
 WRONG = [(id, *pair) for module in PLANTED.values() for id, answers in module.WRONG.items() for pair in answers.items()]
 
@@ -36,32 +36,32 @@ def test_every_exercise_has_right_and_wrong_answers():
 @pytest.mark.parametrize(("id", "answer"), RIGHT)
 def test_right_answers_pass(id, answer):
     for seed in range(2):
-        found = judge(find(id), answer, seed=seed)
-        assert found.right is True, found.words
+        verdict = judge_answer(find_exercise(id), answer, seed=seed)
+        assert verdict.right is True, verdict.message
 
 
 @pytest.mark.parametrize(("id", "words", "answer"), WRONG)
 def test_wrong_answers_fail_each_with_its_own_message(id, words, answer):
     others = [other for other in PLANTED[f"lesson_{id[:2]}"].WRONG[id] if other != words]
-    found = judge(find(id), answer, seed=0)
-    assert found.right is False
-    assert words in found.words
-    assert not any(other in found.words for other in others)
+    verdict = judge_answer(find_exercise(id), answer, seed=0)
+    assert verdict.right is False
+    assert words in verdict.message
+    assert not any(other in verdict.message for other in others)
 
 
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_solution_passes_and_every_mistake_gets_its_message(id):
     exercise = EXERCISES[id]
-    assert judge(exercise, exercise.answer, seed=0).right is True
+    assert judge_answer(exercise, exercise.answer, seed=0).right is True
     for mistake in exercise.mistakes:
-        if exercise.tries is not None or not callable(mistake.answer):
-            found = judge(exercise, mistake.answer, seed=0)
-            assert (found.right, found.words) == (False, f"not right: {mistake.words}")
+        if exercise.trial is not None or not callable(mistake.answer):
+            verdict = judge_answer(exercise, mistake.answer, seed=0)
+            assert (verdict.right, verdict.message) == (False, f"not right: {mistake.message}")
 
 
 @pytest.mark.parametrize("id", EXERCISES)
 def test_hints_come_one_by_one_and_then_the_solution(id, capsys, monkeypatch):
-    monkeypatch.setattr(shown, "_hints_given", {})
+    monkeypatch.setattr(check_hint_solution, "_hints_given", {})
     exercise = EXERCISES[id]
     for stage, words in enumerate(exercise.hints, start=1):
         hint(id)
@@ -91,15 +91,16 @@ def forgotten(q, k, v):
 
 
 @pytest.mark.parametrize("answer", [..., blank, half_blank, lambda q, k, v: ..., lambda q, k, v: None])
-def test_an_untouched_answer_is_exactly_not_yet(answer, capsys):
+def test_a_blank_answer_is_not_yet_and_says_what_to_do(answer, capsys):
     assert check("02.1", answer).right is None
     assert check("08.2", blank_step).right is None
     assert check("02.1").right is None
-    assert capsys.readouterr().out == 3 * "not yet\n"
+    blank_02 = 'not yet: replace ... in the cell; hint("02.1") helps\n'
+    assert capsys.readouterr().out == blank_02 + blank_02.replace("02.1", "08.2") + blank_02
 
 
 class Hostile:
-    """Nothing that one asks of it works."""
+    """Every operation on it fails."""
 
     def __call__(self, *args):
         raise BaseExceptionGroup("", [ValueError()]) if args == () else self
@@ -130,7 +131,7 @@ def without_gradients(q, k, v):
 
 ANYTHING = {
     "returns None": forgotten,
-    "that is None": None,
+    "this is None": None,
     "the text": "softmax",
     "the class Tensor": torch.Tensor,
     "the module math": math,
@@ -139,7 +140,7 @@ ANYTHING = {
     "takes ()": lambda: None,
     "SystemExit": lambda q, k, v: sys.exit(),
     "BaseException: no": lambda q, k, v: stop(BaseException("no")),
-    "none arrives at q": without_gradients,
+    "no gradient reaches q": without_gradients,
     "should have (5, 3)": lambda q, k, v: torch.zeros(1).expand(10**12),
     "ZeroDivisionError": lambda q, k, v: 1 / 0,
     "RecursionError": lambda q, k, v: ANYTHING["RecursionError"](q, k, v),
@@ -149,28 +150,28 @@ ANYTHING = {
     "a generator": lambda q, k, v: (row for row in q),
     "complex": lambda q, k, v: F.scaled_dot_product_attention(q, k, v) + 0j,
     "two calls": lambda q, k, v: F.scaled_dot_product_attention(q, k, v) + torch.rand(1),
-    "does not come back": loop,
+    "does not return": loop,
     "Hostile": Hostile(),
 }
 
 
 @pytest.mark.parametrize("words", ANYTHING)
-def test_whatever_is_passed_is_answered_in_words(words, monkeypatch):
-    monkeypatch.setattr(attempt, "SECONDS", 1)
-    found = shown.verdict("02.1", ANYTHING[words])
-    assert found.right is False
-    assert words in found.words
+def test_any_object_gets_a_verdict(words, monkeypatch):
+    monkeypatch.setattr(outcomes, "TIMEOUT_SECONDS", 1)
+    verdict = verdict_on("02.1", ANYTHING[words])
+    assert verdict.right is False
+    assert words in verdict.message
     assert torch.is_grad_enabled()
     for id in ("02.2", "08.2", "08.3", "10.2", "01.4"):
-        assert shown.verdict(id, ANYTHING[words]).right is False
+        assert verdict_on(id, ANYTHING[words]).right is False
 
 
 @pytest.mark.parametrize("id", ["02.99", "99.1", "2", None, "x\n", "../x"])
-def test_an_unknown_id_is_told(id, capsys):
-    found = check(id, 1)
+def test_an_unknown_id_is_reported(id, capsys):
+    verdict = check(id, 1)
     hint(id)
     solution(id)
-    assert found.right is False
+    assert verdict.right is False
     assert capsys.readouterr().out.count("there is no exercise") == 3
 
 
@@ -185,7 +186,7 @@ def test_an_exercise_with_buttons():
     hint_button.click()
     assert "of 3" in result.value
     solution_button.click()
-    assert find("02.2").why[:20] in result.value
+    assert find_exercise("02.2").why[:20] in result.value
 
 
 def test_buttons_try_the_function_of_that_name_as_it_is_now(monkeypatch):
@@ -197,7 +198,7 @@ def test_buttons_try_the_function_of_that_name_as_it_is_now(monkeypatch):
         assert words in result.value
 
 
-def test_a_solution_that_stops_accepts_nothing():
-    broken = replace(find("02.1"), answer=lambda q, k, v: stop(ValueError("broken")))
-    with pytest.raises(RuntimeError, match=r"the solution of 02\.1 stops"):
-        judge(broken, lambda q, k, v: stop(ValueError("broken")))
+def test_a_solution_that_fails_accepts_nothing():
+    broken = replace(find_exercise("02.1"), answer=lambda q, k, v: stop(ValueError("broken")))
+    with pytest.raises(RuntimeError, match=r"the solution of 02\.1 fails"):
+        judge_answer(broken, lambda q, k, v: stop(ValueError("broken")))

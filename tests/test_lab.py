@@ -50,7 +50,7 @@ def folder(course, tmp_path):
 
 
 def states(folder):
-    return {item.name: item.state for item in lab.compare(folder)}
+    return {item.name: item.state for item in lab.compare_copy(folder)}
 
 
 def edit(path, before="a = 1", after="a = 2"):
@@ -156,16 +156,16 @@ def test_a_file_and_the_course_itself_are_refused(course, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file is a file"):
         lab.copy_course(tmp_path / "file")
-    with pytest.raises(ValueError, match="holds the course itself"):
+    with pytest.raises(ValueError, match="folder of the course itself"):
         lab.copy_course(course.root)
 
 
 def test_a_difference_is_in_the_source_of_cells(course, folder):
     write_lesson(course, "a = 3", "print(a)", output="9\n")
-    (item,) = [item for item in lab.compare(folder) if item.name == LESSON]
-    lines = lab.difference(item).splitlines()
+    (item,) = [item for item in lab.compare_copy(folder) if item.name == LESSON]
+    lines = lab.notebook_diff(item).splitlines()
     assert [line for line in lines if line[0] in "+-"][2:] == ["-a = 1", "+a = 3"]
-    assert lab.difference(item._replace(theirs=b"{}")).count("(not a notebook)") == 1
+    assert lab.notebook_diff(item._replace(current=b"{}")).count("(not a notebook)") == 1
 
 
 def test_exercises_are_blank_unless_asked_for_and_the_folder_remembers(course, tmp_path):
@@ -260,7 +260,7 @@ def relative_paths(notebook):
 
 def test_the_real_lessons_find_their_files_in_a_copy(tmp_path):
     lab.copy_course(tmp_path / "mine")
-    assert not {item.state for item in lab.compare(tmp_path / "mine")} - {"unchanged"}
+    assert not {item.state for item in lab.compare_copy(tmp_path / "mine")} - {"unchanged"}
     notebooks = sorted((tmp_path / "mine").rglob("*.ipynb"))
     assert len(notebooks) == len(list(materials().notebooks.rglob("[a-z0-9]*.ipynb")))
     found = {(path.parent, name) for path in notebooks for name in relative_paths(nbformat.read(path, as_version=4))}

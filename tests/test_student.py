@@ -1,4 +1,4 @@
-"""Student notebooks: solutions become blanks, and blank lessons run; each of their exercises prints "not yet"."""
+"""Student notebooks: solutions become blanks, and blank lessons run; each of their exercises prints what to do."""
 
 import re
 import symtable
@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from linvid_edu.course.exercises.student import BEGIN, END, TAG, blank, student_notebook
+from linvid_edu.course.blank_lessons import BEGIN, END, TAG, blank_lesson, blank_source
 from linvid_edu.course.lessons import find_lessons
 
 LESSONS = [lesson.path for lesson in find_lessons() if lesson.path.name[:2] != "00"]
@@ -38,13 +38,13 @@ def solved(*lines, indent=""):
     ],
 )
 def test_a_solution_becomes_a_blank(source, expected):
-    assert blank(source) == expected
+    assert blank_source(source) == expected
 
 
 @pytest.mark.parametrize("source", ["answer = 1", BEGIN, f"{BEGIN}\nanswer = 1", f"{END}\n{BEGIN}", f"a = 1\n{END}"])
 def test_an_exercise_without_a_whole_solution_is_an_error(source):
     with pytest.raises(ValueError, match="needs a solution"):
-        blank(source)
+        blank_source(source)
 
 
 def test_only_exercises_change_and_the_lesson_stays_as_it_is():
@@ -52,13 +52,13 @@ def test_only_exercises_change_and_the_lesson_stays_as_it_is():
     exercise.outputs = [nbformat.v4.new_output("stream", text="right\n")]
     lesson = new_notebook(cells=[new_markdown_cell("# 02"), new_code_cell("x = 1", execution_count=1), exercise])
     before = nbformat.from_dict(lesson)
-    student = student_notebook(lesson)
+    student = blank_lesson(lesson)
     assert lesson == before
     assert student.cells[:2] == lesson.cells[:2]
     assert (student.cells[2].source, student.cells[2].outputs) == ("a = ...\nprint(a)", [])
     untagged = new_notebook(cells=[new_code_cell(exercise.source)])
     with pytest.raises(ValueError, match="not tagged"):
-        student_notebook(untagged)
+        blank_lesson(untagged)
 
 
 def exercises(notebook):
@@ -123,9 +123,11 @@ def test_a_blank_lesson_runs_and_says_not_yet(path, monkeypatch):
     """Blanks cannot change what the other cells do, and nbval runs those."""
     monkeypatch.chdir(path.parent)
     names = {"__name__": "__main__"}
-    for cell in cells_that_blanks_affect(student_notebook(nbformat.read(path, as_version=4))):
+    for cell in cells_that_blanks_affect(blank_lesson(nbformat.read(path, as_version=4))):
         printed = StringIO()
         with redirect_stdout(printed):
             exec(cell.source, names)
         if TAG in cell.metadata.get("tags", []):
-            assert printed.getvalue() == "not yet\n" * cell.source.count("check("), cell.source
+            ids = re.findall(r'check\("([\d.]+)"', cell.source)
+            expected = [f'not yet: replace ... in the cell; hint("{id}") helps' for id in ids]
+            assert printed.getvalue().splitlines() == expected, cell.source

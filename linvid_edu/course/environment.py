@@ -1,4 +1,4 @@
-"""Does this machine have what the course needs, and if not, what to do about it."""
+"""Check whether this machine has what the course needs, and say how to install what is missing."""
 
 import hashlib
 import json
@@ -11,45 +11,45 @@ from typing import NamedTuple
 import torch
 from packaging.requirements import Requirement
 
-INSTALL = 'run `make setup` in a clone; without one, `pip install "WHEEL[course]"`, with the name of the wheel\'s file'
+INSTALL = 'in a clone, run `make setup`; otherwise `pip install "WHEEL[course]"`, with the path of the wheel'
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """Result of one check.
 
-    what: what was looked at
-    found: what was there
-    fine: whether that is enough
+    subject: what was checked, such as "torch"
+    status: its version or state
+    fine: whether that is good enough
     advice: what to do if it is not
     """
 
-    what: str
-    found: str
+    subject: str
+    status: str
     fine: bool
     advice: str = ""
 
 
 def check_environment(data_samples: str | Path) -> list[Finding]:
-    """Look at Python, the packages of the course, the sample clips and the devices.
+    """Check Python, the packages of the course, the sample clips and the device. Nothing is installed or changed.
 
     Args:
-        data_samples: the folder with the sample clips and their manifest.
+        data_samples: Folder with the sample clips and their manifest.
 
     Returns:
-        One finding for each thing; nothing is installed or changed.
+        One finding for each check.
     """
     return [_python(), *_packages(), _samples(Path(data_samples)), _device()]
 
 
 def summary(findings: list[Finding]) -> str:
-    """Write the findings as lines of text, with advice under what is missing, and a verdict at the end."""
+    """Return the findings as lines of text, with advice under each that is not fine, and a verdict at the end."""
     lines = []
     for finding in findings:
-        lines.append(f"{'ok  ' if finding.fine else 'MISSING'} {finding.what}: {finding.found}")
+        lines.append(f"{'ok  ' if finding.fine else 'MISSING'} {finding.subject}: {finding.status}")
         if not finding.fine:
             lines.append(f"        → {finding.advice}")
-    missing = sum(not finding.fine for finding in findings)
-    verdict = "Everything is here." if not missing else f"{missing} of {len(findings)} things need your attention."
+    problems = sum(not finding.fine for finding in findings)
+    verdict = f"{problems} of {len(findings)} things need your attention." if problems else "Everything is here."
     return "\n".join([*lines, verdict])
 
 
@@ -59,26 +59,26 @@ def _python() -> Finding:
 
 
 def _packages() -> list[Finding]:
-    """Compare what is installed with the ranges that this package itself declares."""
+    """Compare the installed versions with the ranges that this package declares."""
     try:
         declared = [Requirement(line) for line in requires("linvid-edu") or ()]
     except PackageNotFoundError:
         return [Finding("linvid-edu", "not installed", False, INSTALL)]
-    needed = [r for r in declared if r.marker is None or r.marker.evaluate({"extra": "course"})]
+    needed = [line for line in declared if line.marker is None or line.marker.evaluate({"extra": "course"})]
     return [_package(requirement) for requirement in needed]
 
 
 def _package(requirement: Requirement) -> Finding:
     try:
-        found = version(requirement.name)
+        installed = version(requirement.name)
     except PackageNotFoundError:
         return Finding(requirement.name, "not installed", False, INSTALL)
-    fine = requirement.specifier.contains(found, prereleases=True)
-    return Finding(requirement.name, found, fine, f"needs {requirement.specifier}: {INSTALL}")
+    fine = requirement.specifier.contains(installed, prereleases=True)
+    return Finding(requirement.name, installed, fine, f"needs {requirement.specifier}: {INSTALL}")
 
 
 def _samples(folder: Path) -> Finding:
-    advice = "in a clone, `git checkout data_samples`; elsewhere, delete what is broken and run `linvid lab` again"
+    advice = "in a clone, run `git checkout data_samples`; elsewhere, delete the broken files and run `linvid lab` again"
     try:
         clips = json.loads((folder / "manifest.json").read_text())["clips"]
     except (OSError, ValueError, KeyError):

@@ -18,7 +18,7 @@ def test_a_verdict_appears_once_and_again_on_request(open_notebook):
     notebook.run_all()
     outputs = notebook.page.locator(".jp-OutputArea-output")
     expect(outputs).to_have_count(3)
-    expect(outputs.nth(0)).to_have_text("not yet")
+    expect(outputs.nth(0)).to_contain_text("not yet: replace ... in the cell")
     expect(outputs.nth(2).locator("div", has_text="a little more")).not_to_have_count(0)
 
 
@@ -26,7 +26,7 @@ def test_an_exercise_with_buttons_by_keyboard(open_notebook):
     notebook = open_notebook(IMPORTS, 'exercise_widget("02.2")', BLANK, 'exercise_widget("02.1", "mine")')
     notebook.run_all()
     page = notebook.page
-    field = page.get_by_placeholder("2 numbers, with commas")
+    field = page.get_by_placeholder("2 numbers, separated by commas")
     status = page.get_by_role("status")
     field.click()
     for answer, words in (("4, 2", "a little more"), ("4, 21/10", "right")):

@@ -56,12 +56,12 @@ WRONG = {
         "3 times as many": (1, 8, 64, 256),
         "16 rows of 16 pixels": (1, 8, 64, 48),
         "t keeps an axis": (1, 8, 512, 768),
-        "are exchanged": (1, 8, 768, 64),
+        "are swapped": (1, 8, 768, 64),
         "on one axis": (1, 8, 8, 8, 768),
         "b comes before t": (8, 1, 64, 768),
         "you give 3 numbers": (8, 64, 768),
-        "wrong is number 3 and 4": (1, 8, 100, 300),
-        "asked for are 4 numbers": "1, 8, 64, 768",
+        "numbers 3 and 4 are wrong": (1, 8, 100, 300),
+        "the answer is 4 numbers": "1, 8, 64, 768",
     },
     "01.2": {
         "8 × 8 a frame": 2048,
@@ -69,8 +69,8 @@ WRONG = {
         "one side of a frame": 9,
         "zeros on each side": 1568,
         "none of the usual mistakes": 2592.1,
-        "asked for is a number": "2592",
-        "no finite number": float("nan"),
+        "the answer is a number": "2592",
+        "not a finite number": float("nan"),
     },
     "01.3": {
         "your frames come before the colors": arranged("b c (t f) (h p) (w q) -> b t (h w) (f c p q)"),
@@ -85,7 +85,7 @@ WRONG = {
         "everywhere it is 2 times": lambda video, f, p: by_views(video, f, p) * 2,
     },
     "01.4": {
-        "are exchanged": lambda token, columns, stride, padding: (
+        "are swapped": lambda token, columns, stride, padding: (
             token // columns * stride - padding,
             token % columns * stride - padding,
         ),

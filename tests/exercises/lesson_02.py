@@ -23,10 +23,10 @@ def by_loop(q, k, v):
 
 def in_place(v, k, q):
     """With the arguments in another order, known by their names."""
-    scores = torch.einsum("...ne,...me->...nm", q.clone().mul_(q.size(-1) ** -0.5), k)
+    scores = torch.einsum("...nd,...md->...nm", q.clone().mul_(q.size(-1) ** -0.5), k)
     weights = scores.double()
     weights -= weights.amax(-1, keepdim=True)
-    return torch.einsum("...nm,...me->...ne", weights.exp_() / weights.sum(-1, keepdim=True), v.double())
+    return torch.einsum("...nm,...md->...nd", weights.exp_() / weights.sum(-1, keepdim=True), v.double())
 
 
 class Attention(torch.nn.Module):
@@ -58,27 +58,27 @@ WRONG = {
         "over all pairs": lambda q, k, v: (
             (s := (q @ k.mT / q.shape[-1] ** 0.5).exp()) / s.sum(dim=(-1, -2), keepdim=True) @ v
         ),
-        "not divided by √e": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=1.0),
+        "not divided by √d": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=1.0),
         "not for large ones": lambda q, k, v: (s := (q @ k.mT / q.shape[-1] ** 0.5).exp()) @ v / s.sum(-1)[..., None],
-        "no shares": lambda q, k, v: torch.exp(torch.einsum("...ne,...me->...nm", q, k) * q.shape[-1] ** -0.5) @ v,
-        "none arrives at q": without_gradient,
+        "do not sum to 1": lambda q, k, v: torch.exp(q @ k.mT * q.shape[-1] ** -0.5) @ v,
+        "no gradient reaches q": without_gradient,
         "changes its input q": scaled_query,
         "shape": lambda q, k, v: F.scaled_dot_product_attention(q, k, v).mT,
         "values differ": linear_attention,
     },
     "02.3": {
         "takes 4 bytes": 20.4,
-        "divide by a million": 85.5,
+        "divided by a million": 85.5,
         "one number for each token": 0.01764,
         "the map of one frame": 0.3186,
         "none of the usual mistakes": 100,
     },
     "02.2": {
         "a little more than t": (4, 2),
-        "wrong way round": (2.1, 4),
+        "are swapped": (2.1, 4),
         "the square of t": (2, 2.1),
         "only the part n t²": (4, 4),
-        "wrong is number 1": (5, 2.1),
+        "number 1 is wrong": (5, 2.1),
         "you give 3 numbers": (4, 2.1, 1),
     },
 }

@@ -9,7 +9,7 @@ from linvid_edu.attention.feature_maps import elu_plus_one, relu_offset
 
 def in_place(state, normalizer, k, v):
     phi = F.relu(k) + k.size(-1) ** -0.5
-    state += torch.einsum("ne,nf->ef", phi, v)
+    state += torch.einsum("nd,nf->df", phi, v)
     normalizer += phi.sum(0)
     return [state, normalizer]
 
@@ -68,9 +68,9 @@ RIGHT = {
 }
 WRONG = {
     "03.1": {
-        "both take the same": 64,
+        "both need the same": 64,
         "twice as many": 32,
-        "e²": 4096,
+        "d²": 4096,
         "more, not fewer": 8,
         "none of the usual mistakes": 127,
     },
@@ -80,7 +80,7 @@ WRONG = {
             normalizer + k.sum(0),
         ),
         "φ is missing: state and normalizer": lambda s, z, k, v: (s + k.T @ v, z + k.sum(0)),
-        "you forget the frames": lambda s, z, k, v: (relu_offset(k).T @ v, relu_offset(k).sum(0)),
+        "you forget the earlier frames": lambda s, z, k, v: (relu_offset(k).T @ v, relu_offset(k).sum(0)),
         "you average": lambda s, z, k, v: (s + relu_offset(k).T @ v / k.shape[0], z + relu_offset(k).mean(0)),
         "counts tokens": lambda s, z, k, v: (s + relu_offset(k).T @ v, z + k.shape[0]),
         "the state first": lambda s, z, k, v: (z + relu_offset(k).sum(0), s + relu_offset(k).T @ v),
@@ -91,7 +91,7 @@ WRONG = {
     "03.3": {
         "sum of the outputs": lambda q, k, v: (o := relu_offset(q) @ (relu_offset(k).mT @ v)) / o.sum(-1)[..., None],
         "over the queries": generalized(relu_offset, relu_offset, -2),
-        "nothing is divided": lambda q, k, v: relu_offset(q) @ relu_offset(k).mT @ v,
+        "divide by nothing": lambda q, k, v: relu_offset(q) @ relu_offset(k).mT @ v,
         "number of keys": lambda q, k, v: relu_offset(q) @ relu_offset(k).mT @ v / k.shape[-2],
         "missing on the queries": generalized(lambda q: q, relu_offset, -1),
         "ReLU alone": lambda q, k, v: attention.linear_attention(q, k, v, feature_map=F.relu),
@@ -99,7 +99,7 @@ WRONG = {
         "denominator is detached": lambda q, k, v: (
             relu_offset(q) @ (relu_offset(k).mT @ v) / (relu_offset(q) @ relu_offset(k).sum(-2).unsqueeze(-1)).detach()
         ),
-        "none arrives at k": with_constant_features,
+        "no gradient reaches k": with_constant_features,
         "values differ": generalized(elu_plus_one, elu_plus_one, -1),
     },
 }

@@ -29,7 +29,7 @@ def in_place(x, offset=None):
 
 
 def by_einsum(phi_q, phi_k, eps=1e-6):
-    return torch.einsum("...ne,...me->...n", phi_q, phi_k)[..., None] + eps
+    return torch.einsum("...nd,...md->...n", phi_q, phi_k)[..., None] + eps
 
 
 def by_map(phi_q, phi_k, eps=1e-6):
@@ -72,42 +72,42 @@ WRONG = {
             (x * x.gt(0)) * (offset if offset is not None else x.shape[-1] ** -0.5)
         ),
         "before ReLU": lambda x, offset=None: F.relu(x + (x.shape[-1] ** -0.5 if offset is None else offset)),
-        "your offset is 1/e": lambda x, offset=None: F.relu(x) + (x.shape[-1] ** -1 if offset is None else offset),
-        "a maximum": lambda x, offset=None: torch.maximum(
+        "your offset is 1/d": lambda x, offset=None: F.relu(x) + (x.shape[-1] ** -1 if offset is None else offset),
+        "took the maximum": lambda x, offset=None: torch.maximum(
             x, torch.tensor(x.shape[-1] ** -0.5 if offset is None else offset).to(x)
         ),
         "axis of the tokens": lambda x, offset=None: (
             F.relu(x) + ((x.shape[-2] if x.ndim > 1 else x.shape[-1]) ** -0.5 if offset is None else offset)
         ),
-        "an offset of 0 for a missing one": lambda x, offset=None: F.relu(x) + (offset or x.shape[-1] ** -0.5),
-        "never use the offset that is given": lambda x, offset=None: relu_offset(x),
+        "an offset of 0 as missing": lambda x, offset=None: F.relu(x) + (offset or x.shape[-1] ** -0.5),
+        "ignore the offset that is given": lambda x, offset=None: relu_offset(x),
         "changes its input x": in_place,
-        "none arrives at x": lambda x, offset=None: by_where(x.detach(), offset),
+        "no gradient reaches x": lambda x, offset=None: by_where(x.detach(), offset),
         "values differ": lambda x, offset=None: elu_plus_one(x),
     },
     "04.2": {
         "sum over queries": lambda phi_q, phi_k, eps: (phi_q @ phi_k.mT).sum(-2, keepdim=True).mT + eps,
         "eps is missing": lambda phi_q, phi_k, eps: (phi_q * phi_k.sum(-2, keepdim=True)).sum(-1, keepdim=True),
-        "an eps of your own": lambda phi_q, phi_k, eps: by_map(phi_q, phi_k, 1e-6),
+        "your own eps": lambda phi_q, phi_k, eps: by_map(phi_q, phi_k, 1e-6),
         "the mean over the keys": lambda phi_q, phi_k, eps: (phi_q @ phi_k.mT).mean(-1, keepdim=True) + eps,
         "the last axis is missing": lambda phi_q, phi_k, eps: (phi_q @ phi_k.mT).sum(-1) + eps,
         "once for each key": lambda phi_q, phi_k, eps: (phi_q @ phi_k.mT + eps).sum(-1, keepdim=True),
         "is detached": lambda phi_q, phi_k, eps: by_map(phi_q, phi_k.clone().detach(), eps),
         "the sum over channels is missing": lambda phi_q, phi_k, eps: phi_q * phi_k.sum(-2, keepdim=True) + eps,
         "returns None": lambda phi_q, phi_k, eps: print(by_map(phi_q, phi_k, eps)),
-        "times what is right": lambda phi_q, phi_k, eps: 2 * by_map(phi_q, phi_k, eps),
+        "times the right value": lambda phi_q, phi_k, eps: 2 * by_map(phi_q, phi_k, eps),
     },
     "04.3": {
         "get nothing": 1,
-        "14 keys are blanks": 0.318,
+        "14 keys are blank": 0.318,
         "divide by the sum": 21,
-        "one over the root of e": 0.5105,
+        "it should be 1/√d = 1/2": 0.5105,
         "the query has an offset": 0.3913,
         "none of the usual mistakes": 0.77,
-        "asked for is a number": "a third",
+        "the answer is a number": "a third",
     },
     "04.4": {
-        "to the power before ReLU": lambda x, power: (
+        "the power before ReLU": lambda x, power: (
             F.normalize(F.relu(x.pow(power)), dim=-1) * F.relu(x).norm(dim=-1, keepdim=True)
         ),
         "the factor is missing": lambda x, power: x.clamp(min=0) ** power,

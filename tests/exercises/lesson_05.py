@@ -35,20 +35,20 @@ def normalized(weights):
 # 05.4
 
 
-def in_order(N, e):
-    features = torch.zeros(N, e)
+def in_order(N, d):
+    features = torch.zeros(N, d)
     for token in range(N):
-        features[token, token * e // N] = 1
+        features[token, token * d // N] = 1
     return features, features
 
 
-def by_repeated(N, e):
-    features = torch.eye(e).repeat(N // e, 1)
+def by_repeated(N, d):
+    features = torch.eye(d).repeat(N // d, 1)
     return [3 * features, features / 7]
 
 
-def by_kron(N, e):
-    features = torch.kron(torch.eye(e), torch.ones(N // e, 1))
+def by_kron(N, d):
+    features = torch.kron(torch.eye(d), torch.ones(N // d, 1))
     return features, features.clone()
 
 
@@ -56,7 +56,7 @@ RIGHT = {
     "05.1": [by_library, by_powers_of_2, by_rows],
     "05.2": [16, 16.0, torch.tensor(16.0), math.sqrt(2 * 128)],
     "05.3": [(8, 32, 64), [8, 32, 64], np.array([8, 32, 64]), (8.0, 32.0, 64.0)],
-    "05.4": [in_order, by_repeated, by_kron, lambda N, e: 2 * [np.tile(np.eye(e), (N // e, 1))]],
+    "05.4": [in_order, by_repeated, by_kron, lambda N, d: 2 * [np.tile(np.eye(d), (N // d, 1))]],
 }
 WRONG = {
     "05.1": {
@@ -85,24 +85,24 @@ WRONG = {
         "only a uniform row": 65,
         "another count": 3.94,
         "none of the usual mistakes": 20,
-        "asked for is a number": "half",
+        "the answer is a number": "half",
     },
     "05.3": {
         "ranks add up": (8, 8, 8),
         "more than N": (8, 32, 96),
-        "a head has a map of its own": (32, 32, 64),
+        "a head has its own map": (32, 32, 64),
         "does not divide its rank": (8, 2, 8),
-        "wrong is number 3": (8, 32, 32),
-        "asked for are 3": 8,
+        "number 3 is wrong": (8, 32, 32),
+        "the answer is 3": 8,
     },
     "05.4": {
-        "some rows sum to 0": lambda N, e: 2 * [torch.eye(N)[:, :e]],
-        "gives itself 1/N": lambda N, e: (torch.rand(N, 1).expand(N, e), torch.rand(N, e)),
-        "your features have N channels": lambda N, e: (torch.eye(N), torch.eye(N)),
-        "tokens come first": lambda N, e: (torch.ones(e, N), torch.ones(e, N)),
-        "must not be negative": lambda N, e: (torch.randn(N, e), torch.randn(N, e)),
-        "perhaps the map": lambda N, e: torch.ones(N, N) / N,
-        "these are 3 arrays": lambda N, e: 3 * [torch.ones(N, e)],
-        "is off": lambda N, e: 2 * [in_order(N, e)[0] + 0.1],
+        "some rows sum to 0": lambda N, d: 2 * [torch.eye(N)[:, :d]],
+        "gives itself 1/N": lambda N, d: (torch.rand(N, 1).expand(N, d), torch.rand(N, d)),
+        "your features have N channels": lambda N, d: (torch.eye(N), torch.eye(N)),
+        "tokens come first": lambda N, d: (torch.ones(d, N), torch.ones(d, N)),
+        "must not be negative": lambda N, d: (torch.randn(N, d), torch.randn(N, d)),
+        "perhaps the map": lambda N, d: torch.ones(N, N) / N,
+        "these are 3 arrays": lambda N, d: 3 * [torch.ones(N, d)],
+        "is off": lambda N, d: 2 * [in_order(N, d)[0] + 0.1],
     },
 }

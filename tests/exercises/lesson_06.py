@@ -108,9 +108,9 @@ WRONG = {
         "softmax over the channels": with_layers(lambda *layers: layers, lambda x: F.softmax(x, -1)),
         "softmax over the tokens": with_layers(lambda *layers: layers, lambda x: F.softmax(x, -2)),
         "query's layer for the keys": with_layers(lambda w_q, b_q, w_k, b_k: (w_q, b_q, w_q, b_q)),
-        "the layers are exchanged": with_layers(lambda w_q, b_q, w_k, b_k: (w_k, b_k, w_q, b_q)),
+        "the layers are swapped": with_layers(lambda w_q, b_q, w_k, b_k: (w_k, b_k, w_q, b_q)),
         "the bias is missing": with_layers(lambda w_q, b_q, w_k, b_k: (w_q, None, w_k, None)),
-        "asked for are the ratios alone": lambda phi_q, phi_k, *layers: tuple(
+        "return only the ratios": lambda phi_q, phi_k, *layers: tuple(
             phi * r for phi, r in zip((phi_q, phi_k), separate_fixation(phi_q, phi_k, *layers), strict=True)
         ),
         "in the wrong order": lambda phi_q, phi_k, *layers: separate_fixation(phi_q, phi_k, *layers)[::-1],
@@ -125,7 +125,7 @@ WRONG = {
         "you gate the values": wrong_in(lambda q, k, v, phi_q, phi_k, r: linear_attention(q, k, v * r.k)),
         "the sigmoid is missing": no_sigmoid,
         "softmax over the channels": softmax_ratios,
-        "the query's layer makes both": wrong_in(
+        "the query's layer computes both": wrong_in(
             lambda q, k, v, phi_q, phi_k, r: attended(q, k, v, phi_q, phi_k, r._replace(k=r.q))
         ),
         "z holds the raw q and k": raw_z,
@@ -139,7 +139,7 @@ WRONG = {
             )
         ),
         "fixation is missing": lambda q, k, v, *layers: attention_map(q, k, feature_map=relu_offset) @ v,
-        "none arrives at bias_q": lambda q, k, v, weight_q, bias_q, weight_k, bias_k: by_module(
+        "no gradient reaches bias_q": lambda q, k, v, weight_q, bias_q, weight_k, bias_k: by_module(
             q, k, v, weight_q, bias_q.detach(), weight_k, bias_k
         ),
         "values differ": wrong_in(
@@ -152,8 +152,8 @@ WRONG = {
         "does not cancel": (0.4, 0.4, 0.4),
         "factor on the query": [0.2, 0.4, 0.25],
         "halved the other keys": (0.4, 0.4, 0.571),
-        "wrong is number 3": (0.4, 0.4, 0.3),
-        "asked for are 3 numbers": 0.4,
+        "number 3 is wrong": (0.4, 0.4, 0.3),
+        "the answer is 3 numbers": 0.4,
     },
     "06.4": {
         "not 1": 0.0159,

@@ -118,7 +118,7 @@ WRONG = {
         "wraps around": rolled,
         "moves tokens": lambda x, shift_div: by_loop(x.transpose(1, 2), shift_div).transpose(1, 2),
         "clips of the batch": lambda x, shift_div: by_padding(x.transpose(0, 1), shift_div).transpose(0, 1),
-        "directions are the wrong way round": lambda x, shift_div: by_loop(x.flip(1), shift_div).flip(1),
+        "directions are swapped": lambda x, shift_div: by_loop(x.flip(1), shift_div).flip(1),
         "it is the divisor": lambda x, shift_div: torch.cat(
             [
                 F.pad(x[:, 1:, :, :shift_div], (0, 0, 0, 0, 0, 1)),
@@ -128,12 +128,12 @@ WRONG = {
             -1,
         ),
         "round s up": by_chunk,
-        "moves each way, not in all": lambda x, shift_div: by_loop(x, 2 * shift_div),
+        "in each direction, not in total": lambda x, shift_div: by_loop(x, 2 * shift_div),
         "that should stay are zero": lambda x, shift_div: (
             by_loop(x, shift_div) * (torch.arange(x.shape[-1]) < 2 * (x.shape[-1] // shift_div))
         ),
         "changes its input x": in_place,
-        "none arrives at x": lambda x, shift_div: by_loop(x.detach(), shift_div),
+        "no gradient reaches x": lambda x, shift_div: by_loop(x.detach(), shift_div),
         "returns None": lambda x, shift_div: print(by_loop(x, shift_div)),
         "values differ": lambda x, shift_div: by_loop(by_loop(x, shift_div), shift_div),
     },
@@ -141,10 +141,10 @@ WRONG = {
         "for shift_div 4": (6, 6, 4),
         "first channels come from the next": (4, 6, 5),
         "each head by itself": (4, 5, 4),
-        "borrow from places": (5, 5, 5),
-        "wrong is number 3": (6, 4, 4),
+        "borrow from other places": (5, 5, 5),
+        "number 3 is wrong": (6, 4, 4),
         "you give 2 numbers": (6, 4),
-        "asked for are 3 numbers": "ahead",
+        "the answer is 3 numbers": "ahead",
     },
     "07.3": {
         "both bugs": hasty,
@@ -153,22 +153,22 @@ WRONG = {
         ),
         "the border is not": lambda x, rows, columns: by_place(columns, rows, x, zero=()),
         "zero in all groups: groups 4": lambda x, rows, columns: by_place(columns, rows, x, zero=range(8)),
-        "a token gets from the place": lambda x, rows, columns: by_place(
+        "takes values from the place": lambda x, rows, columns: by_place(
             columns, rows, x, [(-down, -right) for down, right in NEIGHBORS]
         ),
         "wraps around": rolling,
         "counted row by row": lambda x, rows, columns: by_library(x, columns, rows),
-        "none arrives at x": lambda x, rows, columns: by_library(x.detach(), rows, columns),
+        "no gradient reaches x": lambda x, rows, columns: by_library(x.detach(), rows, columns),
         "values differ": by_flat_index,
         "should have": lambda x, rows, columns: by_library(x, rows, columns).unflatten(2, (rows, columns)),
     },
     "07.4": {
         "only groups 0 to 3": (20, 32),
         "are its own, too": (8, 32),
-        "4 to 7 alone": (0, 52),
+        "only groups 4 to 7": (0, 52),
         "on an edge": (4, 40),
         "you count groups": (2, 3),
-        "wrong is number 2": (8, 56),
-        "asked for are 2 numbers": 8,
+        "number 2 is wrong": (8, 56),
+        "the answer is 2 numbers": 8,
     },
 }

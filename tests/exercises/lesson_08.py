@@ -80,12 +80,12 @@ RIGHT = {
 WRONG = {
     "08.1": {
         "half of all steps": 450,
-        "on the way up": 50,
+        "during the warm-up": 50,
         "counted from its start": 400,
         "none of the usual mistakes": 501.5,
     },
     "08.2": {
-        "stay as they were": step(back, clip, zero, update),
+        "your weights do not change": step(back, clip, zero, update),
         "zero_grad is missing": step(back, clip, update),
         "is not clipped": step(zero, back, update, clip),
         "comes before backward": step(update, zero, back, clip),
@@ -95,7 +95,7 @@ WRONG = {
         "the largest difference": summed,
         "by its own norm": step(zero, back, each_clipped, update),
         "may do more": step(zero, back, clip, by_subtraction),
-        "the readout is left out": lambda model, optimizer, batch, limit: by_hand(
+        "the readout is missing": lambda model, optimizer, batch, limit: by_hand(
             model, optimizer, batch._replace(readout=None), limit
         ),
         "between backward and clip": step(
@@ -105,9 +105,9 @@ WRONG = {
         "AttributeError": lambda model, optimizer, batch, limit: model(batch.clip),
     },
     "08.3": {
-        "q is in the normalizer": "a",
-        "k is in the normalizer": "b",
-        "v is not in the normalizer": "d",
+        "depends on q": "a",
+        "depends on k": "b",
+        "not depend on v": "d",
         "not among the choices a, b, c, d": "e",
         "a letter in quotes": 3,
     },

@@ -72,7 +72,7 @@ WRONG = {
         "over all frames": lambda A, mask: (
             by_einsum(A, mask) * mask.double().mean(1, keepdim=True) / mask.double().mean()
         ),
-        "stands on the queries": lambda A, mask: (
+        "selects queries": lambda A, mask: (
             (A * mask[..., None]).sum(-1) / A.sum(-1) / mask.double().mean(1)[:, None]
         ),
         "you sum columns": lambda A, mask: by_einsum(A.transpose(1, 2), mask),
@@ -91,17 +91,17 @@ WRONG = {
             predict, tokens, -torch.arange(len(tokens)), shares
         ),
         "your shares add up": deeper_and_deeper,
-        "stays deleted": from_the_last,
+        "stay deleted": from_the_last,
         "one token too many": lambda predict, tokens, attention, shares: by_topk(
             predict, tokens, attention, [min(1, share + 1 / len(tokens)) for share in shares]
         ),
-        "you sorted them": lambda predict, tokens, attention, shares: by_topk(
+        "you sorted the shares": lambda predict, tokens, attention, shares: by_topk(
             predict, tokens, attention, sorted(shares)
         ),
-        "int() cuts off": lambda predict, tokens, attention, shares: by_topk(
+        "int() rounds down": lambda predict, tokens, attention, shares: by_topk(
             predict, tokens, attention, [int(share * len(tokens)) / len(tokens) for share in shares]
         ),
-        "ceil() goes too far": lambda predict, tokens, attention, shares: by_topk(
+        "ceil() rounds up": lambda predict, tokens, attention, shares: by_topk(
             predict, tokens, attention, [-(-share * len(tokens) // 1) / len(tokens) for share in shares]
         ),
         "changes its input shares": lambda predict, tokens, attention, shares: by_topk(
@@ -112,7 +112,7 @@ WRONG = {
             for share in shares
         ],
         "NameError": lambda predict, tokens, attention, shares: undefined,
-        "what was lost": lambda predict, tokens, attention, shares: [
+        "this is the loss": lambda predict, tokens, attention, shares: [
             predict(tokens) - value for value in by_topk(predict, tokens, attention, shares)
         ],
     },

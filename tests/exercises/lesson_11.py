@@ -43,45 +43,45 @@ RIGHT = {
 }
 WRONG = {
     "11.1": {
-        "where the stretches begin": lambda F, t: [i * F // t for i in range(t)],
-        "from the first frame to the last one: take": lambda F, t: np.linspace(0, F - 1, t).round(),
-        "from the first frame to the last one, rounded down": lambda F, t: np.linspace(0, F - 1, t).astype(int),
-        "the last frames of the stretches": lambda F, t: [max((i + 1) * F // t - 1, 0) for i in range(t)],
+        "where the segments begin": lambda F, t: [i * F // t for i in range(t)],
+        "from the first to the last one: take": lambda F, t: np.linspace(0, F - 1, t).round(),
+        "from the first to the last one, rounded down": lambda F, t: np.linspace(0, F - 1, t).astype(int),
+        "the last frames of the segments": lambda F, t: [max((i + 1) * F // t - 1, 0) for i in range(t)],
         "rounded to the nearest": lambda F, t: ((torch.arange(t) + 0.5) * F / t).round(),
         "one too high": lambda F, t: by_tensor(F, t) + 1,
         "one too low": lambda F, t: (by_tensor(F, t) - 1).clamp(min=0),
         "rounded the length": lambda F, t: [F // t // 2 + i * (F // t) for i in range(t)],
         "from the first: the end": lambda F, t: [F // t * i for i in range(t)],
-        "and not F − 1": lambda F, t: (torch.arange(t) + 0.5) * (F - 1) // t,
+        "not F − 1": lambda F, t: (torch.arange(t) + 0.5) * (F - 1) // t,
         "the first t frames": lambda F, t: range(t),
         "frames come twice": lambda F, t: by_tensor(F, t).unique(),
         "≤, not <": lambda F, t: [-(-(2 * i + 1) * F // (2 * t)) - 1 for i in range(t)],
         "should be": lambda F, t: [str(number) for number in by_tensor(F, t).tolist()],
-        "returns what cannot be used": lambda F, t: F // t,
+        "returns something that cannot be used": lambda F, t: F // t,
     },
     "11.2": {
         "16 of the 300": 36300,
-        "resized and cut": 921600,
+        "resized and cropped": 921600,
         "one frame": 121,
         "10 steps are 11 windows": 1600,
         "do not overlap": 1024,
         "11 · 11 in a frame": 176,
-        "the weights of a map": 1936 * 1936,
+        "the number of weights in a map": 1936 * 1936,
         "none of the usual mistakes": 1937,
     },
     "11.3": {
         "base_model. is missing": lambda name: by_parts(name)[len("base_model.") :],
-        "attn is the one over space": lambda name: by_parts(
+        "attn is attention over space": lambda name: by_parts(
             name.replace("time", "other").replace("space", "time").replace("other", "space")
         ),
-        "query and key are exchanged": lambda name: by_parts(
+        "query and key are swapped": lambda name: by_parts(
             name.replace("query", "other").replace("key", "query").replace("other", "key")
         ),
-        "pgate is for one shared layer": lambda name: re.sub("[qk]_gate", "pgate", by_pattern(name)),
+        "pgate is the name of one shared layer": lambda name: re.sub("[qk]_gate", "pgate", by_pattern(name)),
         "called proj": lambda name: by_pattern(name).replace("proj", "projection"),
-        "not inside a mechanism": lambda name: re.sub("([qk]_gate)", r"mechanism.\1", by_pattern(name)),
-        "without a word before it": lambda name: by_pattern(name).replace(".attn", ".spatial_attn"),
-        "our own name": lambda name: name,
+        "no mechanism around the gate": lambda name: re.sub("([qk]_gate)", r"mechanism.\1", by_pattern(name)),
+        "without a prefix": lambda name: by_pattern(name).replace(".attn", ".spatial_attn"),
+        "the name in this library": lambda name: name,
         "your function is off": lambda name: by_parts(name).upper(),
     },
 }

@@ -22,9 +22,9 @@ def by_library(S, z, phi_q, phi_k, v):
 
 
 def by_einsum(S, z, phi_q, phi_k, v):
-    S = torch.einsum("ne,nf->ef", phi_k, v) + S
-    z = torch.einsum("ne->e", phi_k) + z
-    return torch.einsum("ne,ef->nf", phi_q, S) / (torch.einsum("ne,e->n", phi_q, z)[:, None] + EPS), S, z
+    S = torch.einsum("nd,nf->df", phi_k, v) + S
+    z = torch.einsum("nd->d", phi_k) + z
+    return torch.einsum("nd,df->nf", phi_q, S) / (torch.einsum("nd,d->n", phi_q, z)[:, None] + EPS), S, z
 
 
 RIGHT = {
@@ -34,7 +34,7 @@ RIGHT = {
 }
 WRONG = {
     "13.1": {
-        "ask the old sums": lambda S, z, q, k, v: (q @ S / ((q @ z)[:, None] + EPS), S + k.T @ v, z + k.sum(0)),
+        "use the old sums": lambda S, z, q, k, v: (q @ S / ((q @ z)[:, None] + EPS), S + k.T @ v, z + k.sum(0)),
         "the past is gone": lambda S, z, q, k, v: (
             q @ (k.T @ v) / ((q @ k.sum(0))[:, None] + EPS), k.T @ v, k.sum(0)
         ),
@@ -48,20 +48,20 @@ WRONG = {
         "divides 0 by 0": lambda S, z, q, k, v: (
             q @ (S + k.T @ v) / (q @ (z + k.sum(0)))[:, None], S + k.T @ v, z + k.sum(0)
         ),
-        "no average": lambda S, z, q, k, v: (q @ (S + k.T @ v), S + k.T @ v, z + k.sum(0)),
+        "not an average": lambda S, z, q, k, v: (q @ (S + k.T @ v), S + k.T @ v, z + k.sum(0)),
     },
     "13.2": {
         "four": (1, 1 / 3, 1 / 99),
-        "asked for is the own frame": (0, 3 / 4, 99 / 100),
-        "not alone": (1, 1, 1),
-        "no power": (1, 1 / 8, 0.5**99),
+        "give the share of its own frame": (0, 3 / 4, 99 / 100),
+        "not only itself": (1, 1, 1),
+        "not a power": (1, 1 / 8, 0.5**99),
         "a share": (1, 4, 100),
     },
     "13.3": {
-        "a state of its own": 2176,
+        "its own state: attention over time": 2176,
         "z is part": 131_072,
-        "keep nothing": 278_528,
-        "and there are two": 69_632,
+        "have no state": 278_528,
+        "but there are two": 69_632,
         "none of the usual mistakes": 17,
     },
 }

@@ -1,4 +1,4 @@
-"""What an exercise is: its answer, the inputs that a function is tried on, the usual mistakes, and hints."""
+"""Exercise: its question, its answer, how an answer is tried, the usual mistakes, and hints."""
 
 import html
 import re
@@ -14,23 +14,23 @@ _COLORS = {True: "#1a7f37", False: "#b35900", None: "#6e7781"}
 
 @dataclass
 class Verdict:
-    """What a check found.
+    """The result of a check.
 
-    right: True or False; None means "not yet", the answer is untouched
-    words: the same in words, with what is wrong
-    printed: whether a notebook, which shows the result of a cell, would say it twice
+    right: True or False; None means "not yet", the answer is still blank
+    message: the verdict for the learner, with what is wrong
+    printed: whether the message was printed, so that the notebook need not show it again
     """
 
     right: bool | None
-    words: str
+    message: str
     printed: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
-        return self.words
+        return self.message
 
     def _repr_html_(self) -> str:
         style = f"border-left: 4px solid {_COLORS[self.right]}; padding: 0.2em 0.8em; white-space: pre-wrap"
-        return f'<div style="{style}">{html.escape(self.words)}</div>'
+        return f'<div style="{style}">{html.escape(self.message)}</div>'
 
     def _ipython_display_(self) -> None:
         if not self.printed:
@@ -38,33 +38,33 @@ class Verdict:
         self.printed = False
 
 
-def not_yet() -> Verdict:
-    """Return the verdict on an untouched answer."""
-    return Verdict(None, "not yet")
+def not_yet(id: str) -> Verdict:
+    """Return the verdict on a blank answer."""
+    return Verdict(None, f'not yet: replace ... in the cell; hint("{id}") helps')
 
 
-def not_right(words: str) -> Verdict:
+def not_right(problem: str) -> Verdict:
     """Return the verdict on a wrong answer."""
-    return Verdict(False, f"not right: {words}")
+    return Verdict(False, f"not right: {problem}")
 
 
 class Mistake(NamedTuple):
     """A usual mistake.
 
-    words: what is said to who makes it; it completes "not right: …"
-    answer: what they pass: a function with the reference's parameters, a value, or, where the exercise asks for a
-        value, a function that says of a value whether it is this mistake
+    message: what the learner reads, to complete "not right: …"
+    answer: the wrong answer: a function with the parameters of the solution, or a value. If the exercise asks for a
+        value, it may also be a function that returns whether a value is this mistake.
     """
 
-    words: str
+    message: str
     answer: Any
 
 
 class Case(NamedTuple):
-    """Inputs that a function is tried on.
+    """Inputs to try a function on.
 
     inputs: its arguments, in order; each call gets a copy
-    name: what is special about an edge case, such as "one token"; empty for ordinary inputs
+    name: what is special about an edge case, such as "one token"; "" for ordinary inputs
     """
 
     inputs: tuple[Any, ...]
@@ -77,26 +77,26 @@ def draw(
     """Return one normal random tensor for each shape.
 
     Args:
-        generator: as ``cases`` receives it.
-        shapes: one a tensor.
-        scale: standard deviation.
-        dtype: float32 by default.
+        generator: Random generator, as ``cases`` receives it.
+        shapes: Shape of each tensor.
+        scale: Standard deviation.
+        dtype: Data type; float32 by default.
     """
     return tuple(scale * torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes)
 
 
 def call(answer: Callable[..., Any], *inputs: Any) -> Any:
-    """Return what a function returns: how answers are used unless an exercise says otherwise."""
+    """Call a function with the inputs of a case: the default of ``Trial.use``."""
     return answer(*inputs)
 
 
-class Tries(NamedTuple):
-    """How a function is tried.
+class Trial(NamedTuple):
+    """How to try a function.
 
-    cases: yields inputs, drawn from a generator that is seeded anew for each check
-    gradients: compare the gradients of all floating-point inputs, too, on the ordinary cases
+    cases: yields inputs, drawn from a generator with a new seed for each check
+    gradients: whether to compare the gradients of all floating-point inputs, on the ordinary cases
     may_change: names of the inputs that the function may change in place
-    use: what is done with the function and the inputs of a case; what it returns is compared
+    use: called with the function and the inputs of a case; what it returns is compared
     """
 
     cases: Callable[[torch.Generator], Iterable[Case]]
@@ -110,18 +110,18 @@ class Exercise:
     """One exercise of a lesson.
 
     Args:
-        id: the lesson and a number, "02.1".
-        question: what is asked, in a sentence.
-        answer: a function, a number, a tuple of numbers, or, as text, the letter of a choice.
-        why: why the answer is right.
-        hints: three, each saying more than the one before.
-        mistakes: at least three; of a choice, the other letters.
-        tries: how a function is tried; None for other answers.
-        tolerance: of a number with a fraction, relative to it; of a function's result, relative to its largest value.
-            Whole numbers are exact.
+        id: Lesson and number, such as "02.1".
+        question: Question, in one sentence.
+        answer: Function, number, tuple of numbers, or the letter of a choice.
+        why: Why the answer is right.
+        hints: Three hints, each of which says more than the one before.
+        mistakes: At least three usual mistakes; for a choice, the other letters.
+        trial: How to try a function; None for other answers.
+        tolerance: Largest relative error of a number that is not whole, or of a function's result, relative to its
+            largest value. Whole numbers must be exact.
 
     Raises:
-        ValueError: something of this is missing.
+        ValueError: The id has another form, or hints, mistakes or the trial are missing.
     """
 
     id: str
@@ -130,7 +130,7 @@ class Exercise:
     why: str
     hints: tuple[str, str, str]
     mistakes: tuple[Mistake, ...]
-    tries: Tries | None = None
+    trial: Trial | None = None
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -139,5 +139,5 @@ class Exercise:
         if len(self.hints) != 3 or len(self.mistakes) < 3:
             counts = f"{len(self.hints)} hints and {len(self.mistakes)} mistakes"
             raise ValueError(f"exercise {self.id} has {counts}: give three hints and at least three mistakes")
-        if callable(self.answer) != (self.tries is not None):
-            raise ValueError(f"exercise {self.id}: a function needs tries, and nothing else has them")
+        if callable(self.answer) != (self.trial is not None):
+            raise ValueError(f"exercise {self.id}: a function needs a trial, and other answers have none")

@@ -6,13 +6,13 @@ import torch
 from einops import rearrange
 from torch import Generator, Tensor
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 
 # 01.3 tubelets
 
 
 def tubelet_cases(generator: Generator) -> Iterator[Case]:
-    """Yield videos with their f and p; height and width, frames and rows differ."""
+    """Yield videos with f and p; no two sizes are equal."""
     for b, c, t, h, w, f, p in ((1, 3, 8, 12, 20, 2, 4), (2, 3, 6, 8, 4, 3, 2), (3, 2, 4, 6, 9, 2, 3)):
         yield Case((*draw(generator, (b, c, t, h, w)), f, p))
     yield Case((*draw(generator, (1, 3, 4, 4, 6)), 4, 2), "all frames in one block")
@@ -114,74 +114,74 @@ def padding_in_tokens(token: int, columns: int, stride: int, padding: int) -> tu
 EXERCISES = (
     Exercise(
         id="01.1",
-        question="8 frames of 128 × 128 pixels are cut into squares of 16 × 16: what is the shape, (b, t, n, values)?",
+        question="8 frames of 128 × 128 pixels are cut into squares of 16 × 16. What is the shape (b, t, n, values)?",
         answer=(1, 8, 64, 768),
-        why="A frame has 128 / 16 = 8 squares in a row and 8 in a column, and a square has 16 · 16 pixels of 3 colors.",
+        why="A frame has 128 / 16 = 8 squares in a row and 8 in a column. A square has 16 · 16 pixels of 3 colors.",
         hints=(
             "b and t stay as they are: 1 clip of 8 frames.",
-            "How many squares lie in a row of a frame, and how many rows are there?",
+            "How many squares are there in a row of a frame, and how many rows?",
             "n = 8 · 8, and a square holds 3 · 16 · 16 numbers.",
         ),
         mistakes=(
-            Mistake("that is the grid of 8 rows and 8 columns: on one axis they are n = 64", (1, 8, 8, 8, 768)),
-            Mistake("n and t are exchanged: the frames come first, b t n", (1, 64, 8, 768)),
-            Mistake("the 3 colors belong to the values of a square, 3 · 16 · 16 of them", (1, 3, 8, 64, 256)),
+            Mistake("this is the grid of 8 rows and 8 columns: on one axis it has n = 64 places", (1, 8, 8, 8, 768)),
+            Mistake("n and t are swapped: the frames come first, b t n", (1, 64, 8, 768)),
+            Mistake("the 3 colors belong to the values of a square: it has 3 · 16 · 16", (1, 3, 8, 64, 256)),
             Mistake("n counts the squares of a whole frame: 8 in a row, 8 in a column", lambda s: s[2] == 8),
             Mistake("each pixel has 3 colors, so a square holds 3 times as many numbers", lambda s: s[3] == 16 * 16),
-            Mistake("a square holds 16 rows of 16 pixels, of 3 colors each", lambda s: s[3] in (16, 3 * 16, 3)),
-            Mistake("n is the number of one frame: t keeps an axis of its own", lambda s: s[2] == 8 * 64),
-            Mistake("n and values are exchanged: the numbers of one square come last", (1, 8, 768, 64)),
+            Mistake("a square holds 16 rows of 16 pixels, each with 3 colors", lambda s: s[3] in (16, 3 * 16, 3)),
+            Mistake("n is the number of squares in one frame: t keeps its own axis", lambda s: s[2] == 8 * 64),
+            Mistake("n and values are swapped: the numbers of one square come last", (1, 8, 768, 64)),
             Mistake("b comes before t: 1 clip of 8 frames", lambda s: s[:2] == (8, 1)),
         ),
     ),
     Exercise(
         id="01.2",
-        question="How many tokens does a clip of 32 frames of 112 × 112 pixels make, with kernel 16, stride 14, "
+        question="A clip has 32 frames of 112 × 112 pixels. How many tokens does it have with kernel 16, stride 14, "
         "padding 8?",
         answer=2592,
-        why="Along a side: ⌊(112 + 2·8 − 16) / 14⌋ + 1 = 8 + 1 = 9. A frame has 9 · 9 = 81 tokens, the clip "
-        "32 · 81 = 2,592.",
+        why="Along a side: ⌊(112 + 2·8 − 16) / 14⌋ + 1 = 8 + 1 = 9. A frame has 9 · 9 = 81 tokens, the clip 32 · 81 = "
+        "2,592.",
         hints=(
-            "Which of the two equations is for patches that overlap, on a frame with zeros around it?",
-            "Put a = 112, z = 8, k = 16 and s = 14 into (1.2): that is one side of one frame.",
-            "A side has (112 + 16 − 16) / 14 + 1 = 9 places. A frame has two sides, the clip 32 frames.",
+            "Which of the two equations is for overlapping patches on a frame with zeros around it?",
+            "Put a = 112, z = 8, k = 16 and s = 14 into (1.2). This gives one side of one frame.",
+            "A side has (112 + 16 − 16) / 14 + 1 = 9 places. A frame has two sides, and the clip has 32 frames.",
         ),
         mistakes=(
             Mistake(
-                "that is 8 × 8 a frame: patches here overlap and the frame is padded on both sides, so use (1.2), and "
-                "its + 1",
+                "this is 8 × 8 per frame: here patches overlap and the frame is padded on both sides, so use (1.2) "
+                "with its + 1",
                 32 * 8 * 8,
             ),
-            Mistake("that is one frame, and the clip has 32", 81),
-            Mistake("that is one side of a frame", 9),
-            Mistake("that is one side of 32 frames: a frame has rows and columns", 32 * 9),
+            Mistake("this is one frame, but the clip has 32", 81),
+            Mistake("this is one side of a frame", 9),
+            Mistake("this is one side of 32 frames: a frame has rows and columns", 32 * 9),
             Mistake(
-                "the 8 zeros on each side are missing, 112 + 2·8 pixels; or you took (1.1), for patches that do not "
+                "the 8 zeros on each side are missing, 112 + 2·8 pixels; or you used (1.1), for patches that do not "
                 "overlap",
                 32 * 7 * 7,
             ),
-            Mistake("that is 10 × 10 a frame: the window itself takes 16 pixels, − k in (1.2)", 32 * 10 * 10),
+            Mistake("this is 10 × 10 per frame: the window itself takes 16 pixels, the − k in (1.2)", 32 * 10 * 10),
         ),
     ),
     Exercise(
         id="01.3",
-        question="Write my_tubelets(video, f, p): (b c t h w) → (b, t/f, n, c·f·p·p), in a token color, frame, row, "
-        "column.",
+        question="Write my_tubelets(video, f, p): (b c t h w) → (b, t/f, n, c·f·p·p). The order inside a token is "
+        "color, frame, row, column.",
         answer=my_tubelets,
-        why="What is written last varies fastest. If the shapes agree and the numbers do not, the order inside the "
-        "last parenthesis differs: a token holds the right pixels, shuffled. A learned embedding could cope; a "
-        "checkpoint trained with the other order could not.",
+        why="The last axis varies fastest. If the shapes agree but the numbers do not, the order inside the last "
+        "parenthesis is wrong: a token holds the right pixels in the wrong order. A new embedding can learn any order, "
+        "but a trained checkpoint works with its own order only.",
         hints=(
-            "It is the line of `to_patches_einops` with one axis more to split: the frames.",
-            'On the left, time is t blocks of f frames, written "(t f)", just as the height is "(h p)".',
+            "It is the line of `to_patches_einops`, with one more axis to split: the frames.",
+            'On the left, time is t blocks of f frames, written "(t f)", as the height is "(h p)".',
             'On the right: "b t (h w) (c f p q)".',
         ),
         mistakes=(
-            Mistake("inside a token your frames come before the colors: color is first", frame_before_color),
-            Mistake("inside a token your colors come last: color is first", color_last),
-            Mistake("inside a token your frames come last: the order is color, frame, row, column", frame_last),
-            Mistake("your tokens are numbered down the columns: along a row first", columns_first),
-            Mistake("inside a token your columns come before the rows: each patch is mirrored", turned_pixels),
+            Mistake("inside a token, your frames come before the colors: color is first", frame_before_color),
+            Mistake("inside a token, your colors come last: color is first", color_last),
+            Mistake("inside a token, your frames come last: the order is color, frame, row, column", frame_last),
+            Mistake("your tokens are numbered down the columns: number them along the rows", columns_first),
+            Mistake("inside a token, your columns come before the rows: each patch is transposed", turned_pixels),
             Mistake(
                 "your patches take pixels from all over the frame: (h p), not (p h), keeps neighbors together",
                 scattered_pixels,
@@ -190,39 +190,42 @@ EXERCISES = (
                 "your blocks take frames from all over the clip: (t f), not (f t), keeps neighbors together",
                 scattered_frames,
             ),
-            Mistake("your places come before time: (b, t/f, n, values) has time first", place_before_time),
-            Mistake("your tokens of all times are on one axis: time keeps an axis of its own", time_with_place),
+            Mistake("your places come before time: in (b, t/f, n, values) time is first", place_before_time),
+            Mistake("your tokens of all times are on one axis: time keeps its own axis", time_with_place),
             Mistake("you cut each frame into patches: a tubelet takes f frames at once", patches_of_frames),
             Mistake(
-                "reshape alone keeps the numbers in the order of the video: the axes must be split, then moved",
+                "reshape alone keeps the numbers in the order of the video: split the axes, then move them",
                 reshaped,
             ),
         ),
-        tries=Tries(tubelet_cases),
+        trial=Trial(tubelet_cases),
     ),
     Exercise(
         id="01.4",
-        question="Write my_corner(token, columns, stride, padding): the pixel (x, y) at which a token's window begins.",
+        question="Write my_corner(token, columns, stride, padding): the pixel (x, y) where the window of a token "
+        "begins.",
         answer=my_corner,
-        why="Tokens are numbered along the rows, so row and column are quotient and remainder of token / columns. Each "
-        "step moves the window by the stride, and the first window begins in the padding, at −padding. x counts "
-        "columns.",
+        why="Tokens are numbered along the rows, so row and column are the quotient and the remainder of token / "
+        "columns. Each step moves the window by the stride. The first window begins in the padding, at −padding. x "
+        "counts columns.",
         hints=(
             "The cell above prints this corner for three tokens. Where does token 0 begin, and why not at 0?",
             "divmod(token, columns) gives row and column. Which of them is x?",
             "x = column · stride − padding, and y the same with the row.",
         ),
         mistakes=(
-            Mistake("x and y are exchanged: x goes along a row and counts columns", y_before_x),
+            Mistake("x and y are swapped: x goes along a row and counts columns", y_before_x),
             Mistake("the padding is missing: the first window begins outside the frame", without_padding),
             Mistake(
-                "the padding is added: it moves the first window out of the frame, to negative x and y", padding_added
+                "you add the padding: subtract it, because the first window begins outside the frame, at negative x "
+                "and y",
+                padding_added,
             ),
             Mistake(
-                "that is counted in tokens: a step of one token moves the window by `stride` pixels", without_stride
+                "this is counted in tokens: a step of one token moves the window by `stride` pixels", without_stride
             ),
-            Mistake("padding is counted in pixels already: only row and column are multiplied", padding_in_tokens),
+            Mistake("the padding is already in pixels: multiply only row and column by the stride", padding_in_tokens),
         ),
-        tries=Tries(corner_cases),
+        trial=Trial(corner_cases),
     ),
 )

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from linvid_edu.attention.feature_maps import relu_offset as feature_map
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 from .lesson_02 import attention_cases
 
 # 03.2 frame by frame
@@ -16,9 +16,9 @@ State = tuple[Tensor, Tensor]
 
 
 def frame_cases(generator: Generator) -> Iterator[Case]:
-    """Yield a state and a normalizer, as of frames before, with keys and values of one frame more."""
-    for n, e, e2 in ((9, 16, 16), (5, 4, 7), (3, 8, 2)):
-        yield Case(draw(generator, (e, e2), (e,), (n, e), (n, e2)))
+    """Yield the state and normalizer of earlier frames, with the keys and values of the next frame."""
+    for n, d, d_v in ((9, 16, 16), (5, 4, 7), (3, 8, 2)):
+        yield Case(draw(generator, (d, d_v), (d,), (n, d), (n, d_v)))
     yield Case((torch.zeros(4, 4), torch.zeros(4), *draw(generator, (6, 4), (6, 4))), "the first frame")
     yield Case(draw(generator, (4, 3), (4,), (1, 4), (1, 3)), "a frame of one token")
     yield Case(draw(generator, (5, 3), (5,), (6, 5), (6, 3), dtype=torch.float64), "float64")
@@ -82,8 +82,8 @@ def normalizer_first(state: Tensor, normalizer: Tensor, k: Tensor, v: Tensor) ->
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     phi_q, phi_k = feature_map(q), feature_map(k)
-    state = phi_k.transpose(-1, -2) @ v  # … e e2
-    normalizer = phi_k.sum(dim=-2)  # … e
+    state = phi_k.transpose(-1, -2) @ v  # … d d_v
+    normalizer = phi_k.sum(dim=-2)  # … d
     return phi_q @ state / (phi_q @ normalizer.unsqueeze(-1))
 
 
@@ -142,84 +142,94 @@ def constant_normalizer(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 EXERCISES = (
     Exercise(
         id="03.1",
-        question="For e = 64, at how many tokens does the right order take half as many multiplications as the left "
+        question="With d = 64, at how many tokens does the right order need half as many multiplications as the left "
         "one?",
         answer=128,
-        why="2 N e² = ½ · 2 N² e gives N = 2e = 128.",
+        why="2 N d² = ½ · 2 N² d gives N = 2d = 128.",
         hints=(
-            "Write both costs: the left one is 2 N² e, the right one 2 N e².",
-            "Set 2 N e² equal to half of 2 N² e, and divide both sides by N and by e.",
-            "What remains is e = N / 2.",
+            "Write both costs: the left one is 2 N² d, the right one 2 N d².",
+            "Set 2 N d² equal to half of 2 N² d, and divide both sides by N and by d.",
+            "What remains is d = N / 2.",
         ),
         mistakes=(
-            Mistake("there both take the same: half as many needs more tokens", 64),
-            Mistake("there the right order takes twice as many: the lead grows with N", 32),
-            Mistake("that is e²: one factor e cancels on both sides", 64 * 64),
-            Mistake("there the right order takes a quarter", 256),
-            Mistake("with fewer tokens than e = 64 the right order takes more, not fewer", lambda n: n < 64),
+            Mistake("at 64 tokens both need the same number: half as many takes more tokens", 64),
+            Mistake("at 32 tokens the right order needs twice as many: its advantage grows with N", 32),
+            Mistake("this is d²: one factor d cancels on both sides", 64 * 64),
+            Mistake("at 256 tokens the right order needs a quarter", 256),
+            Mistake("with fewer tokens than d = 64 the right order needs more, not fewer", lambda n: n < 64),
         ),
     ),
     Exercise(
         id="03.2",
-        question="Write add_frame(state, normalizer, k, v): state S and normalizer z after one more frame, k and v (n "
-        "e).",
+        question="Write add_frame(state, normalizer, k, v), which returns the state S and the normalizer z after one "
+        "more frame with k and v (n d).",
         answer=add_frame,
-        why="Both are sums over keys, so a frame adds its own part. The memory of a stream is e² + e numbers a head, "
-        "however long it runs; softmax attention would have to keep every key and value it has seen.",
+        why="Both are sums over keys, so each frame adds its part. A stream needs d² + d numbers per head, no matter "
+        "how long it is. Softmax attention has to keep every key and value that it has seen.",
         hints=(
-            "The loop of this lesson does it for one token. A frame has n of them.",
-            "S grows by Σ_j φ(k_j) v_jᵀ, a product of the features, transposed, and the values.",
+            "The loop in this lesson does it for one token. A frame has n tokens.",
+            "S grows by Σ_j φ(k_j) v_jᵀ, the product of the transposed features and the values.",
             "state + feature_map(k).T @ v, and for the normalizer the sum of feature_map(k) over the tokens.",
         ),
         mistakes=(
-            Mistake("your normalizer sums keys, where it should sum features φ(k)", sums_keys),
+            Mistake("your normalizer sums keys, but it should sum features φ(k)", sums_keys),
             Mistake("φ is missing: state and normalizer are sums of features of keys", without_features),
-            Mistake("φ is missing in your state: it sums products of features and values", state_of_keys),
-            Mistake("you forget the frames before: both must be added to what was passed", forgets),
-            Mistake("your normalizer forgets the frames before", only_this_frame_counts),
-            Mistake("you average over the tokens of a frame: (3.3) has sums", averages),
-            Mistake("your normalizer averages over the tokens of a frame: (3.3) has a sum", mean_normalizer),
-            Mistake("your normalizer counts tokens: it sums their features, and is a vector of e", counts_tokens),
-            Mistake("your normalizer sums the state: the values have no place in it", sums_state),
-            Mistake("your state is turned: features along its rows, values along its columns", turned),
-            Mistake("φ belongs to queries and keys: the values stay as they are", features_of_values),
-            Mistake("the two results are exchanged: the state first", normalizer_first),
+            Mistake("φ is missing in your state: it is the sum of products of features and values", state_of_keys),
+            Mistake(
+                "you forget the earlier frames: add both sums to the state and normalizer that were passed", forgets
+            ),
+            Mistake("your normalizer forgets the earlier frames", only_this_frame_counts),
+            Mistake("you average over the tokens of a frame, but (3.3) has sums", averages),
+            Mistake("your normalizer averages over the tokens of a frame, but (3.3) has a sum", mean_normalizer),
+            Mistake(
+                "your normalizer counts tokens: it should sum their features, and is a vector of length d",
+                counts_tokens,
+            ),
+            Mistake("your normalizer sums the state: it does not contain the values", sums_state),
+            Mistake("your state is transposed: its rows are features, its columns are values", turned),
+            Mistake("you apply φ to the values: only queries and keys have features", features_of_values),
+            Mistake("the two results are swapped: return the state first", normalizer_first),
         ),
-        tries=Tries(frame_cases, gradients=True, may_change=("state", "normalizer")),
+        trial=Trial(frame_cases, gradients=True, may_change=("state", "normalizer")),
     ),
     Exercise(
         id="03.3",
-        question="Repair `hasty`: write linear attention (3.3) with φ of (3.4), for (… n e), (… m e), (… m e2).",
+        question="Repair `hasty`: write linear attention (3.3) with φ of (3.4), for q (… n d), k (… m d) and v (… m "
+        "d_v).",
         answer=linear_attention,
-        why="A row of weights must sum to 1, not a row of outputs. Its sum is Σ_j φ(q_i)·φ(k_j) = φ(q_i)·z, and z is "
-        "known once all keys have been read.",
+        why="The weights of a row must sum to 1, not its outputs. Their sum before the division is Σ_j φ(q_i)·φ(k_j) = "
+        "φ(q_i)·z, and z needs only the keys.",
         hints=(
-            "Give `hasty` values that are all 1. An average of ones is 1: what does it return?",
-            "It divides by the sum of the outputs. By which sum should it divide, in (3.2)?",
+            "Call `hasty` with values that are all 1. An average of ones is 1. What does it return?",
+            "It divides by the sum of the outputs. Which sum does (3.2) divide by?",
             "The denominator is phi_q @ phi_k.sum(dim=-2).unsqueeze(-1), of shape (… n 1).",
         ),
         mistakes=(
             Mistake(
-                "you divide by the sum of the outputs: it is the weights of a row that sum to 1", outputs_sum_to_one
+                "you divide by the sum of the outputs: the weights of a row must sum to 1, not its outputs",
+                outputs_sum_to_one,
             ),
             Mistake(
-                "your weights sum to 1 over the queries, where each query's should sum to 1 over the keys", over_queries
+                "your weights sum to 1 over the queries, but those of each query should sum to 1 over the keys",
+                over_queries,
             ),
-            Mistake("nothing is divided: the weights of a row must sum to 1", not_normalized),
+            Mistake("you divide by nothing: the weights of a row must sum to 1", not_normalized),
             Mistake("you divide by the number of keys: the sum of a row depends on its query", divided_by_count),
             Mistake("you divide by the sum of all features: the sum of a row depends on its query", divided_by_keys),
             Mistake(
-                "you divide each feature by its sum over the keys, before the query comes in: the sums do not match",
+                "you divide each feature by its sum over the keys, without the query: the sum of a row depends on its "
+                "query",
                 state_normalized,
             ),
             Mistake("φ is missing on the queries", raw_query),
-            Mistake("your denominator sums keys, where it should sum features φ(k)", raw_normalizer),
-            Mistake("your φ is ReLU alone: the offset e^(−1/2) of (3.4) is missing", relu_alone),
-            Mistake("that is softmax attention, and this asks for (3.3)", of_softmax),
+            Mistake("your denominator sums keys, but it should sum features φ(k)", raw_normalizer),
+            Mistake("your φ is ReLU alone: the offset 1/√d of (3.4) is missing", relu_alone),
+            Mistake("this is softmax attention, but the exercise asks for (3.3)", of_softmax),
             Mistake(
-                "the outputs are right, but your denominator is detached: it has a gradient, too", constant_normalizer
+                "the outputs are right, but your denominator is detached: the gradient must flow through it, too",
+                constant_normalizer,
             ),
         ),
-        tries=Tries(attention_cases, gradients=True),
+        trial=Trial(attention_cases, gradients=True),
     ),
 )

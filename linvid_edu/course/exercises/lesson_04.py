@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 
 # 04.1 ReLU + offset
 
@@ -30,11 +30,11 @@ def relu_plus(x: Tensor, offset: float | None = None) -> Tensor:
     return torch.relu(x) + (x.shape[-1] ** -0.5 if offset is None else offset)
 
 
-def one_over_e(x: Tensor, offset: float | None = None) -> Tensor:
+def one_over_d(x: Tensor, offset: float | None = None) -> Tensor:
     return torch.relu(x) + (1 / x.shape[-1] if offset is None else offset)
 
 
-def root_of_e(x: Tensor, offset: float | None = None) -> Tensor:
+def root_of_d(x: Tensor, offset: float | None = None) -> Tensor:
     return torch.relu(x) + (x.shape[-1] ** 0.5 if offset is None else offset)
 
 
@@ -46,17 +46,13 @@ def of_the_tokens(x: Tensor, offset: float | None = None) -> Tensor:
     return torch.relu(x) + (x.shape[-2 if x.ndim > 1 else -1] ** -0.5 if offset is None else offset)
 
 
-def of_eulers_number(x: Tensor, offset: float | None = None) -> Tensor:
-    return torch.relu(x) + (torch.e**-0.5 if offset is None else offset)
-
-
 # 04.2 the denominator
 
 
 def feature_cases(generator: Generator) -> Iterator[Case]:
-    """Yield features, not negative, of several numbers of queries and keys, some small enough for eps to weigh."""
-    for batch, n, m, e, eps in (((), 5, 7, 4, 0.2), ((2, 3), 6, 6, 8, 0.5), ((4,), 3, 9, 2, 0.1), ((), 4, 4, 4, 0.0)):
-        yield Case((*(x.abs() for x in draw(generator, (*batch, n, e), (*batch, m, e))), eps))
+    """Yield features, not negative, of several numbers of queries and keys, some so small that eps matters."""
+    for batch, n, m, d, eps in (((), 5, 7, 4, 0.2), ((2, 3), 6, 6, 8, 0.5), ((4,), 3, 9, 2, 0.1), ((), 4, 4, 4, 0.0)):
+        yield Case((*(x.abs() for x in draw(generator, (*batch, n, d), (*batch, m, d))), eps))
     yield Case((*(x.abs() for x in draw(generator, (5, 4), (6, 4), scale=1e-4)), 1e-6))
     yield Case((*(x.abs() for x in draw(generator, (1, 4), (1, 4))), 1e-6), "one token")
     yield Case((*(x.abs() for x in draw(generator, (2, 3, 1), (2, 5, 1))), 1e-6), "heads of width 1")
@@ -78,7 +74,7 @@ def of_all_rows(phi_q: Tensor, phi_k: Tensor, eps: float = 1e-6) -> Tensor:
 
 
 def focused_cases(generator: Generator) -> Iterator[Case]:
-    """Yield tokens whose first entry is positive, and in edge cases some without any; odd and even powers."""
+    """Yield tokens whose first entry is positive, in edge cases without a positive entry, with odd and even powers."""
 
     def tokens(*shape: int, **options: float | torch.dtype) -> Tensor:
         (x,) = draw(generator, shape, **options)  # type: ignore[arg-type]
@@ -156,176 +152,196 @@ def not_a_number(x: Tensor, power: int) -> Tensor:
 EXERCISES = (
     Exercise(
         id="04.1",
-        question="Write φ(x) = ReLU(x) + offset, entry by entry; the offset is e^(−1/2) unless it is given.",
+        question="Write φ(x) = ReLU(x) + offset for each entry. The offset is 1/√d if none is given.",
         answer=relu_plus,
-        why="ReLU first, then the constant, so that what ReLU sets to 0 is lifted, too, and no feature is below the "
-        "offset. e is the head width, the size of the last axis, whatever stands in front. `offset or …` would take "
-        "an offset of 0 for a missing one.",
+        why="ReLU comes first, then the constant. So entries that ReLU sets to 0 are raised, too, and no feature is "
+        "below the offset. d is the head width, the size of the last axis, however many axes come before it. `offset "
+        "or …` would treat an offset of 0 as missing.",
         hints=(
-            "(3.4) has two steps: what happens to x alone, and what is added to the result?",
-            "The head width is x.shape[-1]. What is its power −1/2? And when is it needed: when offset is None.",
+            "(3.4) has two steps: what happens to x, and what is added to the result?",
+            "The head width d is x.shape[-1]. How do you write 1/√d as a power of it? You need it only if offset is "
+            "None.",
             "torch.relu(x) + (x.shape[-1] ** -0.5 if offset is None else offset)",
         ),
         mistakes=(
             Mistake(
-                "you multiplied by the offset: what ReLU sets to 0 stays 0. Add it",
+                "you multiplied by the offset: then entries that ReLU sets to 0 stay 0. Add it",
                 lambda x, offset: torch.relu(x) * usual(x, offset),
             ),
             Mistake(
-                "you added the offset before ReLU: it moves the kink and lifts nothing. ReLU first",
+                "you added the offset before ReLU: then entries that ReLU sets to 0 stay 0. Apply ReLU first",
                 lambda x, offset: torch.relu(x + usual(x, offset)),
             ),
-            Mistake("your offset is 1/e: it should be one over the square root of e", one_over_e),
-            Mistake("your offset is √e: the power is −1/2, one over the root", root_of_e),
-            Mistake("you took e from the first axis: the head width is the last one, x.shape[-1]", of_the_first_axis),
-            Mistake("you took e from the axis of the tokens: the head width is the last one", of_the_tokens),
+            Mistake("your offset is 1/d: it should be 1/√d", one_over_d),
+            Mistake("your offset is √d: it should be 1/√d", root_of_d),
             Mistake(
-                "you raised small entries to the offset (a maximum): the offset is added to all",
+                "you took d from the first axis: the head width is the size of the last one, x.shape[-1]",
+                of_the_first_axis,
+            ),
+            Mistake(
+                "you took d from the axis of the tokens: the head width is the size of the last one, x.shape[-1]",
+                of_the_tokens,
+            ),
+            Mistake(
+                "you took the maximum of each entry and the offset: add the offset to every entry",
                 lambda x, offset: x.clamp(min=usual(x, offset)),
             ),
             Mistake(
-                "ReLU is missing: entries below −offset make negative features", lambda x, offset: x + usual(x, offset)
+                "ReLU is missing: entries below −offset give negative features", lambda x, offset: x + usual(x, offset)
             ),
-            Mistake("the offset is missing: what ReLU sets to 0 stays 0", lambda x, offset: torch.relu(x)),
+            Mistake("the offset is missing: entries that ReLU sets to 0 stay 0", lambda x, offset: torch.relu(x)),
             Mistake(
-                "you never use the offset that is given: e^(−1/2) is for when it is None",
+                "you ignore the offset that is given: 1/√d is only the default",
                 lambda x, offset: torch.relu(x) + usual(x, None),
             ),
             Mistake(
-                "you take an offset of 0 for a missing one: ask `offset is None`",
+                "you treat an offset of 0 as missing: test `offset is None`",
                 lambda x, offset: torch.relu(x) + (offset or usual(x, None)),
             ),
             Mistake(
-                "you subtracted the offset: features below 0 make negative similarities",
+                "you subtracted the offset: features below 0 give negative similarities",
                 lambda x, offset: torch.relu(x) - usual(x, offset),
             ),
-            Mistake("your e is Euler's number: here e is the head width, x.shape[-1]", of_eulers_number),
         ),
-        tries=Tries(offset_cases, gradients=True),
+        trial=Trial(offset_cases, gradients=True),
     ),
     Exercise(
         id="04.2",
-        question="Write the denominator of linear attention for given features: (… n e), (… m e) → (… n 1).",
+        question="Write the denominator of linear attention for given features φ(q) (… n d) and φ(k) (… m d) → (… n "
+        "1).",
         answer=normalizer,
-        why="Row i is divided by Σ_j φ(q_i)·φ(k_j) + eps = φ(q_i)·Σ_j φ(k_j) + eps. The sum runs over keys and is "
-        "taken once for all queries: O((n + m)·e). A sum over queries makes columns sum to 1, not rows.",
+        why="Row i is divided by Σ_j φ(q_i)·φ(k_j) + eps = φ(q_i)·Σ_j φ(k_j) + eps. The sum over the keys is computed "
+        "once for all queries, so the cost is O((n + m)·d). With a sum over queries, columns would sum to 1 instead of "
+        "rows.",
         hints=(
-            "What is the sum of row i of φ(Q) φ(K)ᵀ? Write it with Σ over the keys j.",
-            "φ(q_i) does not depend on j, so it can be pulled out: φ(q_i) · (the sum of all key features).",
-            "phi_k.sum(dim=-2) has shape (… e); unsqueeze(-1) makes it a column that phi_q multiplies. Then + eps.",
+            "What is the sum of row i of φ(Q) φ(K)ᵀ? Write it as a sum over the keys j.",
+            "φ(q_i) does not depend on j, so you can pull it out of the sum: φ(q_i) · (the sum of all key features).",
+            "phi_k.sum(dim=-2) has shape (… d); unsqueeze(-1) makes it a column that phi_q multiplies. Then + eps.",
         ),
         mistakes=(
             Mistake(
-                "the rows of your map sum over queries: you normalized the wrong axis",
+                "you sum over queries: you normalized the wrong axis",
                 lambda phi_q, phi_k, eps: normalizer(phi_k, phi_q, eps),
             ),
             Mistake(
-                "you sum the query's own features: the keys must come in",
+                "you sum the features of the query itself: the keys are missing",
                 lambda phi_q, phi_k, eps: phi_q.sum(dim=-1, keepdim=True) + eps,
             ),
             Mistake(
-                "eps is missing: a query without features divides by 0",
+                "eps is missing: a query whose features are all 0 divides by 0",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k, 0.0),
             ),
             Mistake(
-                "you use an eps of your own: take the one that is passed",
+                "you use your own eps: use the one that is passed",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k),
             ),
             Mistake(
-                "you add eps once for each key: it is added once, to the row's sum",
+                "you add eps once for each key: add it once, to the sum of the row",
                 lambda phi_q, phi_k, eps: (phi_q @ phi_k.mT + eps).sum(dim=-1, keepdim=True),
             ),
             Mistake(
-                "you add eps to the key features: it is added once, to the row's sum",
+                "you add eps to the key features: add it once, to the sum of the row",
                 lambda phi_q, phi_k, eps: phi_q @ (phi_k.sum(dim=-2) + eps).unsqueeze(-1),
             ),
             Mistake(
-                "you take eps as a lower bound (a maximum): it is added",
+                "you use eps as a lower bound: add it instead",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k, 0.0).clamp(min=eps),
             ),
             Mistake(
-                "you take the mean over the keys: then the output grows with their number. Sum",
+                "you take the mean over the keys, so the output grows with their number: take the sum",
                 lambda phi_q, phi_k, eps: phi_q @ phi_k.mean(dim=-2).unsqueeze(-1) + eps,
             ),
             Mistake(
-                "you return one over it: asked for is what to divide by",
+                "you return its inverse: return the denominator itself",
                 lambda phi_q, phi_k, eps: 1 / normalizer(phi_q, phi_k, eps),
             ),
             Mistake(
-                "the numbers are right, the last axis is missing: (… n 1), or dividing pairs rows wrongly",
+                "the numbers are right, but the last axis is missing: without it, (… n 1), the division pairs the "
+                "wrong rows",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k, eps).squeeze(-1),
             ),
             Mistake(
-                "the numbers are right, lying in a row (… 1 n): one for each query, below each other",
+                "the numbers are right, but they form a row (… 1 n): they should form a column (… n 1), one number per "
+                "query",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k, eps).mT,
             ),
             Mistake(
-                "the sum over channels is missing: φ(q)·z is a dot product, one number for a query",
+                "the sum over channels is missing: φ(q)·z is a dot product, one number per query",
                 lambda phi_q, phi_k, eps: phi_q * phi_k.sum(dim=-2, keepdim=True) + eps,
             ),
-            Mistake("you sum over all queries as well: each row has a sum of its own", of_all_rows),
+            Mistake("you sum over all queries as well: each row has its own sum", of_all_rows),
             Mistake(
                 "something is detached: the gradient must flow through the denominator, too",
                 lambda phi_q, phi_k, eps: normalizer(phi_q, phi_k.detach(), eps),
             ),
         ),
-        tries=Tries(feature_cases, gradients=True),
+        trial=Trial(feature_cases, gradients=True),
     ),
     Exercise(
         id="04.3",
-        question="ReLU + offset, e = 4: the weight of a key that equals the query (one entry 4, the others negative) "
-        "among 15 keys, the other 14 having negative entries alone.",
+        question="ReLU + offset with d = 4. A key equals the query: one entry is 4, the others are negative. The 14 "
+        "other keys have only negative entries. What is the weight of the matching key?",
         answer=1 / 3,
-        why="φ(q) = (4.5, .5, .5, .5), and the match has the same: 4.5² + 3 · .5² = 21. A blank has (.5, .5, .5, .5): "
-        ".5 · 6 = 3. So the weight is 21 / (21 + 14 · 3) = 1/3, by (4.6) with ρ = 7.",
+        why="φ(q) = (4.5, .5, .5, .5), and the match has the same features, so their similarity is 4.5² + 3 · .5² = "
+        "21. A blank key has (.5, .5, .5, .5), so its similarity is .5 · 6 = 3. The weight is 21 / (21 + 14 · 3) = "
+        "1/3, by (4.6) with ρ = 7.",
         hints=(
-            "First the features, with δ = 1/2: of the query, of the match (the same), and of a blank.",
-            "Then two similarities: the match's is 4.5² + 3 · .5², a blank's is .5 times the sum of φ(q).",
-            "ρ = 21 / 3 = 7, N = 15: put them into (4.6).",
+            "First write down the features with δ = 1/2: those of the query, of the match (the same), and of a blank "
+            "key.",
+            "Then compute two similarities: 4.5² + 3 · .5² for the match, and .5 times the sum of φ(q) for a blank "
+            "key.",
+            "Put ρ = 21 / 3 = 7 and N = 15 into (4.6).",
         ),
         mistakes=(
-            Mistake("without the offset blanks would get nothing: add 1/2 to every entry after ReLU", 1.0),
-            Mistake("14 keys are blanks, not 15: the match is one of the 15 and stands in the sum once", 21 / 66),
-            Mistake("that is the similarity of the match: divide by the sum over all keys", 21.0),
-            Mistake("that is ρ, how many times as similar the match is as a blank: now (4.6)", 7.0),
-            Mistake("that is the weight against one blank: there are 14", 7 / 8),
-            Mistake("the query has an offset, too: φ is applied to q and k", 18 / 46),
-            Mistake("that is the uniform weight 1/N: the match is more similar than a blank", 1 / 15),
-            Mistake("that is the weight of all blanks together: asked for is the match's", 2 / 3),
-            Mistake("your offset is 1/e = 1/4: it is one over the root of e, 1/2", 18.25 / (18.25 + 14 * 1.25)),
-            Mistake("the sum of the other keys is missing one: the match stands in the denominator, too", 0.5),
+            Mistake("without the offset, blank keys would get nothing: add 1/2 to every entry after ReLU", 1.0),
+            Mistake("14 keys are blank, not 15: the match is one of the 15 and appears in the sum once", 21 / 66),
+            Mistake("this is the similarity of the match: divide by the sum over all keys", 21.0),
+            Mistake("this is ρ, the ratio of the two similarities: now use (4.6)", 7.0),
+            Mistake("this is the weight against one blank key: there are 14", 7 / 8),
+            Mistake("the query has an offset, too: apply φ to both q and k", 18 / 46),
+            Mistake("this is the uniform weight 1/N: the match is more similar than a blank key", 1 / 15),
+            Mistake("this is the weight of all blank keys together: give the weight of the match", 2 / 3),
+            Mistake("your offset is 1/d = 1/4: it should be 1/√d = 1/2", 18.25 / (18.25 + 14 * 1.25)),
+            Mistake("one key is missing in your sum: the match appears in the denominator, too", 0.5),
         ),
         tolerance=0.004,
     ),
     Exercise(
         id="04.4",
-        question="Write the focused map (4.7): ReLU, a power, and the old length back; rows of zeros stay zeros.",
+        question="Write the focused map (4.7): apply ReLU, raise to a power, and restore the length. Rows of zeros "
+        "stay zeros.",
         answer=focused,
-        why="ReLU comes first, or an even power would make negative entries positive. Lengths are taken along the last "
-        "axis, one for each token. A row that ReLU empties has length 0 before and after, and 0 / 0 is not a number: "
-        "clamp(min=1e-30) makes it 0.",
+        why="ReLU comes first, because an even power would make negative entries positive. Each token has its own "
+        "length, along the last axis. A row that ReLU sets to 0 has length 0 before and after the power, and 0 / 0 is "
+        "NaN: clamp(min=1e-30) makes the result 0.",
         hints=(
-            "Three steps: r = ReLU(x), then r to the power, then a factor that gives each token the length of r.",
-            "The length of each token: norm(dim=-1, keepdim=True). The factor: length of r over length of its power.",
-            "A row of zeros divides 0 by 0: clamp(min=1e-30) the length that you divide by.",
+            "There are three steps: r = ReLU(x), then the power of r, then a factor that gives each token the length "
+            "of r.",
+            "The length of each token is norm(dim=-1, keepdim=True). The factor is the length of r divided by the "
+            "length of its power.",
+            "A row of zeros divides 0 by 0. Clamp the length that you divide by: clamp(min=1e-30).",
         ),
         mistakes=(
+            Mistake("you took the power before ReLU: an even power makes negative entries positive", power_before_relu),
             Mistake(
-                "you raised to the power before ReLU: an even power makes negative entries positive", power_before_relu
+                "you apply ReLU last: in (4.7) r = ReLU(x) comes first, and the lengths are those of r", all_before_relu
             ),
-            Mistake("ReLU comes last: r in (4.7) is ReLU(x) already, also where lengths are taken", all_before_relu),
             Mistake("the factor is missing: give the features the length that ReLU(x) had", not_rescaled),
-            Mistake("your features have length 1: they should have the length of ReLU(x)", of_length_one),
-            Mistake("you take the length of x: it should be that of ReLU(x)", of_the_length_of_x),
-            Mistake("you take one length over all tokens: each token has its own, dim=-1", length_over_everything),
-            Mistake("you take lengths along the tokens: the last axis holds a token's entries", length_over_tokens),
-            Mistake("you keep the sum of the entries: a length is the root of the sum of squares", same_sum),
-            Mistake("your factor is upside down: the length of ReLU(x) stands above the fraction bar", upside_down),
+            Mistake("your features have length 1: give them the length of ReLU(x)", of_length_one),
+            Mistake("you take the length of x: take that of ReLU(x)", of_the_length_of_x),
             Mistake(
-                "a row that ReLU empties must stay zeros, and 0 / 0 is NaN: clamp the length that you divide by",
+                "you take one length over all tokens: each token has its own length, dim=-1", length_over_everything
+            ),
+            Mistake(
+                "you take lengths along the tokens: the entries of a token are on the last axis", length_over_tokens
+            ),
+            Mistake("you keep the sum of the entries: the length is the square root of the sum of squares", same_sum),
+            Mistake("your factor is upside down: divide the length of ReLU(x) by that of its power", upside_down),
+            Mistake(
+                "a row that ReLU sets to 0 must stay zeros, but 0 / 0 is NaN: clamp the length that you divide by",
                 not_a_number,
             ),
         ),
-        tries=Tries(focused_cases, gradients=True),
+        trial=Trial(focused_cases, gradients=True),
     ),
 )

@@ -1,5 +1,6 @@
 """Exercises of lesson 07: neighborhood association."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,13 +10,13 @@ from torch.nn import functional as F
 
 from linvid_edu.attention.association import NEIGHBORS
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 
 # 07.1 in time
 
 
 def clip_cases(generator: Generator) -> Iterator[Case]:
-    """Yield clips of several lengths, widths and divisors, and those at which a shift has nothing to shift."""
+    """Yield clips of several lengths, widths and divisors, in edge cases without anything to shift."""
     for *shape, shift_div in ((2, 4, 3, 8, 4), (1, 5, 6, 12, 3), (3, 7, 5, 16, 8), (2, 6, 4, 20, 4)):
         yield Case((*draw(generator, tuple(shape)), shift_div))
     yield Case((*draw(generator, (2, 1, 4, 8)), 4), "one frame")
@@ -36,10 +37,10 @@ def temporal_by_hand(x: Tensor, shift_div: int) -> Tensor:
 
 
 def moved(x: Tensor, steps: int, axis: int = 1) -> Tensor:
-    """Take from the next (1) or the previous (−1) place along an axis, zeros from outside."""
+    """Take values from the next (1) or the previous (−1) place along an axis, and zeros from outside."""
     size, zeros = x.shape[axis], torch.zeros_like(x.narrow(axis, 0, 1))
-    parts = (x.narrow(axis, 1, size - 1), zeros) if steps > 0 else (zeros, x.narrow(axis, 0, size - 1))
-    return torch.cat(parts, dim=axis)
+    pieces = (x.narrow(axis, 1, size - 1), zeros) if steps > 0 else (zeros, x.narrow(axis, 0, size - 1))
+    return torch.cat(pieces, dim=axis)
 
 
 def three(x: Tensor, s: int, ahead: Tensor, back: Tensor, stay: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ ALL = range(8)
 
 
 def grid_cases(generator: Generator) -> Iterator[Case]:
-    """Yield clips with grids of several shapes and widths, and those with hardly a neighbor."""
+    """Yield clips with grids of several shapes and widths, in edge cases with few neighbors."""
     for b, t, rows, columns, d in ((1, 2, 3, 3, 16), (2, 1, 4, 6, 32), (1, 3, 5, 2, 35), (2, 2, 3, 4, 48)):
         yield Case((*draw(generator, (b, t, rows * columns, d)), rows, columns))
     yield Case((*draw(generator, (1, 2, 1, 16)), 1, 1), "one token a frame")
@@ -81,7 +82,7 @@ def grid_cases(generator: Generator) -> Iterator[Case]:
 def spatial(
     x: Tensor, rows: int, columns: int, offsets: Offsets = NEIGHBORS, zero: Sequence[int] = range(4), share: int = 16
 ) -> Tensor:
-    """Borrow from the places at the offsets; outside, groups in `zero` are 0 and the others keep their own value."""
+    """Take values from the places at the offsets; outside, groups in `zero` are 0 and the others keep their value."""
     s = x.shape[-1] // share
     picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
     inside = x.new_ones(rows, columns, 1)
@@ -100,8 +101,8 @@ def repaired(x: Tensor, rows: int, columns: int) -> Tensor:
 def in_a_circle(x: Tensor, rows: int, columns: int) -> Tensor:
     s = x.shape[-1] // 16
     picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
-    parts = [picture[..., g * s : (g + 1) * s].roll((-y, -x), (2, 3)) for g, (y, x) in enumerate(NEIGHBORS)]
-    return rearrange(torch.cat([*parts, picture[..., 8 * s :]], dim=-1), "b t h w d -> b t (h w) d")
+    groups = [picture[..., g * s : (g + 1) * s].roll((-y, -x), (2, 3)) for g, (y, x) in enumerate(NEIGHBORS)]
+    return rearrange(torch.cat([*groups, picture[..., 8 * s :]], dim=-1), "b t h w d -> b t (h w) d")
 
 
 def grid_turned(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -116,32 +117,32 @@ EXERCISES = (
         id="07.1",
         question="Write temporal association (7.1) without a loop over frames or channels: (b t n d) → (b t n d).",
         answer=temporal_by_hand,
-        why="Each frame but the last gets the first s channels of the next one, each frame but the first gets the "
-        "following s channels of the previous one, and the rest stays. What nothing is written to keeps its zeros: "
-        "missing frames are zeros. s = d // shift_div rounds down.",
+        why="Each frame but the last takes the first s channels from the next frame. Each frame but the first takes "
+        "the following s channels from the previous frame. The rest stays. Channels that would come from a missing "
+        "frame stay zero. s = d // shift_div rounds down.",
         hints=(
-            "Begin with zeros. (7.1) has three lines: which channels does each of them fill?",
-            "Frames are axis 1. `y[:, :-1] = x[:, 1:]` gives each frame but the last what the next one has. Now "
-            "restrict it to channels :s, and write the same for looking back.",
+            "Start with zeros. (7.1) has three lines. Which channels does each of them fill?",
+            "Frames are axis 1. `y[:, :-1] = x[:, 1:]` gives each frame but the last the values of the next frame. "
+            "Restrict it to channels :s, and write the same for looking back.",
             "y[:, :-1, :, :s] = x[:, 1:, :, :s], then y[:, 1:, :, s : 2 * s] = x[:, :-1, :, s : 2 * s], then the rest.",
         ),
         mistakes=(
             Mistake(
-                "your shift wraps around: torch.roll gives the last frame what the first one has. Missing frames are "
-                "zeros",
+                "your shift wraps around: torch.roll gives the last frame the values of the first one. Missing frames "
+                "are zeros",
                 lambda x, shift_div: three(x, x.shape[-1] // shift_div, x.roll(-1, 1), x.roll(1, 1), x),
             ),
             Mistake(
-                "your shift moves tokens where it should move frames: frames are axis 1 of (b t n d)",
+                "your shift moves tokens instead of frames: frames are axis 1 of (b t n d)",
                 lambda x, shift_div: shifted(x, x.shape[-1] // shift_div, axis=2),
             ),
             Mistake(
-                "your shift moves clips of the batch where it should move frames: frames are axis 1 of (b t n d)",
+                "your shift moves clips of the batch instead of frames: frames are axis 1 of (b t n d)",
                 lambda x, shift_div: shifted(x, x.shape[-1] // shift_div, axis=0),
             ),
             Mistake(
-                "both directions are the wrong way round: the first channels come from the next frame, so what is in "
-                "frame f + 1 goes to frame f",
+                "the two directions are swapped: the first channels come from the next frame, so values of frame f + 1 "
+                "go to frame f",
                 lambda x, shift_div: three(x, x.shape[-1] // shift_div, moved(x, -1), moved(x, 1), x),
             ),
             Mistake(
@@ -149,23 +150,24 @@ EXERCISES = (
                 lambda x, shift_div: kept_at_the_ends(x, x.shape[-1] // shift_div),
             ),
             Mistake(
-                "you move shift_div channels each way: it is the divisor, d // shift_div channels move",
+                "you move shift_div channels in each direction: it is the divisor, so d // shift_div channels move",
                 lambda x, shift_div: shifted(x, shift_div),
             ),
             Mistake(
-                "you round s up: d // shift_div rounds down, and torch.chunk does not",
-                lambda x, shift_div: shifted(x, -(-x.shape[-1] // shift_div)),
+                "you round s up: d // shift_div rounds down, but torch.chunk rounds up",
+                lambda x, shift_div: shifted(x, math.ceil(x.shape[-1] / shift_div)),
             ),
             Mistake(
-                "only half as many channels move as should: 1/shift_div of them moves each way, not in all",
+                "only half as many channels move as should: 1/shift_div of them moves in each direction, not in total",
                 lambda x, shift_div: shifted(x, x.shape[-1] // (2 * shift_div)),
             ),
             Mistake(
-                "you move every shift_div-th channel: channels that move lie side by side, the first s, then the next",
+                "you move every shift_div-th channel: the channels that move are side by side, the first s, then the "
+                "next s",
                 interleaved,
             ),
             Mistake(
-                "you move the last channels: (7.1) moves the first 2 s, and the rest behind them stays",
+                "you move the last channels: (7.1) moves the first 2 s, and the rest stays",
                 lambda x, shift_div: shifted(x.flip(-1), x.shape[-1] // shift_div).flip(-1),
             ),
             Mistake(
@@ -177,101 +179,104 @@ EXERCISES = (
                 lambda x, shift_div: three(x, x.shape[-1] // shift_div, moved(x, 1), x, x),
             ),
         ),
-        tries=Tries(clip_cases, gradients=True),
+        trial=Trial(clip_cases, gradients=True),
     ),
     Exercise(
         id="07.2",
-        question="d = 512 in 8 heads, shift_div 8, attention over space: from which frames do channels 10, 100 and 200 "
-        "of the keys of frame 5 come?",
+        question="With d = 512 channels in 8 heads, shift_div 8 and attention over space, which frames do channels 10, "
+        "100 and 200 of the keys of frame 5 come from?",
         answer=(6, 4, 5),
-        why="s = 512 / 8 = 64. Channel 10 is below s: the next frame. Channel 100 is from s to 2 s: the previous "
-        "one. Channel 200 stays. s runs over all channels, whatever the heads are; here it is one head.",
+        why="s = 512 / 8 = 64. Channel 10 is below s, so it comes from the next frame. Channel 100 is between s and 2 "
+        "s, so it comes from the previous frame. Channel 200 stays. s counts channels over all heads; here it is the "
+        "width of one head.",
         hints=(
-            "How many channels move each way? That is s in (7.1).",
-            "s = 64: which channels look ahead, which look back, and from which one on do they stay?",
-            "0–63 look ahead, 64–127 look back, 128–511 stay. To look ahead is to get from frame 5 + 1.",
+            "How many channels move in each direction? This is s in (7.1).",
+            "s = 64. Which channels look ahead, which look back, and which stay?",
+            "0–63 look ahead, 64–127 look back, 128–511 stay. A channel that looks ahead comes from frame 5 + 1.",
         ),
         mistakes=(
-            Mistake("these are the frames for shift_div 4: with 8 only 64 channels move each way", (6, 6, 4)),
-            Mistake("both directions are the wrong way round: the first channels come from the next frame", (4, 6, 5)),
-            Mistake("you split each head by itself: s counts channels over all heads, head-major", (4, 5, 4)),
-            Mistake("you move shift_div channels each way: it is the divisor, s = 512 / 8", (4, 5, 5)),
-            Mistake("you move every eighth channel: channels that move lie side by side", (5, 5, 6)),
-            Mistake("1/shift_div of the channels moves each way, not in all: s = 64", (6, 5, 5)),
+            Mistake("these are the frames for shift_div 4: with 8, only 64 channels move in each direction", (6, 6, 4)),
+            Mistake("the two directions are swapped: the first channels come from the next frame", (4, 6, 5)),
+            Mistake("you split each head by itself: s counts the channels of all heads together", (4, 5, 4)),
+            Mistake("you move shift_div channels in each direction: it is the divisor, s = 512 / 8", (4, 5, 5)),
+            Mistake("you move every eighth channel: the channels that move are side by side", (5, 5, 6)),
+            Mistake("1/shift_div of the channels moves in each direction, not in total: s = 64", (6, 5, 5)),
             Mistake(
-                "that is attention over time, where keys borrow from places: over space they borrow from frames",
+                "this is attention over time, in which keys borrow from other places: over space they borrow from "
+                "other frames",
                 (5, 5, 5),
             ),
         ),
     ),
     Exercise(
         id="07.3",
-        question="Repair the spatial shift: (b t n d) with n = rows · columns → (b t n d), as (7.3).",
+        question="Repair the spatial shift (7.3): (b t n d) with n = rows · columns → (b t n d).",
         answer=repaired,
-        why="The offsets are (row, column): unpacked as (right, down), rows and columns are exchanged. Where the "
-        "neighbor does not exist, groups 0 to 3 are zero and groups 4 to 7 keep their own value, as in the reference.",
+        why="The offsets are (row, column). Unpacked as (right, down), rows and columns are swapped. If the neighbor "
+        "does not exist, groups 0 to 3 are zero and groups 4 to 7 keep their value, as in the reference.",
         hints=(
-            "The token in the middle of 1 to 9 gets 6 in group 0, and should get 8. Where do 6 and 8 lie?",
-            "Group 0 has the offset (+1, 0), one row down. What does the loop call these two numbers?",
-            "for g, (down, right) in …; and at the border torch.zeros_like(moved) if g < 4.",
+            "The token in the middle of 1 to 9 gets 6 in group 0, but it should get 8. Where are 6 and 8?",
+            "Group 0 has the offset (+1, 0), one row down. How does the loop name these two numbers?",
+            "Write for g, (down, right) in …, and at the border use torch.zeros_like(moved) if g < 4.",
         ),
         mistakes=(
             Mistake(
-                "both bugs are still there: compare the middle and the corner with the numbers from above",
+                "both bugs are still there: compare the middle and the corner with the numbers above",
                 lambda x, rows, columns: spatial(x, rows, columns, TURNED, zero=()),
             ),
             Mistake(
-                "rows and columns are exchanged: an offset is (row, column), (+1, 0) is the place below",
+                "rows and columns are swapped: an offset is (row, column), so (+1, 0) is the place below",
                 lambda x, rows, columns: spatial(x, rows, columns, TURNED),
             ),
             Mistake(
-                "the directions are right, the border is not: groups 0 to 3 are zero there, and yours keep their value",
+                "the directions are right, but the border is not: there groups 0 to 3 are zero, but yours keep their "
+                "value",
                 lambda x, rows, columns: spatial(x, rows, columns, zero=()),
             ),
             Mistake(
-                "your border is zero in all groups: groups 4 to 7 keep their own value, the reference's quirk",
+                "your border is zero in all groups: groups 4 to 7 keep their value, as in the reference",
                 lambda x, rows, columns: spatial(x, rows, columns, zero=ALL),
             ),
             Mistake(
-                "your quirk is the wrong way round: groups 0 to 3 are zero at the border, 4 to 7 keep their value",
+                "the groups at the border are swapped: groups 0 to 3 are zero there, 4 to 7 keep their value",
                 lambda x, rows, columns: spatial(x, rows, columns, zero=range(4, 8)),
             ),
             Mistake(
-                "all directions are opposite: a token gets from the place at the offset, it does not give to it",
+                "all directions are reversed: a token takes values from the place at the offset, it does not give to "
+                "it",
                 lambda x, rows, columns: spatial(x, rows, columns, OPPOSITE),
             ),
+            Mistake("your shift wraps around: values must not come from the opposite side of the frame", in_a_circle),
+            Mistake("tokens are counted row by row: in your grid rows and columns are swapped", grid_turned),
             Mistake(
-                "your shift wraps around: what lies outside the frame does not come in on the other side", in_a_circle
-            ),
-            Mistake("tokens are counted row by row: your grid has rows and columns exchanged", grid_turned),
-            Mistake(
-                "all channels move: each direction gets d // 16 of them, and half stay",
+                "in yours all channels move: each direction gets d // 16 of them, and half of all channels stay",
                 lambda x, rows, columns: spatial(x, rows, columns, share=8),
             ),
         ),
-        tries=Tries(grid_cases, gradients=True),
+        trial=Trial(grid_cases, gradients=True),
     ),
     Exercise(
         id="07.4",
-        question="d = 64, 8 × 8 tokens, attention over time: how many channels of the key in the top right corner are "
-        "zero, and how many are its own?",
+        question="With d = 64 channels, 8 × 8 tokens and attention over time, how many channels of the key in the top "
+        "right corner are zero, and how many are its own?",
         answer=(8, 44),
         why="s = 64 / 16 = 4. Groups 1 (above) and 2 (right) have no neighbor: 2 · 4 zeros. Groups 4, 5 and 6 are "
-        "diagonals without a neighbor and keep their value, and half of all channels stay: 3 · 4 + 32.",
+        "diagonals without a neighbor and keep their value, and half of all channels never move: 3 · 4 + 32.",
         hints=(
             "Which of the eight neighbors exist in the top right corner?",
-            "Below, left, and below left. Of the five that are missing, which groups are zero, which keep their value?",
-            "s = 4. Zero: groups 1 and 2. Kept: groups 4, 5 and 6, and the 32 channels that never move.",
+            "Below, left, and below left exist. Of the five groups without a neighbor, which are zero, and which keep "
+            "their value?",
+            "s = 4. Groups 1 and 2 are zero. Groups 4, 5 and 6 and the 32 channels that never move keep their value.",
         ),
         mistakes=(
-            Mistake("at the border only groups 0 to 3 are zero: 4 to 7 keep their own value", (20, 32)),
-            Mistake("the zeros are right; those that keep their value at the border are its own, too", (8, 32)),
-            Mistake("the quirk holds for groups 4 to 7 alone: groups 1 and 2 are zero here", (0, 52)),
-            Mistake("that is a token on an edge: in a corner two sides are missing", (4, 40)),
-            Mistake("each direction gets d / 16 channels: half of all channels stay", (16, 24)),
+            Mistake("at the border only groups 0 to 3 are zero: 4 to 7 keep their value", (20, 32)),
+            Mistake("the zeros are right, but channels that keep their value at the border are its own, too", (8, 32)),
+            Mistake("only groups 4 to 7 keep their value at the border: groups 1 and 2 are zero here", (0, 52)),
+            Mistake("this is a token on an edge: in a corner two sides are missing", (4, 40)),
+            Mistake("each direction gets d / 16 channels: half of all channels never move", (16, 24)),
             Mistake("you count groups: each has s = 4 channels", (2, 3)),
-            Mistake("the two are the wrong way round: zeros first", (44, 8)),
-            Mistake("your quirk is the wrong way round: groups 0 to 3 are zero, 4 to 7 keep their value", (12, 40)),
+            Mistake("the two are swapped: zeros first", (44, 8)),
+            Mistake("the groups at the border are swapped: groups 0 to 3 are zero, 4 to 7 keep their value", (12, 40)),
         ),
     ),
 )

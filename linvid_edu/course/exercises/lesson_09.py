@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 
 # 09.1 the lift
 
 
 def map_cases(generator: Generator) -> Iterator[Case]:
-    """Yield maps of several frames whose rows need not sum to 1, and an object that moves and changes its size."""
+    """Yield maps of several frames whose rows need not sum to 1, and masks of an object that moves and changes size."""
 
     def case(t: int, n: int, *, name: str = "", dtype: torch.dtype | None = None) -> Case:
         maps, places = draw(generator, (t, n, n), (t, n), dtype=dtype)
@@ -83,7 +83,7 @@ Predict = Callable[[Tensor], float]
 
 
 def curve_cases(generator: Generator) -> Iterator[Case]:
-    """Yield a prediction that depends on every token, tokens, their attention, and shares that are whole counts."""
+    """Yield a prediction that sees every token, tokens, their attention, and shares of whole tokens."""
 
     def case(m: int, counts: Sequence[int], name: str = "") -> Case:
         tokens, weight, attention = draw(generator, (m, 3), (m, 3), (m,))
@@ -146,8 +146,8 @@ def never_restored(predict: Predict, tokens: Tensor, attention: Tensor, shares: 
 
 
 def by_mass(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequence[float]) -> tuple[float, ...]:
-    found, order = attention.sort(descending=True)
-    before = (found / found.sum()).cumsum(0)
+    weights, order = attention.sort(descending=True)
+    before = (weights / weights.sum()).cumsum(0)
     return tuple(
         value
         for share in shares
@@ -185,97 +185,114 @@ def loss_of(predict: Predict, tokens: Tensor, attention: Tensor, shares: Sequenc
 EXERCISES = (
     Exercise(
         id="09.1",
-        question="Write the lift of every query: maps (t n n), masks (t n) → mass on the object of the query's own "
-        "frame, as a multiple of its share there.",
+        question="Write the lift of every query from maps (t n n) and masks (t n): the weight on the object in the "
+        "query's own frame, divided by the object's share of the tokens there.",
         answer=lift_of_queries,
-        why="(A * mask.unsqueeze(1)).sum(-1) is the mass, a sum over the keys of the query's own frame; divided by the "
-        "row's sum, in case it is not 1, and by the share of the frame's tokens that are the object's. 1 is uniform.",
+        why="(A * mask.unsqueeze(1)).sum(-1) is the mass, a sum over the keys of the query's own frame. It is divided "
+        "by the sum of the row, which may not be 1, and by the object's share of the frame's tokens. Uniform attention "
+        "has a lift of 1.",
         hints=(
-            "A row is A[t, i]: its mass is a sum over j where mask[t, j]. On which axis of A must the mask stand?",
-            "mask.unsqueeze(1) is (t 1 n): the same mask for every query of a frame, another for every frame.",
-            "Divide by A.sum(dim=-1), and then by the share, mask.float().mean(dim=-1, keepdim=True).",
+            "A row is A[t, i]. Its mass is the sum over all j with mask[t, j]. Which axis of A does the mask belong "
+            "to?",
+            "mask.unsqueeze(1) is (t 1 n): one mask for each frame, the same for all its queries.",
+            "Divide by A.sum(dim=-1), then by the share, mask.float().mean(dim=-1, keepdim=True).",
         ),
         mistakes=(
             Mistake("you take the mean weight on the object: the mass is a sum over its tokens", mean_on_mask),
-            Mistake("that is the mass alone: divide it by the share, or a large object counts as attention", mass_of),
-            Mistake("every frame gets the mask of the first: the object moves, use mask[t] in frame t", first_mask),
-            Mistake("you joined the masks of all frames: each frame has its own, the object moves", any_frame),
-            Mistake("your share is over all frames: the object has another size in each", share_of_all_frames),
-            Mistake("your mask stands on the queries: the mass is over the keys, the last axis", masked_queries),
-            Mistake("you sum columns, what tokens receive: a query's weights are a row", received),
-            Mistake("rows that do not sum to 1 stay so: divide by each row's sum", not_normalized),
-            Mistake("you divide by the sum of all maps: each row has a sum of its own", over_all),
-            Mistake("you average over the queries: asked for is one lift for each, (t n)", one_per_frame),
             Mistake(
-                "you subtract the share: asked for is the mass as a multiple of it",
+                "this is the mass alone: divide it by the share, so that a large object does not look like attention",
+                mass_of,
+            ),
+            Mistake("every frame gets the mask of the first: the object moves, so use mask[t] in frame t", first_mask),
+            Mistake("you joined the masks of all frames: the object moves, so each frame has its own mask", any_frame),
+            Mistake(
+                "your share is over all frames: the object has a different size in each frame", share_of_all_frames
+            ),
+            Mistake("your mask selects queries: select keys, the last axis", masked_queries),
+            Mistake("you sum columns, which is what tokens receive: the weights of a query are a row", received),
+            Mistake("some rows do not sum to 1: divide by the sum of each row", not_normalized),
+            Mistake("you divide by the sum of all maps: each row has its own sum", over_all),
+            Mistake("you average over the queries: return one lift for each query, (t n)", one_per_frame),
+            Mistake(
+                "you subtract the share: divide by it",
                 lambda A, mask: mass_of(A, mask) - share_of(A, mask),
             ),
             Mistake("you multiply by the share: divide by it", lambda A, mask: mass_of(A, mask) * share_of(A, mask)),
-            Mistake("your lift is upside down: mass over share", lambda A, mask: share_of(A, mask) / mass_of(A, mask)),
             Mistake(
-                "you look at what is not the object: the mask is inverted",
+                "your lift is upside down: divide the mass by the share",
+                lambda A, mask: share_of(A, mask) / mass_of(A, mask),
+            ),
+            Mistake(
+                "your mask is inverted: it selects everything but the object",
                 lambda A, mask: mass_of(A, ~mask) / share_of(A, ~mask),
             ),
         ),
-        tries=Tries(map_cases),
+        trial=Trial(map_cases),
     ),
     Exercise(
         id="09.2",
-        question="Write the deletion curve: for each share, what predict says of the tokens without the most attended "
-        "share of them.",
+        question="Write the deletion curve: for each share, what predict returns for the tokens if the most attended "
+        "share of them is set to 0.",
         answer=deletion_curve,
-        why="One order for all shares, from the original clip, the most attended first. Each share starts from a fresh "
-        "copy, so that 0.2 means 0.2 of the original, whatever came before.",
+        why="All shares use one order, that of the original clip, with the most attended token first. Each share "
+        "starts from a fresh copy, so 0.2 always means 0.2 of the original tokens.",
         hints=(
-            "attention.argsort() puts the least attended first. How do you turn it around?",
-            "How many tokens are a share? round(share * len(tokens)), the first of the order. Set those to 0.",
+            "attention.argsort() puts the least attended first. How do you reverse the order?",
+            "A share is round(share * len(tokens)) tokens. Set this many tokens at the start of the order to 0.",
             "In the loop over shares: left = tokens.clone(); left[order[:count]] = 0; curve.append(predict(left))",
         ),
         mistakes=(
             Mistake("you delete the least attended first: argsort(descending=True)", least_first),
-            Mistake("you keep the most attended and delete the others: it is the other way round", kept),
+            Mistake("you keep the most attended and delete the others: delete the most attended", kept),
             Mistake("you delete in the order of the tokens: sort by attention first", in_the_order_given),
-            Mistake("your shares add up: each is a share of the original, not more on top of the last", adding_up),
             Mistake(
-                "you take each share of what is left: it is a share of the original, so start anew", of_what_is_left
+                "your shares add up: each is a share of the original, not an addition to the one before", adding_up
             ),
-            Mistake("keep the shares in the order in which they are given: you sorted them", shares_sorted),
-            Mistake("int() cuts off: .29 · 100 is 28.99… to a computer, so use round()", rounded_down),
-            Mistake("ceil() goes too far: .07 · 100 is 7.0…01 to a computer, so use round()", rounded_up),
             Mistake(
-                "what one share deleted stays deleted for the next: start from a fresh copy each time", never_restored
+                "you take each share of the tokens that are left: it is a share of the original, so start with a fresh "
+                "copy",
+                of_what_is_left,
             ),
-            Mistake("you delete until a share of the attention is gone: it is a share of the tokens", by_mass),
-            Mistake("you delete one token too many: order[:count] has count of them", one_too_many),
-            Mistake("you use ranks as places: argsort once gives the tokens in order", rank_as_order),
-            Mistake("that is what was lost: asked for is what predict says of what is left", loss_of),
+            Mistake("you sorted the shares: keep them in the given order", shares_sorted),
+            Mistake("int() rounds down, and .29 · 100 is 28.99… in floating point: use round()", rounded_down),
+            Mistake("ceil() rounds up, and .07 · 100 is 7.0…01 in floating point: use round()", rounded_up),
             Mistake(
-                "you remove the rows: predict needs every token in its place, set them to 0",
+                "tokens that one share deleted stay deleted for the next: start from a fresh copy each time",
+                never_restored,
+            ),
+            Mistake("you delete a share of the attention: delete a share of the tokens", by_mass),
+            Mistake("you delete one token too many: order[:count] has count tokens", one_too_many),
+            Mistake("you use ranks as positions: one argsort gives the tokens in order", rank_as_order),
+            Mistake("this is the loss: return what predict returns for the remaining tokens", loss_of),
+            Mistake(
+                "you remove the rows: predict needs every token in its place, so set them to 0",
                 lambda predict, tokens, attention, shares: tuple(
                     predict(tokens[attention.argsort(descending=True)[round(share * len(tokens)) :].sort().values])
                     for share in shares
                 ),
             ),
         ),
-        tries=Tries(curve_cases),
+        trial=Trial(curve_cases),
     ),
     Exercise(
         id="09.3",
-        question="Deleting the most attended tenth costs more than a random tenth. Which further result weakens "
-        "most that the model bases its answer on what it attends to?",
+        question="Deleting the most attended tenth of the tokens lowers the prediction more than a random tenth. Which "
+        "further result is the strongest argument against the claim that the model bases its answer on what it attends "
+        "to?",
         answer="b",
-        why="Objects are attended to, and objects carry the label: contrast is a common cause. If an order that never "
-        "saw the model does the same damage, the damage does not speak of this model's attention.",
+        why="Models attend to objects, and objects carry the label. Contrast is a common cause of both. If an order "
+        "that does not depend on the model does the same damage, the damage says nothing about this model's attention.",
         hints=(
-            "For each result: would you expect it if she is right? And if she is wrong?",
-            "Look for an order that cannot know what the model attends to, and does the same damage.",
-            "Contrast has seen no model. What do attended tokens and contrasting tokens have in common?",
+            "For each result, ask: would you expect it if she is right? And if she is wrong?",
+            "Look for an order that does not depend on the attention, but does the same damage.",
+            "Contrast does not depend on any model. What do attended tokens and tokens of high contrast have in "
+            "common?",
         ),
         mistakes=(
-            Mistake("more clips with the same numbers make the finding firmer, not weaker", "a"),
-            Mistake("what is ignored can go without harm: that is what she would predict", "c"),
+            Mistake("more clips with the same numbers make the result firmer, not weaker", "a"),
+            Mistake("tokens without attention can be deleted without harm: this is what she would predict", "c"),
             Mistake(
-                "an untrained model's attention does no better than chance: so hers was learned, which supports her",
+                "the attention of an untrained model is no better than chance: so hers was learned, which supports her",
                 "d",
             ),
         ),

@@ -9,7 +9,7 @@ import torch
 from pandas import Series
 from torch import Generator
 
-from .exercise import Case, Exercise, Mistake, Tries, draw
+from .exercise import Case, Exercise, Mistake, Trial, draw
 
 # 10.2 seeds in pairs
 
@@ -23,14 +23,14 @@ def seed_cases(generator: Generator) -> Iterator[Case]:
         b = 0.7 + 0.1 * level
         a, b = Series((b + 0.02 + 0.05 * noise).numpy()), Series(b.numpy())
         if shuffled:
-            a, b = (each.iloc[torch.randperm(8, generator=generator).tolist()] for each in (a, b))
+            a, b = (series.iloc[torch.randperm(8, generator=generator).tolist()] for series in (a, b))
         yield Case((a.drop(2), b.drop(list(lost))))
     yield Case((Series([0.5, 0.6, 0.7]), Series([0.4, 0.8, 0.9], index=[0, 7, 8])), "one seed that both have")
 
 
 def in_order(answer: Callable[..., Any], a: Series, b: Series) -> np.ndarray:
-    """Return the pairs, (pairs 2), in the order of their first values, as no other order is asked for."""
-    first, second = (np.asarray(each, dtype=float) for each in answer(a, b))
+    """Return the pairs, (pairs 2), sorted by their first values: their order does not matter."""
+    first, second = (np.asarray(values, dtype=float) for values in answer(a, b))
     pairs = np.stack([first, second], axis=-1)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
@@ -41,7 +41,7 @@ def my_pairs(a: Series, b: Series) -> Pairs:
 
 
 def _first(count: int, *values: Any) -> tuple[Any, ...]:
-    return tuple(each[:count] for each in values)
+    return tuple(accuracies[:count] for accuracies in values)
 
 
 def by_position(a: Series, b: Series) -> tuple[Any, ...]:
@@ -61,7 +61,7 @@ def unordered(a: Series, b: Series) -> Pairs:
 
 
 def sorted_after(a: Series, b: Series) -> tuple[Any, ...]:
-    return tuple(np.sort(each) for each in my_pairs(a, b))
+    return tuple(np.sort(accuracies) for accuracies in my_pairs(a, b))
 
 
 def filled_with_zero(a: Series, b: Series) -> Pairs:
@@ -79,7 +79,7 @@ def with_missing(a: Series, b: Series) -> Pairs:
     return both["a"], both["b"]
 
 
-def exchanged(a: Series, b: Series) -> Pairs:
+def swapped(a: Series, b: Series) -> Pairs:
     return my_pairs(a, b)[::-1]
 
 
@@ -101,85 +101,89 @@ def reported(accuracies: np.ndarray) -> float:
 EXERCISES = (
     Exercise(
         id="10.1",
-        question="A method wins on all of 7 seeds, by a lot. What is p by (10.2)?",
+        question="A method wins by a lot on all 7 seeds. What is p by (10.2)?",
         answer=2 / 2**7,
         tolerance=0.03,
-        why="2 / 2⁷ = .016: the outcome that was seen, and its mirror image. How large the differences are does not "
-        "matter: seven narrow wins have the same p.",
+        why="2 / 2⁷ = .016: two of the 2⁷ outcomes are as extreme, the observed one and its mirror image. The size of "
+        "the differences does not matter: seven narrow wins have the same p.",
         hints=(
-            "How many ways are there to exchange the labels of 7 seeds?",
-            "How many of these 128 means are as far from 0 as the one that was seen? It is the most extreme.",
-            "Two are: the one that was seen, and the one in which all labels are exchanged.",
+            "How many ways are there to swap the labels of 7 seeds?",
+            "How many of these 128 means are as far from 0 as the observed one, which is the most extreme?",
+            "Two: the observed one, and the one with all labels swapped.",
         ),
         mistakes=(
-            Mistake("the mirror image is as far from 0, and (10.2) counts both sides", 1 / 2**7),
-            Mistake("that is for 6 seeds: with n seeds there are 2ⁿ exchanges", 2 / 2**6),
-            Mistake("7 seeds are exchanged in 2⁷ ways, not in 7²", 2 / 7**2),
-            Mistake("7 seeds are exchanged in 2⁷ ways, not in 2 · 7", 2 / (2 * 7)),
-            Mistake("what was seen is one of the exchanges itself, so p is never 0", 0.0),
+            Mistake("the mirror image is just as far from 0, and (10.2) counts both sides", 1 / 2**7),
+            Mistake("this is for 6 seeds: with n seeds there are 2ⁿ ways to swap the labels", 2 / 2**6),
+            Mistake("the labels of 7 seeds can be swapped in 2⁷ ways, not in 7²", 2 / 7**2),
+            Mistake("the labels of 7 seeds can be swapped in 2⁷ ways, not in 2 · 7", 2 / (2 * 7)),
+            Mistake("the observed labels are one of the 2⁷ ways, so p is never 0", 0.0),
             Mistake(
                 "with 7 seeds p cannot be below 2 / 2⁷, however large the differences are", lambda p: 0 < p < 0.0155
             ),
-            Mistake("p is a share, 0 to 1, no count and no percentage", lambda p: p > 1),
+            Mistake("p is a share between 0 and 1, not a count or a percentage", lambda p: p > 1),
         ),
     ),
     Exercise(
         id="10.2",
-        question="Write my_pairs(a, b): the values of both variants, seed by seed, for the seeds that both have.",
+        question="Write my_pairs(a, b), which returns the values of both variants, seed by seed, for the seeds that "
+        "both have.",
         answer=my_pairs,
-        why="A table by seed pairs by name and not by position. Once a seed is missing, positions are not seeds: an "
-        "easy seed of one meets a hard seed of the other, and the differences are those of the seeds. Sorting both "
-        "lists, or comparing means over different seeds, is the same mistake.",
+        why="A table with seeds as its index pairs by seed, not by position. If a seed is missing, positions are not "
+        "seeds: an easy seed of one variant is paired with a hard seed of the other, and the differences are those of "
+        "the seeds. Sorting both lists, or comparing means over different seeds, is the same mistake.",
         hints=(
-            "After seed 1 has crashed, which seed stands at position 1 of b?",
-            "A Series knows its seeds: a.index. Which seeds are in both?",
-            'pandas.DataFrame({"a": a, "b": b}) lines up by index; dropna() leaves out what one of them lacks.',
+            "If seed 1 has crashed, which seed is at position 1 of b?",
+            "The index of a Series holds its seeds: a.index. Which seeds are in both?",
+            'pandas.DataFrame({"a": a, "b": b}) aligns the two by index; dropna() drops the seeds that one of them '
+            "lacks.",
         ),
         mistakes=(
-            Mistake("you pair by position: once a seed is missing, positions are not seeds", by_position),
-            Mistake("those are the right seeds, and the two series have them in different orders", unordered),
-            Mistake("each of the two is sorted by itself, so that pairs of one seed come apart", sorted_after),
+            Mistake("you pair by position: if a seed is missing, positions are not seeds", by_position),
+            Mistake("these are the right seeds, but the two series have them in different orders", unordered),
+            Mistake("you sort each of the two by itself, so the values of one seed are no longer paired", sorted_after),
             Mistake(
-                "you sort the values: the best run of one meets the best of the other, whatever their seeds", by_rank
+                "you sort the values: the best run of one variant is paired with the best of the other, whatever their "
+                "seeds",
+                by_rank,
             ),
             Mistake(
-                "you pair by position among the seeds in order: the seeds after a missing one shift", by_order_of_seeds
+                "you pair by position after sorting by seed: seeds after a missing one are shifted", by_order_of_seeds
             ),
-            Mistake("you count a missing run as 0, and it has no accuracy at all", filled_with_zero),
-            Mistake("you make up the missing runs from the mean of the others", filled_with_mean),
+            Mistake("you count a missing run as 0, but it has no accuracy at all", filled_with_zero),
+            Mistake("you replace missing runs by the mean of the others: leave those seeds out", filled_with_mean),
             Mistake("seeds that one variant lacks are still there, as NaN", with_missing),
-            Mistake("a and b are exchanged", exchanged),
+            Mistake("a and b are swapped", swapped),
         ),
-        tries=Tries(seed_cases, use=in_order),
+        trial=Trial(seed_cases, use=in_order),
     ),
     Exercise(
         id="10.3",
-        question='Complete reported(accuracies): one number for the runs of a variant, as "the best of our seeds" '
-        "says.",
+        question="Complete reported(accuracies), which returns one number for the runs of a variant: "
+        '"the best of our seeds".',
         answer=reported,
-        why="More draws, better luck: with 8 seeds against 2 the larger number is ahead in about 80 % of the "
-        "experiments, although the two do not differ. With the mean it is about half. Choosing a checkpoint, a "
-        "learning rate or a metric by its result on the test clips is the same mistake.",
+        why="The maximum grows with the number of runs: with 8 seeds against 2, the variant with 8 is ahead in about "
+        "80 % of the experiments, although the two do not differ. With the mean it is ahead in about half. Choosing a "
+        "checkpoint, a learning rate or a metric by its result on the test clips is the same mistake.",
         hints=(
             "Take the sentence literally.",
-            "Which of the runs would that paper print?",
+            "Which of the runs would such a paper report?",
             "The largest: accuracies.max().",
         ),
         mistakes=(
             Mistake(
-                "that is the mean, which would be fair: the sentence says the best",
+                "this is the mean, which would be fair: the sentence says the best",
                 lambda accuracies: accuracies.mean(),
             ),
             Mistake(
-                "that is the median, and the sentence says the best", lambda accuracies: float(np.median(accuracies))
+                "this is the median, but the sentence says the best", lambda accuracies: float(np.median(accuracies))
             ),
-            Mistake("that is the worst run, and the sentence says the best", lambda accuracies: accuracies.min()),
+            Mistake("this is the worst run, but the sentence says the best", lambda accuracies: accuracies.min()),
             Mistake(
-                "that is which run is best: asked for is its accuracy", lambda accuracies: int(accuracies.argmax())
+                "this is the index of the best run: return its accuracy", lambda accuracies: int(accuracies.argmax())
             ),
-            Mistake("that is the last run, and the sentence says the best", lambda accuracies: accuracies[-1]),
-            Mistake("that is the first run, and the sentence says the best", lambda accuracies: accuracies[0]),
+            Mistake("this is the last run, but the sentence says the best", lambda accuracies: accuracies[-1]),
+            Mistake("this is the first run, but the sentence says the best", lambda accuracies: accuracies[0]),
         ),
-        tries=Tries(run_cases),
+        trial=Trial(run_cases),
     ),
 )

@@ -9,31 +9,31 @@ from torch import Generator
 
 from linvid_edu.models.reference_weights import official_name
 
-from .exercise import Case, Exercise, Mistake, Tries
+from .exercise import Case, Exercise, Mistake, Trial
 
 # 11.1 which frames are seen
 
 
 def frame_cases(generator: Generator) -> Iterator[Case]:
-    """Yield numbers of frames at which no center falls exactly on the beginning of a frame."""
-    found = 0
-    while found < 4:
+    """Yield numbers of frames so that no center is exactly the beginning of a frame, and edge cases."""
+    count = 0
+    while count < 4:
         frames = int(torch.randint(20, 400, (), generator=generator))
         t = int(torch.randint(5, 17, (), generator=generator))
         if frames % t and all((2 * i + 1) * frames % (2 * t) for i in range(t)):
-            found += 1
+            count += 1
             yield Case((frames, t))
     yield Case((16, 8), "a frame begins at each center")
     yield Case((3, 8), "fewer frames than t")
     yield Case((12, 12), "as many frames as t")
-    yield Case((31, 1), "one frame asked for")
+    yield Case((31, 1), "a clip of one frame")
 
 
 def as_numbers(answer: Callable[[int, int], Iterable[Any]], F: int, t: int) -> Any:
-    """Return the numbers as a tensor, whatever holds them; text stays as it is, to be refused."""
-    found = list(answer(F, t))
-    whole = all(isinstance(number, SupportsFloat) and not getattr(number, "ndim", 0) for number in found)
-    return torch.tensor([float(number) for number in found]) if whole else found
+    """Return numbers as a tensor, whatever holds them; other objects stay as they are and count as wrong."""
+    values = list(answer(F, t))
+    are_numbers = all(isinstance(value, SupportsFloat) and not getattr(value, "ndim", 0) for value in values)
+    return torch.tensor([float(value) for value in values]) if are_numbers else values
 
 
 def my_frames(F: int, t: int) -> list[int]:
@@ -48,7 +48,7 @@ def _in(t: int, number: Callable[[int], float]) -> list[int]:
 
 
 def name_cases(generator: Generator) -> Iterator[Case]:
-    """Yield our names of the weights of an attention layer, in any block."""
+    """Yield this library's names of the weights of an attention layer, in random blocks."""
     layers = ("qkv", "projection", "mechanism.fixation.query", "mechanism.fixation.key")
     for layer in layers:
         for span in ("time", "space"):
@@ -65,43 +65,43 @@ def _after(change: Callable[[str], str]) -> Callable[[str], str]:
     return lambda name: change(reference_name(name))
 
 
-def _exchanged(text: str, one: str, other: str) -> str:
+def _swapped(text: str, one: str, other: str) -> str:
     return text.replace(one, "\0").replace(other, one).replace("\0", other)
 
 
 EXERCISES = (
     Exercise(
         id="11.1",
-        question="Write my_frames(F, t): which of F frames, numbered from 0, a clip of t frames holds.",
+        question="Write my_frames(F, t), which returns which of F frames, numbered from 0, are in a clip of t frames.",
         answer=my_frames,
-        why="The center of stretch i lies at (i + 1/2) · F / t, counted in frames, and the frame on screen is the last "
-        "one that has begun: rounded down. Half a stretch is left out at either end, so neither the first nor the "
-        "last frame is taken, unless F is small; then some frames come twice.",
+        why="The center of segment i is at (i + 1/2) · F / t, counted in frames. The frame on screen is the last one "
+        "that has begun, so round down. Half a segment is left out at each end, so neither the first nor the last "
+        "frame is taken unless F is small. Then some frames are taken twice.",
         hints=(
-            "Cut F frames into t equal stretches. How long is one, in frames? It need not be a whole number.",
-            "Where is the center of stretch i? Which frame is on screen there: the nearest, or the last that has "
+            "Cut F frames into t equal segments. How long is one, in frames? It need not be a whole number.",
+            "Where is the center of segment i? Which frame is on screen there: the nearest, or the last one that has "
             "begun?",
             "[int((i + 0.5) * F / t) for i in range(t)]",
         ),
         mistakes=(
             Mistake(
-                "that is where the stretches begin: their centers lie half a stretch later",
+                "this is where the segments begin: their centers are half a segment later",
                 lambda F, t: _in(t, lambda i: i * F / t),
             ),
             Mistake(
-                "you spread from the first frame to the last one: take the centers of stretches, not their ends",
+                "you spread the frames from the first to the last one: take the centers of segments, not their ends",
                 lambda F, t: _in(t, lambda i: round(i * (F - 1) / max(1, t - 1))),
             ),
             Mistake(
-                "you spread from the first frame to the last one, rounded down: take the centers of stretches",
+                "you spread the frames from the first to the last one, rounded down: take the centers of segments",
                 lambda F, t: _in(t, lambda i: i * (F - 1) / max(1, t - 1)),
             ),
             Mistake(
-                "those are the last frames of the stretches: their centers lie half a stretch earlier",
+                "these are the last frames of the segments: their centers are half a segment earlier",
                 lambda F, t: _in(t, lambda i: max(0, (i + 1) * F // t - 1)),
             ),
             Mistake(
-                "you rounded to the nearest: the frame on screen is the last one that has begun, so round down",
+                "you rounded to the nearest frame: the frame on screen is the last one that has begun, so round down",
                 lambda F, t: _in(t, lambda i: round((i + 0.5) * F / t)),
             ),
             Mistake(
@@ -113,92 +113,93 @@ EXERCISES = (
                 lambda F, t: _in(t, lambda i: max(0, (2 * i + 1) * F // (2 * t) - 1)),
             ),
             Mistake(
-                "you rounded the length of a stretch: F / t need not be whole, and the end of the clip is lost",
+                "you rounded the length of a segment: F / t need not be a whole number, so the end of the clip is lost",
                 lambda F, t: _in(t, lambda i: i * (F // t) + (F // t) // 2),
             ),
             Mistake(
-                "every ⌊F / t⌋-th frame, from the first: the end of the clip is lost",
+                "you take every ⌊F / t⌋-th frame from the first: the end of the clip is lost",
                 lambda F, t: _in(t, lambda i: i * (F // t)),
             ),
             Mistake(
-                "there are F frames, and not F − 1: the last one is on screen for as long as the others",
+                "there are F frames, not F − 1: the last one is on screen for as long as the others",
                 lambda F, t: _in(t, lambda i: (i + 0.5) * (F - 1) / t),
             ),
-            Mistake("those are the first t frames: spread them over the whole clip", lambda F, t: list(range(t))),
+            Mistake("these are the first t frames: spread them over the whole clip", lambda F, t: list(range(t))),
             Mistake(
-                "where a frame begins exactly at a center it is on screen there: the last one that has begun, ≤, not <",
+                "if a frame begins exactly at a center, it is on screen there: the test is ≤, not <",
                 lambda F, t: _in(t, lambda i: math.ceil((i + 0.5) * F / t) - 1),
             ),
             Mistake(
-                "where F is less than t the same formula holds: some frames come twice, and there are always t numbers",
+                "if F is less than t, the same formula holds: some frames come twice, and there are always t numbers",
                 lambda F, t: sorted(set(my_frames(F, t))),
             ),
         ),
-        tries=Tries(frame_cases, use=as_numbers),
+        trial=Trial(frame_cases, use=as_numbers),
     ),
     Exercise(
         id="11.2",
-        question="A clip of 300 frames of 1920 × 1080 pixels goes to the preset gpu: 16 frames of 64 × 64, kernel 8, "
-        "stride 6, padding 2. How many tokens N?",
+        question="A clip of 300 frames of 1920 × 1080 pixels is the input of the preset gpu: 16 frames of 64 × 64, "
+        "kernel 8, stride 6, padding 2. How many tokens N does the model see?",
         answer=1936,
-        why="Length and size of the video do not matter: it is sampled to 16 frames and cut to 64 × 64. Along a side "
-        "⌊(64 + 2 · 2 − 8) / 6⌋ + 1 = 11 windows, 121 in a frame, 16 · 121 = 1,936 in the clip.",
+        why="Length and size of the video do not matter: it is sampled to 16 frames and cropped to 64 × 64. A side has "
+        "⌊(64 + 2 · 2 − 8) / 6⌋ + 1 = 11 windows, a frame 121, and the clip 16 · 121 = 1,936.",
         hints=(
-            "What is left of 300 frames and of 1920 × 1080 pixels when the model sees them?",
-            "Windows along a side, by (1.2): ⌊(a + 2z − k) / s⌋ + 1 with a = 64.",
-            "11 along a side. Now square it, and multiply by the number of frames.",
+            "How many of the 300 frames, and of the 1920 × 1080 pixels, does the model see?",
+            "The number of windows along a side is (1.2): ⌊(a + 2z − k) / s⌋ + 1 with a = 64.",
+            "It is 11. Now square it, and multiply by the number of frames.",
         ),
         mistakes=(
-            Mistake("the model sees 16 of the 300 frames", 300 * 121),
-            Mistake("the video is resized and cut to 64 × 64 before it becomes tokens", 16 * 320 * 180),
-            Mistake("that is one frame: there are 16", 121),
+            Mistake("the model sees only 16 of the 300 frames", 300 * 121),
+            Mistake("the video is resized and cropped to 64 × 64 before it becomes tokens", 16 * 320 * 180),
+            Mistake("this is one frame: there are 16", 121),
             Mistake("10 steps are 11 windows, and the padding adds 4 pixels to a side", 16 * 100),
-            Mistake("those are patches that do not overlap: here a window of 8 moves by 6", 16 * 64),
+            Mistake("these are patches that do not overlap: here a window of 8 moves by 6", 16 * 64),
             Mistake("11 windows along a side are 11 · 11 in a frame", 16 * 11),
-            Mistake("that is N², the weights of a map of all tokens", 1936**2),
-            Mistake("those are the tokens of the full-size model", 16 * 289),
-            Mistake("those are 8 frames: the preset takes 16", 8 * 121),
+            Mistake("this is N², the number of weights in a map of all tokens", 1936**2),
+            Mistake("these are the tokens of the full-size model", 16 * 289),
+            Mistake("this is 8 frames: the preset takes 16", 8 * 121),
         ),
     ),
     Exercise(
         id="11.3",
-        question="Write reference_name(name): the reference's name of a weight of an attention layer, where queries "
-        "and keys have layers of their own.",
+        question="Write reference_name(name), which returns the reference implementation's name of a weight of an "
+        "attention layer. Queries and keys have their own fixation layers.",
         answer=reference_name,
-        why="Five replacements: blocks gets base_model in front, attention.time becomes temporal_attn and "
-        "attention.space attn, projection becomes proj, mechanism.fixation.query becomes q_gate and "
-        "mechanism.fixation.key k_gate. qkv keeps its name.",
+        why="The replacements are: base_model. in front of blocks, temporal_attn for attention.time, attn for "
+        "attention.space, proj for projection, q_gate for mechanism.fixation.query, and k_gate for "
+        "mechanism.fixation.key. qkv keeps its name.",
         hints=(
             "Compare the two columns of the table part by part, from the left.",
-            "The attention over space has the plain name attn, that over time the longer one. qkv keeps its name.",
+            "Attention over space is called attn, attention over time has the longer name. qkv keeps its name.",
             'name.replace("blocks.", "base_model.blocks.").replace("attention.time", "temporal_attn") and so on, with '
             '"attention.space", "projection", "mechanism.fixation.query" and "mechanism.fixation.key".',
         ),
         mistakes=(
             Mistake("base_model. is missing in front", _after(lambda name: name.removeprefix("base_model."))),
             Mistake(
-                "time and space are exchanged: attn is the one over space",
-                _after(lambda name: _exchanged(name, ".attn.", ".temporal_attn.")),
+                "time and space are swapped: attn is attention over space",
+                _after(lambda name: _swapped(name, ".attn.", ".temporal_attn.")),
             ),
             Mistake(
-                "the gates of query and key are exchanged, and nothing but the numbers would tell",
-                _after(lambda name: _exchanged(name, "q_gate", "k_gate")),
+                "the gates of query and key are swapped: such a model loads without an error, but computes something "
+                "else",
+                _after(lambda name: _swapped(name, "q_gate", "k_gate")),
             ),
             Mistake(
-                "pgate is for one shared layer: here query and key have their own",
+                "pgate is the name of one shared layer: here query and key have their own",
                 _after(lambda name: name.replace("q_gate", "pgate").replace("k_gate", "pgate")),
             ),
             Mistake("the projection is called proj", _after(lambda name: name.replace("proj.", "projection."))),
             Mistake(
-                "the layer of the gate is not inside a mechanism: mechanism.fixation.query as a whole becomes q_gate",
+                "the reference has no mechanism around the gate: replace all of mechanism.fixation.query by q_gate",
                 _after(lambda name: name.replace("q_gate", "mechanism.q_gate").replace("k_gate", "mechanism.k_gate")),
             ),
             Mistake(
-                "the attention over space is called attn, without a word before it",
+                "attention over space is called attn, without a prefix",
                 _after(lambda name: name.replace(".attn.", ".spatial_attn.")),
             ),
-            Mistake("that is our own name: the reference has another", lambda name: name),
+            Mistake("this is the name in this library: the reference has another", lambda name: name),
         ),
-        tries=Tries(name_cases),
+        trial=Trial(name_cases),
     ),
 )
