@@ -35,6 +35,7 @@ def course(tmp_path, monkeypatch):
         (folder / ".hidden").mkdir(parents=True)
         (folder / ".hidden" / "file").write_text("the authors' own")
     (course.notebooks / "refresh.py").write_text("the authors' own")
+    (course.docs / "teaching.md").write_text("the teacher's own, with what students are to guess")
     (course.data_samples / "clip.mp4").write_bytes(b"\0clip")
     (course.results / "runs.csv").write_text("seed\n0\n")
     write_lesson(course, "a = 1", "print(a)")

@@ -40,9 +40,9 @@ def open_lessons(
         raise ValueError(f"name the folder before --, as in: linvid lab {FOLDER} -- {folder}")
     if open_lab and find_spec("jupyterlab") is None:
         raise ModuleNotFoundError("jupyterlab is not installed", name="jupyterlab")
-    from linvid_edu.course.learner_copy import CHANGED, compare, copy_course, lessons
+    from linvid_edu.course.learner_copy import CHANGED, compare_copy, copied_lessons, copy_course
 
-    changed = {item.name for item in compare(folder, solved=solved) if item.state == CHANGED}
+    changed = {file.name for file in compare_copy(folder, solved=solved) if file.state == CHANGED}
     written = copy_course(folder, solved=solved)
     copied = len(written.keys() - changed)
     typer.echo(f"{folder}: {f'{copied} files copied' if copied else 'up to date'}")
@@ -50,7 +50,7 @@ def open_lessons(
         beside = f"; the new one is {written[name].relative_to(folder)}" if name in written else ""
         typer.echo(f"kept, since you changed it: {name}{beside}")
     if open_lab:
-        first = lessons(folder)[0][1].name
+        first = copied_lessons(folder)[0][1].name
         raise typer.Exit(_run_jupyter_lab(folder, first, options or []))
 
 

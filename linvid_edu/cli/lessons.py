@@ -10,7 +10,7 @@ from .app import app
 from .lab import FOLDER
 
 if TYPE_CHECKING:
-    from linvid_edu.course.learner_copy import Item
+    from linvid_edu.course.learner_copy import CourseFile
 
 
 @app.command("lessons")
@@ -22,29 +22,29 @@ def list_lessons(
 
     Example: linvid lessons --diff my-lessons
     """
-    from linvid_edu.course.learner_copy import compare, lessons
+    from linvid_edu.course.learner_copy import compare_copy, copied_lessons
 
     if diff:
-        typer.echo(_describe_updates(compare(folder), folder))
+        typer.echo(_describe_updates(compare_copy(folder), folder))
         return
-    rows = lessons(folder)
+    rows = copied_lessons(folder)
     width = max(len(lesson.title) for lesson, _ in rows)
-    for lesson, item in rows:
-        newer = ", and there is a newer one" if item.theirs is not None and item.update else ""
-        typer.echo(f"{lesson.title:{width}}  {lesson.time:40}  {item.state}{newer}")
+    for lesson, file in rows:
+        newer = ", and there is a newer one" if file.current is not None and file.has_update else ""
+        typer.echo(f"{lesson.title:{width}}  {lesson.time:40}  {file.state}{newer}")
 
 
-def _describe_updates(items: "Sequence[Item]", folder: Path) -> str:
+def _describe_updates(files: "Sequence[CourseFile]", folder: Path) -> str:
     """Describe what `linvid lab` would change in a folder: notebooks cell by cell, other files by name."""
-    from linvid_edu.course.learner_copy import CHANGED, NEW, difference
+    from linvid_edu.course.learner_copy import CHANGED, NEW, notebook_diff
 
     paragraphs = []
-    for item in items:
-        if item.update and item.state == NEW:
-            paragraphs.append(f"new: {item.name}")
-        elif item.update:
-            effect = "would be put beside yours, which you changed" if item.state == CHANGED else "would replace yours"
-            paragraphs.append(f"{item.name}: the new one {effect}")
-            if item.name.endswith(".ipynb"):
-                paragraphs.append(difference(item) or "only outputs differ")
+    for file in files:
+        if file.has_update and file.state == NEW:
+            paragraphs.append(f"new: {file.name}")
+        elif file.has_update:
+            effect = "would be put beside yours, which you changed" if file.state == CHANGED else "would replace yours"
+            paragraphs.append(f"{file.name}: the new one {effect}")
+            if file.name.endswith(".ipynb"):
+                paragraphs.append(notebook_diff(file) or "only outputs differ")
     return "\n".join(paragraphs) or f"nothing: {folder} is up to date"

@@ -78,7 +78,7 @@ def _package(requirement: Requirement) -> Finding:
 
 
 def _samples(folder: Path) -> Finding:
-    advice = "in a clone, run `git checkout data_samples`; elsewhere, delete the broken files and run `linvid lab` again"
+    advice = "in a clone, run `git checkout data_samples`; elsewhere, delete the files and run `linvid lab` again"
     try:
         clips = json.loads((folder / "manifest.json").read_text())["clips"]
     except (OSError, ValueError, KeyError):

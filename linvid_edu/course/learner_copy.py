@@ -1,4 +1,4 @@
-"""The learner's copy of the course: written to a folder, and updated without touching files that the learner changed."""
+"""The learner's copy of the course: a folder that updates without touching what the learner changed."""
 
 import difflib
 import hashlib
