@@ -57,7 +57,7 @@ def test_only_exercises_change_and_the_lesson_stays_as_it_is():
     assert student.cells[:2] == lesson.cells[:2]
     assert (student.cells[2].source, student.cells[2].outputs) == ("a = ...\nprint(a)", [])
     untagged = new_notebook(cells=[new_code_cell(exercise.source)])
-    with pytest.raises(ValueError, match="not tagged"):
+    with pytest.raises(ValueError, match="needs the tag"):
         blank_lesson(untagged)
 
 
