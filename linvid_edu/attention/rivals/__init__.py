@@ -5,7 +5,7 @@
 """
 
 from .base import RIVALS, Facts, KernelRival, Rival, Setting
-from .cosformer_2022 import Cosformer, cosformer, cosformer_map, cosformer_oracle
+from .cosformer_2022 import Cosformer, cosformer, cosformer_features, cosformer_map, cosformer_oracle
 from .dynamic_window_2022 import (
     DynamicWindowAttention,
     dynamic_window_attention,
@@ -24,7 +24,7 @@ from .faq_2023 import (
     faq_vanilla_queries,
     faq_vanilla_queries_oracle,
 )
-from .focused_linear_2023 import FocusedLinear, focused_linear, focused_linear_map, focused_linear_oracle
+from .focused_linear_2023 import FocusedLinear, focused_features, focused_linear, focused_linear_map, focused_linear_oracle
 from .nystrom_2021 import Nystrom, nystrom, nystrom_map, nystrom_oracle
 from .orthoformer_2021 import (
     Orthoformer,
@@ -35,7 +35,14 @@ from .orthoformer_2021 import (
     orthoformer_oracle,
 )
 from .orthoformer_frames_2021 import orthoformer_frames, orthoformer_frames_map, orthoformer_frames_oracle
-from .performer_2020 import Performer, orthogonal_projection, performer, performer_map, performer_oracle
+from .performer_2020 import (
+    Performer,
+    orthogonal_projection,
+    performer,
+    performer_features,
+    performer_map,
+    performer_oracle,
+)
 from .sana_block_causal_2025 import (
     SanaBlockCausal,
     sana_block_causal,
