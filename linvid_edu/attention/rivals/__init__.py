@@ -24,7 +24,13 @@ from .faq_2023 import (
     faq_vanilla_queries,
     faq_vanilla_queries_oracle,
 )
-from .focused_linear_2023 import FocusedLinear, focused_features, focused_linear, focused_linear_map, focused_linear_oracle
+from .focused_linear_2023 import (
+    FocusedLinear,
+    focused_features,
+    focused_linear,
+    focused_linear_map,
+    focused_linear_oracle,
+)
 from .nystrom_2021 import Nystrom, nystrom, nystrom_map, nystrom_oracle
 from .orthoformer_2021 import (
     Orthoformer,
