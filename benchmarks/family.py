@@ -1,13 +1,13 @@
-"""What every member of the family costs, as ratios to torch's scaled_dot_product_attention in the same run.
+"""The cost of linear attention and of every rival, relative to torch's scaled_dot_product_attention in the same run.
 
     python benchmarks/family.py [--largest 16384] [--device cuda --dtype bfloat16] [--threads 1] [--json costs.json]
 
-One clip of 16 × 16 tokens a frame, 256 tokens and up, 4 heads of 32 channels. Each measurement runs the rival and
-softmax attention in turn and takes the median of the paired ratios, forward and forward with backward; memory is the
-most that outputs and intermediate tensors take at once in a training step, beside q, k, v. The slope is that of the
-time on log-log axes over the last two doublings; the crossover is where a rival's fitted time falls below softmax's.
-Windows work inside each frame, as they do in divided attention; streaming takes a frame at a time. The last column
-compares each rival at 4,096 tokens with its straightforward formula in torch operators (limit 1.2).
+One clip with 16 × 16 tokens in a frame, 256 tokens and more, 4 heads of 32 channels. Each measurement runs the rival
+and softmax attention in turn and takes the median of the paired ratios, for forward alone and forward with backward.
+Memory is the peak of outputs and intermediate tensors in a training step, beside q, k, v. The slope is the slope of
+time on log-log axes over the last two doublings. The crossover is the number of tokens at which the fitted time of a
+rival falls below that of softmax. Windows lie inside frames, as in divided attention; streaming takes a frame at a
+time. The last column compares each rival at 4,096 tokens with its plain formula in torch operators (limit 1.2).
 """
 
 import argparse
@@ -28,6 +28,7 @@ from linvid_edu.attention.fixation import Fixation
 from linvid_edu.attention.functions import linear_attention, softmax_attention
 from linvid_edu.attention.mechanisms import LinearAttention
 from linvid_edu.attention.rivals import RIVALS, Setting
+from linvid_edu.attention.rivals.windows import WindowRival
 from linvid_edu.figures.cost import crossover, fit, one_call, peak_bytes
 from linvid_edu.files import atomic_path
 from linvid_edu.shapes import Extent
@@ -35,21 +36,21 @@ from linvid_edu.training.provenance import provenance
 
 HEADS, D, SIDE = 4, 32, 16
 FRAME = SIDE * SIDE
-WINDOWED = ("dynamic_window_attention", "shuffle_window")
+WINDOWED = [name for name, rival in RIVALS.items() if issubclass(rival, WindowRival)]
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def streamed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend frame by frame to everything so far, with a state that does not grow."""
+    """Attend to all frames so far, one frame after another, with a state that does not grow."""
     state = CausalAttention()
     frames = zip(*(x.split(FRAME, dim=-2) for x in (q, k, v)), strict=True)
     return torch.cat([state.update(*frame) for frame in frames], dim=-2)
 
 
 def members(frames: int, device: str, dtype: torch.dtype) -> dict[str, Attend]:
-    """Return every attention function for a clip of so many frames, its weights drawn from a seed."""
+    """Return every attention function for a clip with this number of frames; weights come from seed 0."""
     torch.manual_seed(0)
-    found: dict[str, Attend] = {
+    functions: dict[str, Attend] = {
         "linear": linear_attention,
         "cooperative": LinearAttention(Fixation(D, kind="cooperative")).to(device, dtype),
         "streaming, a frame at a time": streamed,
@@ -64,19 +65,19 @@ def members(frames: int, device: str, dtype: torch.dtype) -> dict[str, Attend]:
                 q, k, v = (x.unflatten(-2, (-1, FRAME)).transpose(1, 2).flatten(0, 1) for x in (q, k, v))
             return layer(q, k, v, extent)
 
-        found[name] = attend
-    return found
+        functions[name] = attend
+    return functions
 
 
 def training_step(attend: Attend, leaves: list[Tensor]) -> Callable[[], object]:
-    """Return a call that runs forward and backward down to q, k and v."""
+    """Return a function that runs forward, and backward to q, k and v."""
     return lambda: torch.autograd.grad(attend(*leaves).sum(), leaves)
 
 
 def paired(run: Callable[[], object], base: Callable[[], object], device: str, patience: float) -> tuple[float, float]:
     """Return the median of the paired ratios of time, and the median milliseconds of `run`."""
-    for each in (run, base):
-        one_call(each, device)
+    for warm_up in (run, base):
+        one_call(warm_up, device)
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + patience
     while len(pairs) < 3 or (len(pairs) < 30 and time.perf_counter() < end):
@@ -85,7 +86,7 @@ def paired(run: Callable[[], object], base: Callable[[], object], device: str, p
 
 
 def measure(tokens: int, name: str, attend: Attend, *, device: str, dtype: torch.dtype, patience: float) -> dict:
-    """Measure one member on one number of tokens: ratios to softmax attention, and its own milliseconds."""
+    """Measure one function on one number of tokens: ratios to softmax attention, and milliseconds."""
     torch.manual_seed(1)
     qkv = list(torch.randn(3, 1, HEADS, tokens, D, device=device, dtype=dtype).unbind())
     leaves = [x.clone().requires_grad_() for x in qkv]
@@ -104,7 +105,7 @@ def measure(tokens: int, name: str, attend: Attend, *, device: str, dtype: torch
 
 
 def against_formula(name: str, *, device: str, dtype: torch.dtype, patience: float) -> float:
-    """Return a rival's time over that of its straightforward formula, forward and backward, at 4,096 tokens."""
+    """Return the time of a rival relative to its plain formula, forward and backward, at 4,096 tokens."""
     frames = 16
     torch.manual_seed(1)
     shape = (frames, HEADS, FRAME, D) if name in WINDOWED else (1, HEADS, frames * FRAME, D)
@@ -118,25 +119,27 @@ def against_formula(name: str, *, device: str, dtype: torch.dtype, patience: flo
 
 
 def summary(rows: list[dict], name: str) -> dict:
-    """Return slope and crossover of one member from its rows."""
-    own = [row for row in rows if row["name"] == name]
-    last = own[-3:]
+    """Return slope and crossover of one function from its rows."""
+    own_rows = [row for row in rows if row["name"] == name]
+    last = own_rows[-3:]
     slope = math.log(last[-1]["ms"] / last[0]["ms"]) / math.log(last[-1]["tokens"] / last[0]["tokens"])
-    sizes = [row["tokens"] for row in own]
-    laws = [fit(sizes, [row[key] for row in own]) for key in ("softmax_ms", "ms")] if len(own) >= 3 else []
+    sizes = [row["tokens"] for row in own_rows]
+    laws = [fit(sizes, [row[key] for row in own_rows]) for key in ("softmax_ms", "ms")] if len(own_rows) >= 3 else []
     return {"name": name, "slope": slope, "crossover": crossover(*laws, sizes[0], 16 * sizes[-1]) if laws else None}
 
 
 def main() -> None:
-    """Print a table for each number of tokens, then slopes, crossovers and the comparison with plain formulas."""
+    """Print a table for each number of tokens, then slopes, crossovers and comparisons with plain formulas."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--largest", type=int, default=16384, help="tokens; 131072 on a GPU")
-    parser.add_argument("--patience", type=float, default=1.0, help="seconds for each measurement, about")
+    parser.add_argument("--largest", type=int, default=16384, help="tokens, at least 512; 131072 on a GPU")
+    parser.add_argument("--patience", type=float, default=1.0, help="approximate seconds for each measurement")
     parser.add_argument("--json", help="also write everything to this file")
     arguments = parser.parse_args()
+    if arguments.largest < 2 * FRAME:
+        parser.error(f"--largest {arguments.largest} is below {2 * FRAME}: a slope needs two numbers of tokens")
     torch.set_num_threads(arguments.threads)
     came_from = provenance(arguments.device)
     options = {"device": arguments.device, "dtype": getattr(torch, arguments.dtype), "patience": arguments.patience}
@@ -149,7 +152,7 @@ def main() -> None:
         for name, attend in members(tokens // FRAME, arguments.device, options["dtype"]).items():
             try:
                 rows.append(measure(tokens, name, attend, **options))
-            except RuntimeError as error:  # out of memory: later sizes are left out with it
+            except RuntimeError as error:  # out of memory
                 print(f"{name:28} does not fit: {str(error).splitlines()[0][:70]}")
                 continue
             print("{name:28} {forward:9.3f} {training:9.3f} {memory:7.2f}".format(**rows[-1]), flush=True)
@@ -164,8 +167,8 @@ def main() -> None:
         plain = f"{law['against_formula']:6.2f}" if "against_formula" in law else ""
         print(f"{law['name']:28} {law['slope']:5.2f}  {place}  {plain}", flush=True)
     if arguments.json:
-        told = ("name", "tokens", "forward", "training", "memory")  # ratios: times of a shared CPU tell nothing
-        kept = [row if arguments.device == "cuda" else {key: row[key] for key in told} for row in rows]
+        ratios = ("name", "tokens", "forward", "training", "memory")  # times of a shared CPU would mean nothing
+        kept = [row if arguments.device == "cuda" else {key: row[key] for key in ratios} for row in rows]
         about = {"command": " ".join(["python benchmarks/family.py", *sys.argv[1:]]), "provenance": came_from}
         with atomic_path(arguments.json) as temporary:
             temporary.write_text(json.dumps({**about, "rows": kept, "laws": laws}, indent=1), encoding="utf-8")

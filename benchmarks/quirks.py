@@ -1,12 +1,12 @@
-"""How much each quirk of the rivals' released code changes the output, on one clip.
+"""Measure how much each quirk of the released code of the rivals changes the output, on one clip.
 
     python benchmarks/quirks.py results/family/quirks.csv
 
 Queries, keys and values are those of the first layer over space of the shipped model with linear attention, on the
-sample clip motion_right_plain: 8 frames of 8 × 8 tokens in a row, 4 heads of 16 channels, float64. Where a second clip
-is needed it is motion_clockwise_plain. Layers with weights of their own get weights from seed 0. A difference is the
-largest difference of two outputs, relative to the largest output of the plain way; other numbers say what they are.
-docs/reconciliation.md says what the two ways are. Each row carries its seed, commit, date, machine and torch version.
+sample clip motion_right_plain: 8 frames of 8 × 8 tokens in a row, 4 heads of 16 channels, float64. If a second clip is
+needed, it is motion_clockwise_plain. Learned weights are random, from seed 0. A difference is the largest difference of
+two outputs, relative to the largest output of the plain way; other numbers are described in their row.
+docs/reconciliation.md describes both ways. Each row has its seed, commit, date, machine and torch version.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def measure() -> pandas.DataFrame:
 
 
 def main() -> None:
-    """Print the table, and write it where asked, with where it comes from."""
+    """Print the table, and write it with its provenance if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, nargs="?", help="a CSV file")
     output = parser.parse_args().output
@@ -55,8 +55,8 @@ def main() -> None:
     table = measure()
     print(table.to_string(index=False, float_format="%.3g"))
     if output:
-        where = {key: came_from[key] for key in ("commit", "date", "machine")}
-        table = table.assign(seed=0, **where, torch=came_from["versions"]["torch"])
+        columns = {key: came_from[key] for key in ("commit", "date", "machine")}
+        table = table.assign(seed=0, **columns, torch=came_from["versions"]["torch"])
         with atomic_path(output) as temporary:
             table.to_csv(temporary, index=False, float_format="%.4g")
 

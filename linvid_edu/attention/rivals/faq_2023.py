@@ -142,11 +142,9 @@ def faq_query_aggregation(
 
 def _attend(x: Tensor, other: Tensor, weights: AttentionWeights, heads: int) -> Tensor:
     """Return LN(x + attention of x to other), with softmax attention of several heads."""
-    layers = [LinearWeights(*halves) for halves in zip(*(part.chunk(3) for part in weights.qkv), strict=True)]
-    q, k, v = (
-        rearrange(layer(tokens), "b n (heads d) -> b heads n d", heads=heads)
-        for layer, tokens in zip(layers, (x, other, other), strict=True)
-    )
+    (w_q, w_k, w_v), (b_q, b_k, b_v) = weights.qkv.weight.chunk(3), weights.qkv.bias.chunk(3)
+    q, k, v = F.linear(x, w_q, b_q), F.linear(other, w_k, b_k), F.linear(other, w_v, b_v)
+    q, k, v = (rearrange(tokens, "b n (heads d) -> b heads n d", heads=heads) for tokens in (q, k, v))
     attended = rearrange(softmax_attention(q, k, v), "b heads n d -> b n (heads d)")
     return weights.norm(x + weights.out(attended))
 
