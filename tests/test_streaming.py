@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from linvid_edu.attention.association import spatial_association, temporal_association
-from linvid_edu.attention.causal import CausalAttention, frame_map, frame_rows
-from linvid_edu.attention.causal_rivals import CausalRival, causal_attention
+from linvid_edu.attention.causal import CausalAssociation, CausalAttention, frame_map, frame_rows
 from linvid_edu.attention.feature_maps import elu_plus_one, identity, relu_offset
 from linvid_edu.attention.fixation import Fixation
 from linvid_edu.attention.functions import linear_attention
@@ -16,7 +15,7 @@ from linvid_edu.attention.mechanisms import fixate
 from linvid_edu.attention.rivals import RIVALS, KernelRival, Setting
 from linvid_edu.attention.spans import fold, unfold
 from linvid_edu.models.config import ModelConfig
-from linvid_edu.models.streaming import CausalAssociation, ModelStream
+from linvid_edu.models.streaming import ModelStream
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Extent, Grid
 from linvid_edu.training.loop import initialize
@@ -113,7 +112,7 @@ def layer_of(name, kind=None, **constants):
 @pytest.mark.parametrize("name", STREAMING)
 def test_a_kernel_rival_streams_at_the_places_that_its_tokens_have_in_the_clip(name, blocks, kind):
     rival, whole = layer_of(name, kind), layer_of("sana_video_attention" if name == "sana_block_causal" else name, kind)
-    stream, end = causal_attention(rival), 0
+    stream, end = CausalAttention.of(rival), 0
     q, k, v = torch.randn(3, 2, 2, 72, 12)
     for frames in blocks:
         start, end = end, end + frames
@@ -125,7 +124,7 @@ def test_a_kernel_rival_streams_at_the_places_that_its_tokens_have_in_the_clip(n
 
 def test_sana_streams_as_its_block_causal_attention():
     rival = layer_of("sana_block_causal", block_frames=2)
-    stream, q, k, v = causal_attention(rival), *torch.randn(3, 1, 2, 72, 12)
+    stream, q, k, v = CausalAttention.of(rival), *torch.randn(3, 1, 2, 72, 12)
     blocks = zip(*(x.split(24, dim=2) for x in (q, k, v)), strict=True)
     out = torch.cat([stream.update(*block, Extent(2, 3, 4)) for block in blocks], dim=2)
     expected = rival(q, k, v, Extent(6, 3, 4))
@@ -142,7 +141,7 @@ def test_sana_streams_as_its_block_causal_attention():
 )
 def test_a_kernel_rival_that_looks_beyond_its_token_is_refused_in_words(name, constants, words):
     with pytest.raises(ValueError, match=words):
-        CausalRival(layer_of(name, **constants))
+        CausalAttention.of(layer_of(name, **constants))
 
 
 @pytest.mark.parametrize("name", ["performer", "cosformer"])

@@ -8,7 +8,12 @@ from .association import (
 from .association import (
     temporal_association as temporal_association,
 )
-from .causal import CausalAttention as CausalAttention
+from .causal import (
+    CausalAssociation as CausalAssociation,
+)
+from .causal import (
+    CausalAttention as CausalAttention,
+)
 from .feature_maps import (
     FeatureMap as FeatureMap,
 )

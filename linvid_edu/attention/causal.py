@@ -1,88 +1,64 @@
-"""Causal linear attention, block by block: a state of fixed size, and what it gives to each block."""
+"""Attention and association on a stream: objects that hold the state between one block of tokens and the next."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from linvid_edu.shapes import Extent, Float
 
+from .association import temporal_association
+from .causal_sums import Passed, State
 from .feature_maps import FeatureMap, relu_offset
 from .fixation import FixationRatios
-from .functions import EPS
-from .mechanisms import fixate
-from .rivals.base import Products
-
-
-class State(NamedTuple):
-    """All that causal linear attention keeps of what has passed: f·(d_v + 1) numbers for each head.
-
-    weighted: S = Σ_j φ(k_j) v_jᵀ
-    total: z = Σ_j φ(k_j)
-
-    Both are float64 where the device has it. In float32, sums of one token after another are off by about 1e-5 of their
-    size after 10⁵ tokens, and after 10⁷ they no longer notice a new one.
-    """
-
-    weighted: Float[Tensor, "*batch f d_v"]
-    total: Float[Tensor, "*batch 1 f"]
-
-
-class Passed(NamedTuple):
-    """What causal attention did with one block.
-
-    out: the attended values
-    q, k: the features r_q ∘ φ(q) and r_k ∘ φ(k) of the block
-    own: the share of each query's weights that lies on its own block, 0 to 1
-    ratios: the fixation ratios; None without fixation
-    """
-
-    out: Float[Tensor, "*batch n d_v"]
-    q: Float[Tensor, "*batch n f"]
-    k: Float[Tensor, "*batch n f"]
-    own: Float[Tensor, "*batch n"]
-    ratios: FixationRatios | None
+from .mechanisms import LinearAttention, Mechanism
+from .rivals import RIVALS
 
 
 class CausalAttention:
     """Linear attention to everything so far, block by block.
 
-    S ← S + Σ_{j in block} φ(k_j) v_jᵀ, z ← z + Σ_{j in block} φ(k_j); out_i = φ(q_i) S / (φ(q_i) · z + eps)
-
-    A block sees itself in full and all blocks before it, so its outputs are those of ``linear_attention`` over all
-    tokens up to its end. Fixation streams exactly, since a token's ratios depend on that token alone.
+    Each block goes through ``causal_step``: it sees itself in full and all blocks before it. Fixation streams exactly,
+    because the ratios of a token depend on that token alone.
 
     Args:
-        feature_map: φ; it must work token by token.
-        fixation: makes the ratios from φ(q), φ(k) and v, such as a ``Fixation``; None means r_q = r_k = 1.
-        eps: added to the normalizer.
+        feature_map: φ, which must work token by token.
+        fixation: Function of φ(q), φ(k) and v that returns the ratios, such as a ``Fixation``; None means
+            r_q = r_k = 1.
 
     Source: Transformers are RNNs, 2020, arXiv 2006.16236, for the sums; that fixation streams is an addition.
     """
 
     def __init__(
-        self,
-        feature_map: FeatureMap = relu_offset,
-        *,
-        fixation: Callable[..., FixationRatios] | None = None,
-        eps: int | float = EPS,
+        self, feature_map: FeatureMap = relu_offset, *, fixation: Callable[..., FixationRatios] | None = None
     ) -> None:
-        self.feature_map, self.fixation, self.eps = feature_map, fixation, eps
-        self.state: State | None = None
-        self.seen = 0  # tokens
+        self.mechanism: Mechanism = LinearAttention(fixation, feature_map=feature_map)  # type: ignore[arg-type]
+        self.reset()
+
+    @classmethod
+    def of(cls, mechanism: Mechanism) -> "CausalAttention":
+        """Return a stream of what a layer of a model computes, with its features and its fixation.
+
+        Args:
+            mechanism: Linear attention, or a kernel rival whose features depend on the token and its place alone.
+
+        Raises:
+            ValueError: If the mechanism has no sums to keep, or its features depend on other tokens.
+        """
+        if mechanism.not_streaming:
+            names = ", ".join(name for name, rival in RIVALS.items() if not rival.not_streaming)
+            raise ValueError(
+                f"{type(mechanism).__name__} does not stream here: {mechanism.not_streaming}; use linear (without a "
+                f"gate), or one of {names}"
+            )
+        stream = cls()
+        stream.mechanism = mechanism
+        return stream
 
     def reset(self) -> None:
-        """Forget what has passed."""
-        self.state, self.seen = None, 0
-
-    def features(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Return φ(q) and φ(k) of a block."""
-        return self.feature_map(q), self.feature_map(k)
-
-    def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
-        """Return what is multiplied, from features of a block that fixation may have reweighted."""
-        return Products(phi_q, phi_k, eps=self.eps)
+        """Forget all earlier tokens."""
+        self.state: State | None = None
+        self.seen = 0  # tokens
 
     def update(
         self,
@@ -91,14 +67,15 @@ class CausalAttention:
         v: Float[Tensor, "*values d_v"],
         extent: Extent | None = None,
     ) -> Float[Tensor, "*batch n d_v"]:
-        """Take the next block in, and return its attended values.
+        """Take the next block, and return its attended values.
 
         Args:
-            q, k, v: of this block, at least 1 token; all other axes are those of the first block.
-            extent: how the tokens of this block lie; None: as frames of one token each.
+            q, k, v: Queries, keys and values of the block, at least 1 token; all other axes are those of the first
+                block.
+            extent: Frames, rows and columns of the block; None means frames of one token each.
 
         Raises:
-            ValueError: an empty block, or one that does not fit those before.
+            ValueError: If the block is empty, or does not fit those before.
         """
         return self.observe(q, k, v, extent).out
 
@@ -109,56 +86,66 @@ class CausalAttention:
         v: Float[Tensor, "*values d_v"],
         extent: Extent | None = None,
     ) -> Passed:
-        """Take the next block in, and return what happened; arguments and errors are those of ``update``."""
+        """Take the next block, and return what attention did with it; arguments and errors are those of ``update``."""
         n = q.shape[-2]
         if not n:
             raise ValueError("a block of 0 tokens: pass at least 1")
         if q.shape != k.shape or q.shape[:-1] != v.shape[:-1]:
             shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in (("q", q), ("k", k), ("v", v)))
             raise ValueError(f"{shapes} do not belong to one block: pass as many keys and values as queries")
-        fixated = fixate(self.fixation, *self.features(q, k), v)
-        made = self.products(fixated.q, fixated.k, extent or Extent(n, 1, 1))
-        weigh_q, weigh_k = (
-            phi if weigh is None else weigh for weigh, phi in ((made.weigh_q, made.phi_q), (made.weigh_k, made.phi_k))
-        )
-        here = weigh_k.sum(dim=-2, keepdim=True)
-        self.state, self.seen = self._add(made.phi_k.mT @ v, here), self.seen + n
-        weighted, total = (part.to(q.dtype) for part in self.state)
-        z = ((weigh_q * total).sum(dim=-1, keepdim=True) + made.eps).clamp(min=made.floor)
-        own = (weigh_q * here).sum(dim=-1) / z.squeeze(-1)
-        return Passed(made.phi_q @ weighted / z, made.phi_q, made.phi_k, own, fixated.ratios)
+        passed, self.state = self.mechanism.stream(q, k, v, extent or Extent(n, 1, 1), self.state, self.seen)
+        self.seen += n
+        return passed
 
-    def _add(self, weighted: Tensor, total: Tensor) -> State:
-        """Return the state with the sums of one more block."""
-        precise = weighted.dtype if weighted.device.type == "mps" else torch.float64
-        if self.state is None:
-            return State(weighted.to(precise), total.to(precise))
-        if weighted.shape != self.state.weighted.shape:
-            raise ValueError(
-                f"a block whose sums Σ φ(k) vᵀ are {tuple(weighted.shape)} does not fit those before, whose state is "
-                f"{tuple(self.state.weighted.shape)}: reset() begins a new stream"
-            )
-        return State(self.state.weighted + weighted, self.state.total + total)
+
+class CausalAssociation:
+    """Temporal association frame by frame, when the frame before is known and the next one is not.
+
+    With c = ⌊width / shift_div⌋: channels 0 to c would come from the next frame and are zero, c to 2c come from the
+    frame before, the rest stay. ``temporal_association`` does the same to the last frame of a clip: each frame is
+    treated as if the clip ended with it. To wait for the next frame would delay every block of a model by one more.
+
+    Args:
+        shift_div: Inverse of the share of the channels that move each way, at least 2.
+
+    Raises:
+        ValueError: If shift_div is below 2.
+    """
+
+    def __init__(self, shift_div: int) -> None:
+        if shift_div < 2:
+            raise ValueError(f"shift_div={shift_div} would move more channels than there are: use 2 or more")
+        self.shift_div = shift_div
+        self.before: Tensor | None = None  # channels c to 2c of the frame before
+
+    def update(self, x: Float[Tensor, "b one n width"]) -> Float[Tensor, "b one n width"]:
+        """Take the keys or values of the next frame, and return them associated."""
+        c = x.shape[-1] // self.shift_div
+        before = torch.zeros_like(x)
+        if self.before is not None:
+            before[..., c : 2 * c] = self.before
+        self.before = x[..., c : 2 * c].clone()
+        return temporal_association(torch.cat([before, x], dim=1), shift_div=self.shift_div)[:, 1:]
 
 
 def frame_rows(passed: Passed, token: int) -> Float[Tensor, "batch heads n"]:
-    """Return the weights that one token gives to the tokens of its own frame, as shares of their sizes.
+    """Return the weights that one token gives to the tokens of its own frame, as shares of their absolute sum.
 
     p_j = |φ(q) · φ(k_j)| / Σ_j' |φ(q) · φ(k_j')| over the tokens j' of this frame
 
     Args:
-        passed: of attention over space, or joint attention.
-        token: number of the query in its frame.
+        passed: Result of attention over space, or of joint attention.
+        token: Index of the query in its frame.
     """
     return _shares(passed.q[..., [token], :], passed.k).squeeze(-2)
 
 
 def frame_map(passed: Passed, *, every: int = 1) -> Float[Tensor, "batch heads queries n"]:
-    """Return ``frame_rows`` of every token of the frame, or of each so-many-th.
+    """Return ``frame_rows`` of every token of the frame, or of every second, third, …
 
     Args:
-        passed: of attention over space, or joint attention.
-        every: 1 for all tokens, 2 for every other one.
+        passed: Result of attention over space, or of joint attention.
+        every: Distance between the queries: 1 takes all tokens, 2 every second one.
     """
     return _shares(passed.q[..., ::every, :], passed.k)
 

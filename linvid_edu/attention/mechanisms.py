@@ -1,4 +1,4 @@
-"""The attention functions as layers of a model: what each receives, owns and returns."""
+"""The attention functions as layers of a model."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from linvid_edu.shapes import Extent, Float
 
+from .causal_sums import Passed, State, causal_step
 from .feature_maps import FeatureMap, identity, relu_offset
 from .fixation import Fixation, FixationRatios, ValueGate
 from .functions import attention_map, linear_attention, softmax_attention
@@ -18,13 +19,13 @@ Similarity = Literal["softmax", "linear", "product"]
 def weights_between(
     q: Float[Tensor, "*batch n d"], k: Float[Tensor, "*batch m d"], similarity: Similarity
 ) -> Float[Tensor, "*batch n m"]:
-    """Compute the explicit weights between what an attention function received, in O(n·m·d).
+    """Compute the explicit weights from the operands of an attention function, in O(n·m·d).
 
-    softmax: ``attention_map(q, k)``; linear: that of features; product: A = q kᵀ as it is, for the factors of a map
+    softmax: ``attention_map(q, k)``; linear: the map of features; product: A = q kᵀ, for the factors of a map
 
     Args:
-        q, k: queries and keys, features, or factors.
-        similarity: which of them.
+        q, k: Queries and keys, features, or factors of a map.
+        similarity: How they make weights.
     """
     if similarity == "product":
         return q @ k.mT
@@ -32,11 +33,11 @@ def weights_between(
 
 
 class AttentionInputs(NamedTuple):
-    """What an attention function receives.
+    """The operands of an attention map.
 
-    q, k: queries and keys, or their reweighted features, or the two factors of an attention map
-    ratios: the fixation ratios behind them, None without fixation
-    similarity: how they make weights: see ``weights_between``
+    q, k: queries and keys, or their reweighted features, or the two factors of a map
+    ratios: fixation ratios of the features; None without fixation
+    similarity: how q and k make weights, see ``weights_between``
     """
 
     q: Float[Tensor, "batch heads tokens f"]
@@ -46,21 +47,27 @@ class AttentionInputs(NamedTuple):
 
 
 class Mechanism(nn.Module):
-    """An attention function as a model's layer sees it: queries, keys and values of all heads in, attended values out.
+    """An attention function as a layer: queries, keys and values of all heads in, attended values out.
 
-    It owns what the function learns beside the projections.
+    It owns the weights that the function has beside the projections.
+
+    ``not_streaming`` is the reason if a stream cannot keep sums over earlier tokens, and empty if it can.
+    ``frames_ahead`` is the number of later frames that a token sees.
 
     Args:
-        fixation: the layers that learn r_q and r_k; None means r_q = r_k = 1.
-        gate: a gate on v and out; None means none.
+        fixation: Layers that learn r_q and r_k; None means r_q = r_k = 1.
+        gate: Gate on v and on the output; None means no gate.
     """
+
+    not_streaming: str = "its map is not made of sums over keys that could be kept"
+    frames_ahead: int = 0
 
     def __init__(self, fixation: Fixation | None = None, *, gate: ValueGate | None = None):
         super().__init__()
         self.fixation, self.gate = fixation, gate
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
-        """Return what makes the map, for a recorder to see; the arguments are those of ``forward``."""
+        """Return the operands of the map; the arguments are those of ``forward``."""
         raise NotImplementedError
 
     def forward(
@@ -73,8 +80,23 @@ class Mechanism(nn.Module):
         """Return the attended values.
 
         Args:
-            q, k, v: of the tokens that attend to each other.
-            extent: how these tokens lie in the clip; None where a mechanism does not ask.
+            q, k, v: Queries, keys and values of the tokens that attend to each other.
+            extent: Frames, rows and columns of these tokens; None if the mechanism does not need them.
+        """
+        raise NotImplementedError
+
+    def stream(
+        self, q: Tensor, k: Tensor, v: Tensor, extent: Extent, state: State | None, seen: int
+    ) -> tuple[Passed, State]:
+        """Attend to a block of tokens and to all tokens before it.
+
+        Args:
+            q, k, v, extent: As for ``forward``, of the block.
+            state: State after the tokens before; None if there are none.
+            seen: Number of tokens before.
+
+        Returns:
+            What the block attended to, and the state after it.
         """
         raise NotImplementedError
 
@@ -83,7 +105,7 @@ class Mechanism(nn.Module):
 
 
 class SoftmaxAttention(Mechanism):
-    """Call ``softmax_attention``; it owns no weights, and exists so that a recorder can see its inputs."""
+    """``softmax_attention`` as a layer; it has no weights."""
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return queries and keys as they are."""
@@ -95,14 +117,14 @@ class SoftmaxAttention(Mechanism):
 
 
 class LinearAttention(Mechanism):
-    """Apply the feature map, then fixation where there is one, then linear attention.
+    """Apply the feature map, then fixation if there is one, then linear attention.
 
     out = linear_attention(r_q ∘ φ(q), r_k ∘ φ(k), v)
 
     Args:
-        fixation: the layers that learn r_q and r_k; None means r_q = r_k = 1.
+        fixation: Layers that learn r_q and r_k; None means r_q = r_k = 1.
         feature_map: φ.
-        gate: a gate on v and out; None means none.
+        gate: Gate on v and on the output; None means no gate.
 
     Source: arXiv 2210.08164, with φ = ``relu_offset`` and no gate.
     """
@@ -116,6 +138,7 @@ class LinearAttention(Mechanism):
     ):
         super().__init__(fixation, gate=gate)
         self.feature_map = feature_map
+        self.not_streaming = "" if gate is None else "its gate is a control for whole clips"
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return r_q ∘ φ(q), r_k ∘ φ(k) and the ratios."""
@@ -129,6 +152,14 @@ class LinearAttention(Mechanism):
         r_v, r_o = self.gate(features.q, features.k, v)
         return r_o * linear_attention(features.q, features.k, r_v * v, feature_map=identity)
 
+    def stream(
+        self, q: Tensor, k: Tensor, v: Tensor, extent: Extent, state: State | None, seen: int
+    ) -> tuple[Passed, State]:
+        """Attend to a block of tokens and to all tokens before it."""
+        features = self.attention_inputs(q, k, v)
+        passed, state = causal_step(features.q, features.k, v, state)
+        return passed._replace(ratios=features.ratios), state
+
 
 def fixate(
     fixation: Callable[..., FixationRatios] | None,
@@ -136,7 +167,7 @@ def fixate(
     phi_k: Float[Tensor, "*batch n f"],
     v: Float[Tensor, "*batch n d"],
 ) -> AttentionInputs:
-    """Reweight features by the ratios learned from them: r_q ∘ φ(q), r_k ∘ φ(k); without fixation they stay."""
+    """Reweight features by the ratios that fixation computes from them: r_q ∘ φ(q), r_k ∘ φ(k)."""
     if fixation is None:
         return AttentionInputs(phi_q, phi_k)
     ratios = fixation(phi_q, phi_k, v)

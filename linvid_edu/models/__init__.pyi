@@ -44,12 +44,7 @@ from .reference_weights import (
 from .reference_weights import (
     official_name as official_name,
 )
-from .streaming import (
-    CausalAssociation as CausalAssociation,
-)
-from .streaming import (
-    ModelStream as ModelStream,
-)
+from .streaming import ModelStream as ModelStream
 from .trace import record as record
 from .transformer import VideoTransformer as VideoTransformer
 from .variants import (

@@ -109,7 +109,7 @@ class ModelConfig:
 
     @classmethod
     def compact(cls, num_classes: int = 4, **changes: Any) -> "ModelConfig":
-        """Return a size that a laptop's CPU trains in minutes: 2 blocks of width 64 on 8 frames of 32 × 32, 8 × 8 tokens."""
+        """Return a size that a laptop trains in minutes: 2 blocks of width 64 on 8 frames of 32 × 32, 8 × 8 tokens."""
         return cls(**_geometry(num_classes, 8, 32, (6, 4, 1), width=64, depth=2, heads=4, mlp=2) | changes)
 
     @classmethod

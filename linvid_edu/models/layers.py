@@ -1,47 +1,35 @@
 """The layers of a block: attention over time, space or both, and the MLP whose convolution carries position."""
 
-import torch
+from typing import cast
+
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from linvid_edu.attention.association import spatial_association, temporal_association
+from linvid_edu.attention.causal import CausalAssociation
 from linvid_edu.attention.mechanisms import Mechanism
 from linvid_edu.attention.spans import Span, fold, unfold
 from linvid_edu.shapes import Extent, Float, Grid
 
-
-class TokenLinear(nn.Linear):
-    """nn.Linear for tokens, which takes the quicker of two ways to the same numbers.
-
-    A linear layer is a convolution with a 1 × 1 kernel. On a CPU, PyTorch gives products to MKL and convolutions to
-    oneDNN, and on some machines (AMD's with AVX-512) only oneDNN uses the full vector width. Small batches, other
-    devices and other precisions keep the product.
-    """
-
-    def forward(self, x: Float[Tensor, "b t n width"]) -> Float[Tensor, "b t n outputs"]:
-        """Return x Wᵀ + b."""
-        if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[:-1].numel() < 8192:
-            return super().forward(x)
-        picture = rearrange(x, "b t n width -> (b t) width 1 n")
-        out = F.conv2d(picture, self.weight[:, :, None, None], self.bias)
-        return rearrange(out, "(b t) width 1 n -> b t n width", b=len(x))
+from .stream_state import BlockState, LayerState
+from .token_linear import TokenLinear
 
 
 class SpaceTimeAttention(nn.Module):
     """Project tokens to queries, keys and values, attend over time, space or both, and project back.
 
-    The order inside: projection → association on k and v → heads → mechanism → merged heads → projection.
+    The order is: projection → association on k and v → split heads → mechanism → merge heads → projection.
 
     Args:
-        width: channels of a token.
-        heads: attention heads; must divide width.
-        span: which tokens attend to each other.
+        width: Channels of a token.
+        heads: Number of attention heads, a divisor of width.
+        span: Which tokens attend to each other.
         mechanism: SoftmaxAttention, LinearAttention or another Mechanism.
-        shift_div: None means no association. Otherwise k and v of spatial attention borrow from neighboring frames
-            (this fraction of the channels each way), those of temporal attention from neighboring locations, and
-            those of joint attention from frames, then locations.
-        qkv_bias: whether the first projection has a bias.
+        shift_div: None means no association. Otherwise k and v borrow channels: those of spatial attention from
+            neighboring frames (1/shift_div of the channels each way), those of temporal attention from neighboring
+            locations, and those of joint attention from both, frames first.
+        qkv_bias: Whether the first projection has a bias.
 
     Source: arXiv 2210.08164. Differs from the reference implementation: joint attention is an addition.
     """
@@ -62,37 +50,55 @@ class SpaceTimeAttention(nn.Module):
         self.mechanism = mechanism
         self.projection = TokenLinear(width, width)
 
-    def associate(self, x: Float[Tensor, "b t n width"], grid: Grid) -> Float[Tensor, "b t n width"]:
-        """Let keys or values borrow channels from their neighbors; return them unchanged without association."""
+    def associate(
+        self, x: Float[Tensor, "b t n width"], grid: Grid, stream: CausalAssociation | None = None
+    ) -> Float[Tensor, "b t n width"]:
+        """Let keys or values borrow channels from their neighbors; return them unchanged without association.
+
+        Args:
+            x: Keys or values of a clip, or of the next frame of a stream.
+            grid: Rows and columns of the tokens of a frame.
+            stream: What holds the frame before, in a stream.
+        """
         if self.shift_div is None:
             return x
         if self.span != "time":
-            x = temporal_association(x, shift_div=self.shift_div)
+            x = temporal_association(x, shift_div=self.shift_div) if stream is None else stream.update(x)
         if self.span != "space":
             x = spatial_association(x, grid=grid)
         return x
 
-    def forward(self, x: Float[Tensor, "b t n width"], grid: Grid) -> Float[Tensor, "b t n width"]:
-        """Return the attended tokens, without the residual."""
+    def forward(
+        self, x: Float[Tensor, "b t n width"], grid: Grid, state: LayerState | None = None
+    ) -> Float[Tensor, "b t n width"]:
+        """Return the attended tokens, without the residual.
+
+        Args:
+            x: Tokens of a clip, or of the next frame of a stream.
+            grid: Rows and columns of the tokens of a frame.
+            state: State after the frames before, which becomes the state after this frame; None means a clip.
+        """
         t, n = x.shape[1:3]
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        k, v = self.associate(k, grid), self.associate(v, grid)
-        q, k, v = (fold(part, self.span, self.heads) for part in (q, k, v))
-        attended = self.mechanism(q, k, v, Extent.over(self.span, t, grid))
+        k = self.associate(k, grid, None if state is None else state.keys)
+        v = self.associate(v, grid, None if state is None else state.values)
+        q, k, v = (fold(tokens, self.span, self.heads) for tokens in (q, k, v))
+        attend = self.mechanism if state is None else state.attend
+        attended = attend(q, k, v, Extent.over(self.span, t, grid))
         return self.projection(unfold(attended, self.span, t=t, n=n))
 
 
 class ConvolutionalMLP(nn.Module):
-    """Mix channels, and neighboring tokens of a frame, which tells each token where it stands.
+    """Mix channels, and neighboring tokens of a frame, which tells each token its position.
 
-    out = W₂ GELU(DWConv₃ₓ₃(W₁ x)), the depthwise convolution on the grid, zeros outside
+    out = W₂ GELU(DWConv₃ₓ₃(W₁ x)), with the depthwise convolution on the grid and zeros outside
 
     Args:
-        width: channels of a token.
-        hidden: channels in between.
-        convolution: without it this is the usual MLP, and tokens do not know where they stand.
+        width: Channels of a token.
+        hidden: Channels in between.
+        convolution: Whether to convolve. Without, this is the usual MLP, and tokens do not know their position.
 
-    Source: arXiv 2210.08164; leaving the convolution out is an addition.
+    Source: arXiv 2210.08164; that the convolution can be left out is an addition.
     """
 
     def __init__(self, width: int, hidden: int, *, convolution: bool = True):
@@ -106,7 +112,7 @@ class ConvolutionalMLP(nn.Module):
         if self.convolution is None:
             return self.contract(F.gelu(self.expand(x)))
         t = x.shape[1]
-        # on b·t pictures of h × w tokens: this view is channels-last in memory, and stays so
+        # b·t pictures of h × w tokens: this view is channels-last in memory, and stays so
         hidden = rearrange(self.expand(x), "b t (h w) width -> (b t) width h w", h=grid.rows)
         hidden = rearrange(self.convolution(hidden), "(b t) width h w -> b t (h w) width", t=t)
         return self.contract(F.gelu(hidden))
@@ -118,22 +124,31 @@ class Block(nn.Module):
     x ← x + attention(LayerNorm(x)) for each attention, then x ← x + MLP(LayerNorm(x))
 
     Args:
-        attention: name to layer, in the order of application: time before space in divided attention.
-        width: channels of a token.
-        mlp: what comes last.
+        attention: Span to layer, in the order of application: time before space in divided attention.
+        width: Channels of a token.
+        mlp: MLP at the end of the block.
 
     Source: arXiv 2210.08164.
     """
 
-    def __init__(self, attention: dict[str, SpaceTimeAttention], *, width: int, mlp: ConvolutionalMLP):
+    def __init__(self, attention: dict[Span, SpaceTimeAttention], *, width: int, mlp: ConvolutionalMLP):
         super().__init__()
-        self.attention = nn.ModuleDict(attention)
-        self.attention_norm = nn.ModuleDict({name: nn.LayerNorm(width, eps=1e-6) for name in attention})
+        self.attention = nn.ModuleDict(attention)  # type: ignore[arg-type]
+        self.attention_norm = nn.ModuleDict({span: nn.LayerNorm(width, eps=1e-6) for span in attention})
         self.mlp = mlp
         self.mlp_norm = nn.LayerNorm(width, eps=1e-6)
 
-    def forward(self, x: Float[Tensor, "b t n width"], grid: Grid) -> Float[Tensor, "b t n width"]:
-        """Return the tokens after this block."""
-        for name, attention in self.attention.items():
-            x = x + attention(self.attention_norm[name](x), grid)
+    def forward(
+        self, x: Float[Tensor, "b t n width"], grid: Grid, state: BlockState | None = None
+    ) -> Float[Tensor, "b t n width"]:
+        """Return the tokens after this block.
+
+        Args:
+            x: Tokens of a clip, or of the next frame of a stream.
+            grid: Rows and columns of the tokens of a frame.
+            state: State of each attention layer after the frames before; None means a clip.
+        """
+        for span, attention in self.attention.items():
+            layer_state = None if state is None else state[cast(Span, span)]
+            x = x + attention(self.attention_norm[span](x), grid, layer_state)
         return x + self.mlp(self.mlp_norm(x), grid)

@@ -13,7 +13,7 @@ from linvid_edu.attention.fixation import FixationRatios
 from linvid_edu.attention.functions import EPS
 from linvid_edu.attention.mechanisms import Mechanism, Similarity, weights_between
 from linvid_edu.attention.spans import Span, divided_row, unfold
-from linvid_edu.shapes import Extent, Float, Grid
+from linvid_edu.shapes import Extent, Float
 
 from .layers import SpaceTimeAttention
 from .transformer import VideoTransformer
@@ -196,7 +196,7 @@ def _attention_layers(block: nn.Module) -> list[SpaceTimeAttention]:
 
 
 def _keep_sizes(sizes: dict[str, int]) -> Callable:
-    def see(_: nn.Module, inputs: tuple[Tensor, Grid]) -> None:
+    def see(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         sizes["t"], sizes["n"] = inputs[0].shape[1:3]
 
     return see

@@ -1,4 +1,4 @@
-"""The video transformer: its configuration, and the model that every variant of the ablation is a setting of."""
+"""The video transformer, of which every variant of the ablation is one configuration."""
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from linvid_edu.video.tokens import PatchEmbedding, pair
 from .config import ModelConfig
 from .layers import Block, ConvolutionalMLP, SpaceTimeAttention
 from .mechanism_factory import make_mechanism
+from .stream_state import ModelState
 
 
 class VideoTransformer(nn.Module):
@@ -18,7 +19,7 @@ class VideoTransformer(nn.Module):
     frame, then over frames; head: LayerNorm → Linear → GELU → Dropout → Linear.
 
     Args:
-        config: size and mechanism.
+        config: Size and mechanism.
 
     Source: arXiv 2210.08164.
     """
@@ -43,19 +44,54 @@ class VideoTransformer(nn.Module):
             nn.Linear(config.head_hidden, config.num_classes),
         )
 
-    def embed(self, video: Float[Tensor, "b 3 t h w"]) -> tuple[Float[Tensor, "b t n width"], Grid]:
-        """Turn a clip into tokens that know their frame, and say on which grid they stand.
+    def forward(
+        self, video: Float[Tensor, "b 3 t h w"], readout: Bool[Tensor, "b t n"] | None = None
+    ) -> Float[Tensor, "b classes"]:
+        """Return the logits of a batch of clips.
+
+        Args:
+            video: Clips, normalized to −1 to 1.
+            readout: Tokens whose mean goes to the head, at least one of each clip; None means all tokens.
+        """
+        x = self.encode(video)
+        if readout is None:
+            return self.head(x.mean(dim=2).mean(dim=1))
+        weights = readout.to(x.dtype)
+        weights = weights / weights.sum(dim=(1, 2), keepdim=True)
+        return self.head(torch.einsum("btn,btnd->bd", weights, x))
+
+    def encode(
+        self, video: Float[Tensor, "b 3 t h w"], state: ModelState | None = None
+    ) -> Float[Tensor, "b t n width"]:
+        """Return the tokens after the last LayerNorm.
+
+        Args:
+            video: Clips, or the next frame of a stream with t = 1, normalized to −1 to 1.
+            state: State after the frames before, which becomes the state after this frame; None means clips.
 
         Raises:
-            ValueError: the clip has another number of frames, or, with a spatial embedding, another size.
+            ValueError: If the video has another number of frames or another size than the model expects.
+        """
+        x, grid = self.embed(video, state)
+        for index, block in enumerate(self.blocks):
+            x = block(x, grid, None if state is None else state.blocks[index])
+        return self.norm(x)
+
+    def embed(
+        self, video: Float[Tensor, "b 3 t h w"], state: ModelState | None = None
+    ) -> tuple[Float[Tensor, "b t n width"], Grid]:
+        """Return the tokens before the first block, and the grid of a frame; arguments and errors as of ``encode``.
+
+        Frames of a stream that come after those of a clip get the last temporal embedding.
         """
         frames, expected = video.shape[2], self.config.num_frames
-        if frames != expected:
+        if state is None and frames != expected:
             raise ValueError(
                 f"clip has {frames} frames, the model expects {expected}: resample with num_frames={expected}"
             )
         x, grid = self.patch_embedding(video)
-        x = x + self.temporal_embedding
+        frame = slice(None) if state is None else [min(state.frames, expected - 1)]
+        x = x + self.temporal_embedding[:, frame]
         if self.spatial_embedding is not None:
             if grid != self.config.grid:
                 height, width = pair(self.config.image_size)
@@ -66,28 +102,9 @@ class VideoTransformer(nn.Module):
             x = x + self.spatial_embedding
         return x, grid
 
-    def forward(
-        self, video: Float[Tensor, "b 3 t h w"], readout: Bool[Tensor, "b t n"] | None = None
-    ) -> Float[Tensor, "b classes"]:
-        """Return the logits of a batch of clips.
-
-        Args:
-            video: normalized to −1 to 1.
-            readout: the tokens whose mean goes to the head, at least one of each clip; None means all of them.
-        """
-        x, grid = self.embed(video)
-        for block in self.blocks:
-            x = block(x, grid)
-        x = self.norm(x)
-        if readout is None:
-            return self.head(x.mean(dim=2).mean(dim=1))
-        weights = readout.to(x.dtype)
-        weights = weights / weights.sum(dim=(1, 2), keepdim=True)
-        return self.head(torch.einsum("btn,btnd->bd", weights, x))
-
 
 def _block(config: ModelConfig, index: int) -> Block:
-    attention: dict[str, SpaceTimeAttention] = {
+    attention = {
         span: SpaceTimeAttention(
             config.width,
             config.heads,

@@ -2,7 +2,8 @@
 
 import torch
 
-from linvid_edu.attention.causal import CausalAttention, State
+from linvid_edu.attention.causal import CausalAttention
+from linvid_edu.attention.causal_sums import State
 from linvid_edu.attention.functions import EPS
 
 

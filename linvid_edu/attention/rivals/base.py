@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from linvid_edu.attention.causal_sums import Passed, State, causal_step
 from linvid_edu.attention.feature_maps import FeatureMap
 from linvid_edu.attention.fixation import Fixation
 from linvid_edu.attention.functions import EPS, weighted_sums
@@ -149,7 +150,7 @@ class KernelRival(Rival):
     Source: the combination with fixation is an addition.
     """
 
-    not_streaming: ClassVar[str] = ""
+    not_streaming: str = ""
 
     def __init__(self, setting: Setting, *, features: int):
         super().__init__(setting)
@@ -162,6 +163,28 @@ class KernelRival(Rival):
     def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
         """Return the factors of numerator and normalizer for features that fixation may have reweighted."""
         return Products(phi_q, phi_k)
+
+    def stream_products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent, seen: int) -> Products:
+        """Return the products of a block of a stream, after a number of tokens."""
+        return self.products(phi_q, phi_k, extent)
+
+    def stream(
+        self, q: Tensor, k: Tensor, v: Tensor, extent: Extent, state: State | None, seen: int
+    ) -> tuple[Passed, State]:
+        """Attend to a block of tokens and to all tokens before it."""
+        fixated = fixate(self.fixation, *self.features(q, k), v)
+        products = self.stream_products(fixated.q, fixated.k, extent, seen)
+        passed, state = causal_step(
+            products.phi_q,
+            products.phi_k,
+            v,
+            state,
+            psi_q=products.weigh_q,
+            psi_k=products.weigh_k,
+            eps=products.eps,
+            floor=products.floor,
+        )
+        return passed._replace(ratios=fixated.ratios), state
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return the factors of the map, and the fixation ratios."""

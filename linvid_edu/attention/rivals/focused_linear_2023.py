@@ -178,6 +178,8 @@ class FocusedLinear(KernelRival):
         self.focusing_factor, d = focusing_factor, setting.head_width
         self.scale = nn.Parameter(torch.zeros(setting.heads, d))
         self.convolution = None if side is None else nn.Conv2d(d, d, side, groups=d)
+        if side is not None:
+            self.not_streaming = f"side={side} adds a convolution to its sums"
 
     def features(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Return φ(q) and φ(k)."""
@@ -186,6 +188,10 @@ class FocusedLinear(KernelRival):
     def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
         """Return the features with the eps of this function."""
         return Products(phi_q, phi_k, eps=FOCUSED_OFFSET * phi_k.shape[-2])
+
+    def stream_products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent, seen: int) -> Products:
+        """Return the features with an eps for each key so far."""
+        return Products(phi_q, phi_k, eps=FOCUSED_OFFSET * (seen + phi_k.shape[-2]))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
         """Return the attended values, plus the convolved values if there is a convolution."""

@@ -134,6 +134,7 @@ class SanaBlockCausal(SanaVideoAttention):
         if block_frames < 1:
             raise ValueError(f"block_frames={block_frames} must be at least 1")
         self.block_frames = block_frames
+        self.frames_ahead = block_frames - 1
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
         """Return the whole map, because thin factors cannot express its mask, and the fixation ratios."""

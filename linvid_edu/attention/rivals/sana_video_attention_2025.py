@@ -153,3 +153,10 @@ class SanaVideoAttention(KernelRival):
     def products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent) -> Products:
         """Return the rotated features, and the features of the normalizer."""
         return rotated_products(phi_q, phi_k, extent, self.theta, self.eps)
+
+    def stream_products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent, seen: int) -> Products:
+        """Return the products of a block, whose first frame comes after all earlier frames of the stream."""
+        products = self.products(phi_q, phi_k, extent)
+        one_frame = rotary_angles(Extent(2, 1, 1), phi_q.shape[-1], self.theta)[1:]  # (1 pairs)
+        shift = seen // (extent.h * extent.w) * one_frame.expand(extent.tokens, -1)
+        return products._replace(phi_q=rotate(products.phi_q, shift), phi_k=rotate(products.phi_k, shift))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from linvid_edu.attention.causal import Passed, frame_map, frame_rows
+from linvid_edu.attention.causal import frame_map, frame_rows
+from linvid_edu.attention.causal_sums import Passed
 from linvid_edu.attention.measures import normalized_entropy
 from linvid_edu.models.streaming import ModelStream, Step
 from linvid_edu.models.transformer import VideoTransformer
