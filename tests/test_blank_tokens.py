@@ -9,9 +9,10 @@ import torch
 
 from linvid_edu.experiments.blank_tokens import accuracy_by_grid, clips_on_grid, loss_by_run
 from linvid_edu.experiments.hypotheses import decide_blank_tokens
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.fabric import plain_fabric
-from linvid_edu.training.run import METRICS, fit
+from linvid_edu.training.metrics import METRICS
+from linvid_edu.training.run import fit
 
 
 def test_grids_differ_in_blank_cells_alone():
@@ -30,7 +31,7 @@ def test_grids_differ_in_blank_cells_alone():
 
 def test_runs_are_tested_on_each_grid_with_and_without_blank_tokens(tmp_path):
     config = TrainConfig(task="lookup", variant="linear", preset="probe", seed=0, steps=2, batch=4)
-    fit(config, tmp_path / "run", plain_fabric(), test_clips=8)
+    fit(config, tmp_path / "run", plain_fabric(), effort=Effort(test_clips=8))
     table = accuracy_by_grid(tmp_path, grids=(8, 12), clips=8)
     assert list(zip(table["grid"], table["attended"], strict=True)) == [
         (8, "all"),

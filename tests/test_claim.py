@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linvid_edu.training.run_lock import CLAIM, FolderTaken, claimed
+from linvid_edu.training.run_lock import CLAIMED_BY, FolderTaken, claimed
 
 # holds a folder until it is killed; "forked" leaves a child behind, as a killed training leaves its decoding workers
 HOLD = """
@@ -46,11 +46,11 @@ def test_another_process_is_refused_by_folder_and_process_until_the_holder_is_ki
         for _ in range(2):
             with pytest.raises(FolderTaken, match=told), claimed(tmp_path / "run", wait=False):
                 pass
-        assert (tmp_path / "run" / CLAIM).read_text() == f"{process.pid}\n"
+        assert (tmp_path / "run" / CLAIMED_BY).read_text() == f"{process.pid}\n"
         process.kill()
         process.wait()
         with claimed(tmp_path / "run", wait=False):
-            assert (tmp_path / "run" / CLAIM).read_text() == f"{os.getpid()}\n"
+            assert (tmp_path / "run" / CLAIMED_BY).read_text() == f"{os.getpid()}\n"
 
 
 def test_a_process_that_the_killed_holder_forked_does_not_hold_the_folder(tmp_path):
@@ -99,8 +99,8 @@ def test_an_error_inside_ends_the_claim(tmp_path):
         assert process.stdout.readline() == "held\n"
 
 
-def test_without_locks_a_folder_is_held_all_the_same(tmp_path, monkeypatch):
-    """As on Windows, where two runs in one folder are the user's to avoid."""
-    monkeypatch.setattr("linvid_edu.training.run_lock.fcntl", None)
-    with claimed(tmp_path / "run", wait=False):
-        assert (tmp_path / "run" / CLAIM).read_text().strip().isdigit()
+def test_filelock_is_needed_only_to_claim_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with pytest.raises(ModuleNotFoundError, match="filelock"), claimed(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()

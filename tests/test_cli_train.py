@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import threading
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,13 @@ from test_cli import error_line, run
 from linvid_edu.models.checkpoint import save_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.fabric import plain_fabric
-from linvid_edu.training.run import fit, read_metrics
-from linvid_edu.training.run_lock import CLAIM, claimed
+from linvid_edu.training.metrics import read_metrics
+from linvid_edu.training.run import fit
+from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY, claimed
 
+QUICK = Effort(validation_clips=8, test_clips=40)
 TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batch", 8, "--warmup", 2)
 
 
@@ -32,7 +34,12 @@ TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batc
 def quick(monkeypatch, tmp_path):
     """Make the tests of a run short, and let it write where nothing else is."""
     pytest.importorskip("rich")
-    monkeypatch.setattr("linvid_edu.training.run.fit", partial(fit, validation_clips=8, test_clips=40))
+
+    def quick_fit(config, folder, fabric, *, effort, **how):
+        effort = replace(effort, validation_clips=8, test_clips=40)
+        return fit(config, folder, fabric, effort=effort, **how)
+
+    monkeypatch.setattr("linvid_edu.training.run.fit", quick_fit)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     yield
@@ -90,14 +97,14 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypa
     whole = run(*TRAIN, *options, "--folder", "whole")
     calls = []
 
-    def interrupted(config, folder, fabric, *, resume, watch):
+    def interrupted(config, folder, fabric, *, resume, effort, watch):
         def kill(record):
             watch(record)
             calls.append(record.step)
             if record.step == 2 and not resume:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
-        return fit(config, folder, fabric, resume=resume, watch=kill, validation_clips=8, test_clips=40)
+        return fit(config, folder, fabric, resume=resume, effort=QUICK, watch=kill)
 
     monkeypatch.setattr("linvid_edu.training.run.fit", interrupted)
     result = run(*TRAIN, *options, "--folder", "a run")
@@ -127,7 +134,7 @@ def test_train_names_the_process_that_trains_in_the_folder():
     folder = Path("run").resolve()
     way_out = "wait until it ends, stop it, or choose another folder"
     assert told == [f"linvid: process {os.getpid()} trains in {folder} already: {way_out}"]
-    assert [path.name for path in folder.iterdir()] == [CLAIM]
+    assert sorted(path.name for path in folder.iterdir()) == [CLAIM, CLAIMED_BY]
 
 
 @pytest.mark.usefixtures("quick")
@@ -145,7 +152,7 @@ def trained(tmp_path_factory):
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
     config = TrainConfig(task="lookup", preset="probe", variant="separate", steps=2, batch=4)
-    fit(config, folder, plain_fabric(), validation_clips=8, test_clips=40)
+    fit(config, folder, plain_fabric(), effort=QUICK)
     return folder
 
 
@@ -192,7 +199,7 @@ def test_evaluate_refuses_a_model_that_does_not_fit_the_task(tmp_path, task, cha
 def test_evaluate_knows_the_knobs_of_the_run(tmp_path):
     settings = {"task": "lookup", "preset": "probe", "variant": "linear", "steps": 1, "batch": 4}
     config = TrainConfig(**settings, scenes={"noise": 0.9})
-    accuracies = fit(config, tmp_path, plain_fabric(), validation_clips=8, test_clips=200)["accuracy"]
+    accuracies = fit(config, tmp_path, plain_fabric(), effort=replace(QUICK, test_clips=200))["accuracy"]
     found = tmp_path / "found.json"
     assert run("evaluate", tmp_path, "--count", 200, "--json", found).exit_code == 0
     assert {name: row["accuracy"] for name, row in json.loads(found.read_text())["accuracy"].items()} == accuracies

@@ -16,7 +16,7 @@ class Refuse:
         if name.split(".")[0] in BLOCKED:
             raise ImportError(name + " is not installed here")
 BLOCKED = {"jaxtyping", "beartype", "av", "matplotlib", "plotly", "typer", "safetensors", "papermill", "nbconvert",
-           "lightning_fabric", "distributed", "dask",
+           "lightning_fabric", "filelock", "distributed", "dask",
            "ipywidgets", "anywidget", "IPython", "latex2mathml", "skimage", "scipy", "PIL"}
 sys.meta_path.insert(0, Refuse())
 import torch

@@ -19,8 +19,9 @@ pytest.importorskip("safetensors")
 
 from safetensors.torch import load_file
 
+from linvid_edu.models.checkpoint import CheckpointError
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.fabric import make_fabric
 from linvid_edu.training.loop import initialize
 from linvid_edu.training.run import fit
@@ -39,7 +40,7 @@ CLIP_BYTES = 4 * 16 * 16 * 3  # of 4 frames of 16 × 16
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch):
-    monkeypatch.setattr(decoding, "PATIENCE", 30)
+    monkeypatch.setattr(decoding, "SECONDS_PER_BATCH", 30)
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +245,9 @@ def test_the_cache_is_bounded_over_all_splits(clips, decoded, room):
     for _ in range(2):
         taken(folder, 3, batch=3)
         list(folder.test_batches("test", clips=100))
-    kept = [frames for frames in folder.kept.values() if frames is not None]
+    kept = [frames for frames in folder.frame_cache.values() if frames is not None]
     assert len(kept) == int(room)
-    assert sum(frames.nbytes for frames in kept) == folder.kept.used <= folder.kept.limit
+    assert sum(frames.nbytes for frames in kept) == folder.frame_cache.used_bytes <= folder.frame_cache.limit
     assert all(frames.base is None or frames.base.nbytes == frames.nbytes for frames in kept)
     assert sum(decoded.values()) == 2 * 15 - int(room)
 
@@ -254,20 +255,20 @@ def test_the_cache_is_bounded_over_all_splits(clips, decoded, room):
 def test_the_cache_keeps_what_came_first():
     cache = FrameCache(25)
     for name in "abac":
-        cache.offer(LabeledClip(Path(name), 0), np.zeros((1, 2, 2, 3), dtype=np.uint8))
+        cache.add_if_room(LabeledClip(Path(name), 0), np.zeros((1, 2, 2, 3), dtype=np.uint8))
     assert [clip.path.name for clip in cache] == ["a", "b"]
-    assert cache.used == 24
+    assert cache.used_bytes == 24
 
 
 def test_flips_are_off_where_labels_are_directions(clips, tmp_path):
-    assert not small(clips).flipped
-    assert small(clips, flips=True).flipped
+    assert not small(clips).flips_training_clips
+    assert small(clips, flips=True).flips_training_clips
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
         for name in ("up", "down"):
             (tmp_path / split / name).symlink_to(clips / split / name)
-    assert small(tmp_path).flipped
-    assert not small(tmp_path, flips=False).flipped
+    assert small(tmp_path).flips_training_clips
+    assert not small(tmp_path, flips=False).flips_training_clips
 
 
 @pytest.mark.slow
@@ -346,7 +347,7 @@ def test_label_files_with_a_clip_that_is_missing(clips, tmp_path):
 
 
 def run_config(root, **changes):
-    scenes, model = {"root": str(root), "workers": 0}, {"width": 16, "depth": 1, "mlp_hidden": 16}
+    scenes, model = {"root": str(root)}, {"width": 16, "depth": 1, "mlp_hidden": 16}
     settings = {"task": "clips", "steps": 6, "batch": 4, "warmup": 2, "scenes": scenes, "model": model}
     return TrainConfig(**settings | changes)
 
@@ -367,7 +368,7 @@ def weights(folder):
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_on_clips_resumes_to_the_same_bits_and_names_what_it_skipped(broken, tmp_path):
     config, fabric = run_config(broken), make_fabric("cpu")
-    how = {"save_every": 2, "points": 2}
+    how = {"effort": Effort(workers=0, save_every=2, points=2)}
     whole = fit(config, tmp_path / "whole", fabric, **how)
 
     def die(record):
@@ -388,14 +389,114 @@ def test_a_run_on_clips_resumes_to_the_same_bits_and_names_what_it_skipped(broke
     assert list(whole["accuracy"]) == ["test"]
 
 
+def test_the_settings_of_a_run_are_read_when_its_clips_are_gone(tmp_path):
+    config = run_config(tmp_path / "gone")
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match=r"gone is not a folder: give one"):
+        fit(config, tmp_path / "run", make_fabric("cpu"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_clips_that_are_no_data_set_are_reported_before_anything_is_written(clips, tmp_path):
+    (tmp_path / "clips").mkdir()
+    shutil.copytree(clips / "train", tmp_path / "clips" / "train")
+    with pytest.raises(ValueError, match="has no split to test on"):
+        fit(run_config(tmp_path / "clips"), tmp_path / "run", make_fabric("cpu"))
+    assert [path.name for path in tmp_path.iterdir()] == ["clips"]
+
+
+@pytest.mark.parametrize(("root", "spelled"), [("./clips/", "clips"), ("a//b/./clips", "a/b/clips"), (".", ".")])
+def test_a_folder_is_the_same_however_its_path_is_written(root, spelled):
+    assert run_config(root) == run_config(spelled)
+    assert run_config(root).to_dict()["scenes"]["root"] == spelled
+
+
+@pytest.fixture
+def stopped(clips, tmp_path, monkeypatch):
+    """The folder of a run on clips that can be changed, stopped in step 2 of 3 after the checkpoint of step 1."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(clips, "clips")
+
+    def stop(record):
+        if record.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(run_config("clips", steps=3), "run", make_fabric("cpu"), effort=Effort(workers=0, save_every=1), watch=stop)
+    return Path("run")
+
+
+def resumed_steps(run, config, **effort):
+    steps = []
+    fit(config, run, make_fabric("cpu"), resume=True, effort=Effort(**effort), watch=lambda r: steps.append(r.step))
+    return steps
+
+
+@pytest.mark.parametrize("root", ["./clips/", "absolute", "moved"])
+def test_a_run_resumes_with_another_loading_and_another_path_of_the_same_clips(stopped, root):
+    if root == "absolute":
+        root = str(Path("clips").resolve())
+    elif root == "moved":
+        Path("clips").rename("moved")
+    assert resumed_steps(stopped, run_config(root, steps=3), workers=1, cache_mb=1) == [2, 3]
+    assert resumed_steps(stopped, run_config(root, steps=3), workers=0) == []  # it is complete
+
+
+def test_a_finished_run_is_read_when_its_clips_are_gone(stopped):
+    assert resumed_steps(stopped, run_config("clips", steps=3), workers=0) == [2, 3]
+    shutil.rmtree("clips")
+    metrics = fit(run_config("clips", steps=3), stopped, make_fabric("cpu"))
+    assert metrics["accuracy"].keys() == {"test"}
+
+
+@pytest.mark.parametrize("change", ["flips", "another clip", "another label", "another file"])
+def test_a_run_does_not_resume_with_other_clips(stopped, change):
+    scenes, setting = {"root": "clips"}, "clips"
+    if change == "flips":
+        scenes, setting = {"root": "clips", "flips": True}, "scenes"
+    elif change == "another clip":
+        shutil.copy("clips/train/up/clip_0.mp4", "clips/train/up/clip_9.mp4")
+    elif change == "another label":
+        Path("clips/train/up/clip_0.mp4").rename("clips/train/down/clip_9.mp4")
+    else:
+        Path("clips/train/up/clip_0.mp4").write_bytes(Path("clips/train/up/clip_1.mp4").read_bytes() + b" ")
+    with pytest.raises(CheckpointError, match=rf"belongs to a run with other settings \({setting}\): choose another"):
+        resumed_steps(stopped, run_config("clips", steps=3, scenes=scenes), workers=0)
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.json"])
+def test_a_run_from_before_the_first_format_resumes(stopped, name):
+    """Then the settings of the loader were among the scenes, and the content of the folder was not noted."""
+    config = run_config("clips", steps=3)
+    if name == "metrics.json":
+        resumed_steps(stopped, config, workers=0)
+    path = stopped / name if name == "metrics.json" else checkpoints(stopped)[-1] / name
+    written = json.loads(path.read_text())
+    del written["format"], written["clips"]
+    written["config"]["scenes"] = {"root": "./clips", "workers": 3, "cache_mb": 9}
+    path.write_text(json.dumps(written))
+    assert resumed_steps(stopped, config, workers=0) == ([2, 3] if name == "run.json" else [])
+
+
+def test_the_name_of_a_run_in_a_sweep_does_not_depend_on_how_clips_are_loaded():
+    pytest.importorskip("pandas")
+    from linvid_edu.experiments.sweep_grid import run_name
+
+    name = run_name(run_config("clips"))
+    assert run_name(run_config("./clips/")) == name
+    assert run_name(run_config("clips", scenes={"root": "clips", "flips": True})) != name
+    assert run_name(run_config("others")) != name
+    assert not {"workers", "cache_mb"} & set(TrainConfig().to_dict())
+
+
 def untrained(config):
     return initialize(VideoTransformer(config.model_config), seed=config.seed).state_dict()
 
 
-def test_a_run_takes_classes_and_knobs_from_the_folder(clips):
+def test_a_run_takes_its_classes_from_the_folder(clips):
     config = run_config(clips)
     assert config.model_config.num_classes == 3
-    assert (config.data.num_frames, config.data.size, config.data.workers) == (8, 32, 0)
+    assert (config.data.num_frames, config.data.size) == (8, 32)
     assert config.data is config.data
 
 
@@ -405,23 +506,35 @@ def test_a_run_takes_classes_and_knobs_from_the_folder(clips):
         ({"task": "cue"}, "a knob that task 'cue' lacks: .*'root'"),
         ({"scenes": {}}, "scenes={} names no folder of clips"),
         ({"scenes": {"root": 3}}, "names no folder"),
-        ({"scenes": {"root": "nowhere"}}, "nowhere is not a folder"),
+        ({"scenes": {"root": "nowhere", "flips": "no"}}, "flips='no' must be true or false"),
+        ({"scenes": {"root": "nowhere", "workers": 0}}, r"pass Effort\(workers=…\) to fit"),
+        ({"model": {"image_size": (32, 40)}}, "those of task 'clips' are square: change model"),
+        ({"model": {"heads": 5}}, "not divisible by heads=5"),
+        ({"variant": "fixated"}, "variant 'fixated' is unknown"),
     ],
 )
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_settings_that_do_not_go_together(clips, settings, words):
     with pytest.raises(ValueError, match=words):
         run_config(clips, **settings)
 
 
 def test_a_knob_of_rendered_scenes_is_none_of_clips(clips):
-    with pytest.raises(ValueError, match="task 'clips' lacks: 'clutter' is none of flips, workers, cache_mb"):
+    with pytest.raises(ValueError, match="task 'clips' lacks: 'clutter' is none of root, flips"):
         run_config(clips, scenes={"root": str(clips), "clutter": 1})
 
 
 def test_flips_can_be_asked_for_in_the_settings(clips):
-    config = run_config(clips, scenes={"root": str(clips), "flips": True, "cache_mb": 1})
-    assert config.data.flipped
-    assert config.data.kept.limit == 10**6
+    assert run_config(clips, scenes={"root": str(clips), "flips": True}).data.flips_training_clips
+
+
+def test_effort_decides_how_clips_are_loaded(clips):
+    loaded = Effort(workers=1, cache_mb=1).loading(run_config(clips).data)
+    assert loaded.workers == 1
+    assert loaded.frame_cache.limit == 10**6
+    for wrong in ({"workers": -1}, {"cache_mb": float("nan")}, {"points": 0}, {"threads": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Effort(**wrong)
 
 
 @pytest.mark.slow
@@ -452,7 +565,7 @@ def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_p
     root.mkdir()
     for split in ("train", "test"):
         (broken / split).rename(root / split)
-    metrics = fit(run_config(root, steps=2), folder, make_fabric("cpu"))
+    metrics = fit(run_config(root, steps=2), folder, make_fabric("cpu"), effort=Effort(workers=0))
     result = run("evaluate", folder, "--device", "cpu", "--json", output)
     assert result.exit_code == 0, result.output
     found = json.loads(output.read_text())

@@ -9,9 +9,10 @@ import torch
 from linvid_edu.experiments import intervention_study
 from linvid_edu.experiments.intervention_study import POWERS, SHARES, first_layer, intervene, last_model
 from linvid_edu.experiments.report_tables import report_interventions
-from linvid_edu.experiments.sweep_grid import Effort, plan_runs
+from linvid_edu.experiments.sweep_grid import plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
-from linvid_edu.training.run import read_metrics
+from linvid_edu.training.config import Effort
+from linvid_edu.training.metrics import read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
 from linvid_edu.training.tasks import TASKS
 

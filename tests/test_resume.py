@@ -26,7 +26,8 @@ from linvid_edu.training.run_checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from linvid_edu.training.run_lock import CLAIM
+from linvid_edu.training.run_format import FORMAT
+from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY
 
 pytest.importorskip("lightning_fabric")
 
@@ -40,7 +41,7 @@ WORKER = """
 import json, os, signal, sys
 import lightning_fabric, torch
 from linvid_edu.training import run as runs, run_checkpoints as resume
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.fabric import make_fabric
 
 torch.set_num_threads(1)
@@ -55,8 +56,8 @@ def attempt(folder, inside, taken):
     if inside == "no name yet":
         resume.os.rename = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)
     tell = lambda record: os.write(taken, bytes([record.step]))
-    runs.fit(config, folder, make_fabric("cpu"), resume=True, save_every=3, points=5, watch=tell,
-             validation_clips=8, test_clips=16)
+    effort = Effort(save_every=3, points=5, validation_clips=8, test_clips=16)
+    runs.fit(config, folder, make_fabric("cpu"), resume=True, effort=effort, watch=tell)
 
 for line in sys.stdin:
     folder, last, inside = json.loads(line)
@@ -138,7 +139,12 @@ def test_a_run_killed_at_random_steps_ends_in_the_same_bits(worker, whole, tmp_p
     assert 1 < steps[0] <= STEPS
     assert steps[-1] == STEPS
     assert result(tmp_path) == result(whole)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CLAIM, f"checkpoint-{STEPS:06}", "metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        CLAIM,
+        CLAIMED_BY,
+        f"checkpoint-{STEPS:06}",
+        "metrics.json",
+    ]
 
 
 @pytest.mark.slow
@@ -154,7 +160,7 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(worker, whole, tmp_pat
     assert {path.name: path.read_bytes() for path in before.iterdir()} == kept
     assert worker.attempt(tmp_path)[0] == 0
     assert result(tmp_path) == result(whole)
-    assert {path.name for path in tmp_path.glob(".*")} <= {CLAIM}  # no half-written checkpoint
+    assert {path.name for path in tmp_path.glob(".*")} <= {CLAIM, CLAIMED_BY}  # no half-written checkpoint
 
 
 def parts(config=CONFIG):
@@ -163,7 +169,7 @@ def parts(config=CONFIG):
 
 
 def content(folder):
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != CLAIM)
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in (CLAIM, CLAIMED_BY))
     return {path.relative_to(folder): path.read_bytes() for path in found}
 
 
@@ -232,6 +238,27 @@ def test_a_broken_checkpoint_is_refused_and_left_as_it_is(started, tmp_path_fact
 def test_a_progress_that_makes_no_sense_is_refused(started, values, words):
     (checkpoint_path(started, STEPS) / "run.json").write_text(json.dumps(values))
     refused(started, words)
+
+
+def test_a_checkpoint_without_a_format_is_resumed_and_a_newer_one_is_refused(started):
+    path = checkpoint_path(started, STEPS) / "run.json"
+    written = json.loads(path.read_text())
+    assert written["format"] == FORMAT
+    path.write_text(json.dumps({**written, "format": FORMAT + 1}))
+    refused(started, rf"run\.json has format {FORMAT + 1}, this version of linvid-edu reads formats up to {FORMAT}")
+    del written["format"], written["clips"]  # as before formats had numbers
+    path.write_text(json.dumps(written))
+    assert load_checkpoint(path.parent, *parts(), CONFIG).step == STEPS
+
+
+def test_nothing_that_is_resumed_keeps_a_file_of_the_checkpoint_open(started):
+    """An open file cannot be removed on Windows, and the next checkpoint removes this one."""
+    model, optimizer = parts()
+    load_checkpoint(checkpoint_path(started, STEPS), model, optimizer, CONFIG)
+    tensors = [*model.state_dict().values(), *(value for state in optimizer.state.values() for value in state.values())]
+    mapped = Path("/proc/self/maps").read_text()
+    assert len(tensors) > 10
+    assert str(started) not in mapped
 
 
 def test_a_checkpoint_of_another_run_is_refused_with_what_differs(started):

@@ -8,7 +8,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,23 @@ from safetensors.torch import load_file
 
 from linvid_edu.models.checkpoint import CheckpointError, load_model
 from linvid_edu.training import run as runs
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.evaluation import accuracy
 from linvid_edu.training.fabric import plain_fabric
 from linvid_edu.training.loop import Diverged
-from linvid_edu.training.run import Stopped, read_metrics
+from linvid_edu.training.metrics import read_metrics
+from linvid_edu.training.run import Stopped
 from linvid_edu.training.run_checkpoints import checkpoints
-from linvid_edu.training.run_lock import CLAIM, FolderTaken, claimed
+from linvid_edu.training.run_format import FORMAT
+from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY, FolderTaken, claimed
 
 CONFIG = TrainConfig(task="lookup", preset="probe", variant="linear", steps=10, batch=8, warmup=2)
-fit = partial(runs.fit, validation_clips=16, test_clips=40)
+
+
+def fit(config, folder, fabric, *, resume=False, watch=lambda record: None, **effort):
+    """Train with few clips in each test."""
+    effort = Effort(**{"validation_clips": 16, "test_clips": 40, **effort})
+    return runs.fit(config, folder, fabric, resume=resume, effort=effort, watch=watch)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +44,8 @@ def finished(tmp_path_factory):
 
 
 def names(folder):
-    """Return what is in a run's folder, beside the claim."""
-    return sorted(path.name for path in folder.iterdir() if path.name != CLAIM)
+    """Return what is in a run's folder, without the claim."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in (CLAIM, CLAIMED_BY))
 
 
 def content(folder):
@@ -99,6 +105,31 @@ def test_metrics_that_are_none_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
+def test_metrics_without_a_format_are_read_and_newer_ones_are_refused(finished, tmp_path):
+    folder, metrics, _ = finished
+    assert next(iter(metrics)) == "format"
+    assert metrics["format"] == FORMAT
+    written = json.loads((folder / "metrics.json").read_text())
+    del written["format"], written["clips"]  # as before formats had numbers
+    (tmp_path / "metrics.json").write_text(json.dumps(written))
+    assert fit(CONFIG, tmp_path, plain_fabric())["accuracy"] == metrics["accuracy"]
+    (tmp_path / "metrics.json").write_text(json.dumps({**written, "format": FORMAT + 1}))
+    message = (
+        rf"metrics\.json has format {FORMAT + 1}, this version of linvid-edu reads formats up to {FORMAT}: install"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        fit(CONFIG, tmp_path, plain_fabric())
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_threads_are_set_for_the_run(tmp_path):
+    threads = torch.get_num_threads()
+    try:
+        assert fit(replace(CONFIG, steps=1), tmp_path, plain_fabric(), threads=2)["provenance"]["threads"] == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
 @contextmanager
 def held_elsewhere(folder):
     """Hold a folder in another thread."""
@@ -120,7 +151,7 @@ def held_elsewhere(folder):
 def test_a_run_that_another_process_finished_in_between_is_read(finished, monkeypatch):
     folder, metrics, _ = finished
     answers = iter([None, metrics])
-    monkeypatch.setattr(runs, "_finished", lambda *arguments: next(answers))
+    monkeypatch.setattr(runs, "_finished_metrics", lambda *arguments: next(answers))
     monkeypatch.delattr(runs, "train")
     assert fit(CONFIG, folder, plain_fabric()) is metrics
 
@@ -128,7 +159,7 @@ def test_a_run_that_another_process_finished_in_between_is_read(finished, monkey
 def interrupt_at(step):
     def watch(record):
         if record.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     return watch
 
@@ -156,8 +187,8 @@ def test_an_interrupt_ends_the_step_saves_and_can_be_gone_on_from(finished, tmp_
 @pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN, lambda *_: None])
 def test_a_second_interrupt_does_not_wait(tmp_path, before):
     def twice(record):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     found = signal.signal(signal.SIGINT, before)  # whatever else in this process, such as an event loop, has left there
     try:
@@ -193,7 +224,7 @@ torch.set_num_threads(1)
 from linvid_edu.training import run as runs
 from linvid_edu.training.run_lock import FolderTaken
 from linvid_edu.training.fabric import make_fabric
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 
 config, folder = TrainConfig.from_dict(json.loads(sys.argv[1])), sys.argv[2]
 fabric = make_fabric("cpu", processes=2)
@@ -205,8 +236,8 @@ def watch(record):
     if record.step == 11 and not fabric.is_global_zero and not resume:
         os.kill(os.getpid(), signal.SIGINT)
 
-fit = lambda: runs.fit(config, folder, fabric, resume=resume, watch=watch, save_every=4, points=20,
-                       validation_clips=16, test_clips=40)
+effort = Effort(save_every=4, points=20, validation_clips=16, test_clips=40)
+fit = lambda: runs.fit(config, folder, fabric, resume=resume, effort=effort, watch=watch)
 resume = False
 try:
     runs.fit(config, sys.argv[3], fabric)

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from linvid_edu.cli import app
 from linvid_edu.experiments import sweep_runs
-from linvid_edu.experiments.sweep_grid import Effort, expand_grid, is_complete, plan_runs, read_sweep_grid
+from linvid_edu.experiments.sweep_grid import expand_grid, is_complete, plan_runs, read_sweep_grid
 from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_plain, run_sweep
-from linvid_edu.training.config import TrainConfig
-from linvid_edu.training.run import METRICS, read_metrics
+from linvid_edu.training.config import Effort, TrainConfig
+from linvid_edu.training.metrics import METRICS, read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
 from linvid_edu.training.run_lock import CLAIM, claimed
 

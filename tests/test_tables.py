@@ -9,10 +9,11 @@ import torch
 from typer.testing import CliRunner
 
 from linvid_edu.cli import app
-from linvid_edu.experiments.sweep_grid import Effort, plan_runs
+from linvid_edu.experiments.sweep_grid import plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
 from linvid_edu.experiments.tables import collect, steps_to, write_results
-from linvid_edu.training.run import METRICS
+from linvid_edu.training.config import Effort
+from linvid_edu.training.metrics import METRICS
 from linvid_edu.training.tasks import TASKS
 
 EFFORT = Effort(points=2, validation_clips=16, test_clips=16)

@@ -16,7 +16,7 @@ import torch
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import ABLATION
 from linvid_edu.training.config import TrainConfig
-from linvid_edu.training.fabric import make_fabric, plain_fabric
+from linvid_edu.training.fabric import PRECISIONS, make_fabric, plain_fabric
 from linvid_edu.training.loop import Diverged, _share, initialize, learning_rate, make_optimizer, train
 from linvid_edu.video.batch import Batch
 
@@ -248,12 +248,53 @@ def test_processes_share_a_batch_without_overlap():
         _share(batch, SimpleNamespace(world_size=4, global_rank=0, device="cpu"))
 
 
-def test_plain_fabric_takes_the_steps_of_lightning_fabric():
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_plain_fabric_takes_the_steps_of_lightning_fabric(precision):
+    """Both call the same functions of PyTorch on the same numbers in the same order: the bits agree on any processor.
+
+    The order matters in one place: the norm of the gradient is a sum over the weights, and its last bits, which scale
+    every gradient, depend on whether the weights come in the model's order or in the optimizer's.
+    """
     pytest.importorskip("lightning_fabric")
-    assert losses(SMALL, make_fabric("cpu")) == losses(SMALL, plain_fabric())
-    assert losses(SMALL, make_fabric("cpu", precision="bf16-mixed")) == pytest.approx(
-        losses(SMALL, plain_fabric("cpu", "bf16-mixed")), abs=1e-6
-    )
+    assert losses(SMALL, make_fabric("cpu", precision=precision)) == losses(SMALL, plain_fabric("cpu", precision))
+
+
+def test_plain_fabric_clips_in_the_order_of_the_optimizer(monkeypatch):
+    clipped = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda weights, *_, **how: clipped.extend(weights))
+    model, optimizer, fabric = start(SMALL)
+    fabric.clip_gradients(model, optimizer, max_norm=1.0, error_if_nonfinite=False)
+    expected = [weight for group in optimizer.param_groups for weight in group["params"]]
+    assert len(clipped) == len(list(model.parameters()))
+    assert all(weight is other for weight, other in zip(clipped, expected, strict=True))
+
+
+class MetaFabric(plain_fabric):
+    """Run on the meta device, which has shapes but no numbers: a tensor made on another device fails as on a GPU."""
+
+    def __init__(self):
+        super().__init__("meta")
+
+    def all_reduce(self, value):
+        assert value.device.type == "meta"
+        return torch.ones(value.shape)
+
+    def clip_gradients(self, model, optimizer, **how):
+        norm = super().clip_gradients(model, optimizer, **how)
+        assert norm.device.type == "meta"
+        return torch.ones(())
+
+
+@pytest.mark.parametrize("task", ["lookup", "flash", "motion"])
+@pytest.mark.parametrize("variant", ["softmax", "cooperative-association", "gate", "performer-cooperative"])
+def test_a_step_runs_on_the_meta_device(variant, task):
+    preset = "compact" if task == "motion" else "probe"
+    config = TrainConfig(task=task, preset=preset, variant=variant, steps=2, batch=2, model={"dropout": 0.5})
+    model, optimizer, fabric = start(config, MetaFabric())
+    batches = config.data.batches(seed=0, batch=2, stop=2)
+    assert [record.step for record in train(model, optimizer, batches, config, fabric)] == [1, 2]
+    assert {weight.grad.device.type for weight in model.parameters()} == {"meta"}
+    assert {value.device.type for value in optimizer.state[next(model.parameters())].values() if value.ndim} == {"meta"}
 
 
 def test_bfloat16_leaves_the_weights_in_float32():

@@ -48,8 +48,9 @@ def evaluate_model(
         raise ValueError(f"--task {task} and --clips {clips} are two things to test on: choose one")
     from linvid_edu.files import atomic_path
     from linvid_edu.models.checkpoint import load_model
+    from linvid_edu.training.run_checkpoints import newest_model
 
-    weights = _model_file(checkpoint)
+    weights = newest_model(checkpoint)
     model = load_model(weights)
     name, data = _data(weights, model, task, clips)
     results = {"task": name, "variant": model.config.variant, **_measure(model, data, count, device)}
@@ -61,20 +62,6 @@ def evaluate_model(
     if output:
         with atomic_path(output) as temporary:
             temporary.write_text(json.dumps(results, indent=1))
-
-
-def _model_file(path: Path) -> Path:
-    """Return the weights of a run, a checkpoint or a file."""
-    from linvid_edu.training.run_checkpoints import checkpoints
-
-    if (path / "model.safetensors").is_file():
-        return path / "model.safetensors"
-    if not path.is_dir():
-        return path
-    saved = checkpoints(path)
-    if not saved:
-        raise ValueError(f"{path} holds no checkpoint: give a run's folder, a checkpoint's, or a model.safetensors")
-    return saved[-1] / "model.safetensors"
 
 
 def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> "tuple[str, Data]":
@@ -101,14 +88,16 @@ def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Pat
 def _training_data(weights: Path) -> "tuple[str, Data]":
     """Return the name of the data that a model was trained on and the data, from the run.json beside its weights."""
     from linvid_edu.training.config import TrainConfig
+    from linvid_edu.training.run_checkpoints import RUN
+    from linvid_edu.training.run_format import read_run_file
 
-    path = weights.with_name("run.json")
+    path = weights.with_name(RUN)
     try:
-        config = TrainConfig.from_dict(json.loads(path.read_text())["config"])
+        config = TrainConfig.from_dict(read_run_file(path)["config"])
+        return config.task, config.data
     except (OSError, KeyError, TypeError, ValueError) as error:
         problem = getattr(error, "strerror", None) or error
         raise ValueError(f"{path} does not say what to test on ({problem}): give --task or --clips") from error
-    return config.task, config.data
 
 
 def _check_classes(data: "Data", clips: Path, weights: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linvid_edu.models.variants import ASSOCIATION, VARIANTS, find_variant
+from linvid_edu.models.variants import VARIANTS, find_variant
 
 from .app import app
 from .choices import PRECISIONS, PRESETS, TASKS
@@ -116,6 +116,7 @@ def _run(config: "TrainConfig", folder: Path, resume: bool, options: dict[str, A
     import torch
 
     from linvid_edu.models.checkpoint import CheckpointError
+    from linvid_edu.training.config import Effort
     from linvid_edu.training.fabric import make_fabric
     from linvid_edu.training.loop import Diverged
     from linvid_edu.training.run import Stopped, fit
@@ -123,11 +124,10 @@ def _run(config: "TrainConfig", folder: Path, resume: bool, options: dict[str, A
 
     logging.disable(logging.INFO)  # Fabric's, from each process
     fabric = make_fabric(options["--device"], options["--processes"], options["--precision"])
-    if options["--threads"]:
-        torch.set_num_threads(options["--threads"])
+    effort = Effort(threads=options["--threads"])
     try:
         with training_progress(config) if fabric.is_global_zero else nullcontext(lambda record: None) as watch:
-            metrics = fit(config, folder, fabric, resume=resume, watch=watch)
+            metrics = fit(config, folder, fabric, resume=resume, effort=effort, watch=watch)
     except (Stopped, KeyboardInterrupt) as stop:
         if not fabric.is_global_zero:
             raise typer.Exit() from stop

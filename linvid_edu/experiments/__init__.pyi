@@ -47,9 +47,6 @@ from .per_variant import (
 )
 from .report import blank_curves as blank_curves
 from .sweep_grid import (
-    Effort as Effort,
-)
-from .sweep_grid import (
     PlannedRun as PlannedRun,
 )
 from .sweep_grid import (

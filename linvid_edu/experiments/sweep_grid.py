@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from linvid_edu.training.config import TrainConfig
-from linvid_edu.training.run import TEST_CLIPS, VALIDATION_CLIPS, read_metrics
+from linvid_edu.training.config import Effort, TrainConfig
+from linvid_edu.training.metrics import read_metrics
+
+ONE_THREAD = Effort(threads=1)  # so that as many runs as there are cores can be trained side by side
 
 GRID_KEYS = ("fixed", "vary", "runs", "effort")
 
@@ -25,33 +27,6 @@ class PlannedRun(NamedTuple):
     config: TrainConfig
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How a run is carried out and measured, beside its settings.
-
-    Args:
-        threads: Threads of PyTorch in each run.
-        save_every: Steps between checkpoints.
-        points: Points of the learning curve.
-        validation_clips: Number of clips for each point of the learning curve.
-        test_clips: Number of clips for each final accuracy.
-
-    Raises:
-        ValueError: A value is not a whole number above 0.
-    """
-
-    threads: int = 1
-    save_every: int = 200
-    points: int = 20
-    validation_clips: int = VALIDATION_CLIPS
-    test_clips: int = TEST_CLIPS
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number above 0")
-
-
 class SweepGrid(NamedTuple):
     """The runs of a sweep.
 
@@ -60,7 +35,7 @@ class SweepGrid(NamedTuple):
     """
 
     settings: list[dict[str, Any]]
-    effort: Effort = Effort()
+    effort: Effort = ONE_THREAD
 
 
 def read_sweep_grid(path: str | Path) -> SweepGrid:
@@ -94,7 +69,9 @@ def expand_grid(grid: Any) -> SweepGrid:
     if twice:
         raise ValueError(f"two parts of the grid decide {', '.join(twice)}: leave it in one of them")
     combinations = [dict(zip(vary, values, strict=True)) for values in product(*vary.values())]
-    return SweepGrid([{**fixed, **run, **values} for run in runs for values in combinations], Effort(**effort))
+    return SweepGrid(
+        [{**fixed, **run, **values} for run in runs for values in combinations], replace(ONE_THREAD, **effort)
+    )
 
 
 def _checked_keys(grid: Any) -> tuple[Mapping, Mapping, list[Mapping], Mapping]:

@@ -22,19 +22,18 @@ from typing import Any, NamedTuple
 
 import dask
 import papermill
-import torch
 from distributed import Client, Future, LocalCluster, wait
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import load_notebook_node
 
 from linvid_edu.files import materials
-from linvid_edu.training.config import TrainConfig
+from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.fabric import make_fabric
 from linvid_edu.training.run import fit
 from linvid_edu.training.run_lock import claimed
 
-from .sweep_grid import Effort, PlannedRun, is_complete, plan_runs
+from .sweep_grid import ONE_THREAD, PlannedRun, is_complete, plan_runs
 
 NOTEBOOK = materials().notebooks / "experiments" / "train_one.ipynb"
 JUPYTER_KERNEL = "python3"
@@ -67,7 +66,7 @@ def run_sweep(
     settings: Iterable[Mapping[str, Any]],
     folder: str | Path,
     *,
-    effort: Effort = Effort(),  # noqa: B008
+    effort: Effort = ONE_THREAD,
     notebook: str | Path | None = NOTEBOOK,
     workers: int = 2,
     cluster: str | None = None,
@@ -117,7 +116,7 @@ def _submit(
     return client.submit(task, run.config.to_dict(), folder / run.name, effort, key=key, priority=priority)
 
 
-def run_plain(values: dict[str, Any], folder: str | Path, effort: Effort = Effort()) -> None:  # noqa: B008
+def run_plain(values: dict[str, Any], folder: str | Path, effort: Effort = ONE_THREAD) -> None:
     """Carry out one run in this process, from its newest checkpoint if there is one.
 
     Args:
@@ -125,10 +124,8 @@ def run_plain(values: dict[str, Any], folder: str | Path, effort: Effort = Effor
         folder: Folder of the run.
         effort: How the run is carried out and measured.
     """
-    measuring = asdict(effort)
-    torch.set_num_threads(measuring.pop("threads"))
     with claimed(folder):
-        fit(TrainConfig.from_dict(values), folder, make_fabric(), resume=True, **measuring)
+        fit(TrainConfig.from_dict(values), folder, make_fabric(), resume=True, effort=effort)
 
 
 def run_notebook(values: dict[str, Any], folder: Path, effort: Effort, *, notebook: tuple[str, NotebookNode]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas
 
 from linvid_edu.files import atomic_path
-from linvid_edu.training.run import METRICS, read_metrics
+from linvid_edu.training.metrics import METRICS, read_metrics
 
 THRESHOLD = 0.9  # share of the ceiling at which a run counts as having learned its task
 RUN_COLUMNS = ["task", "variant", "preset", "seed", "run"]

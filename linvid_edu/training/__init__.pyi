@@ -1,3 +1,4 @@
+from .config import Effort as Effort
 from .config import TrainConfig as TrainConfig
 from .evaluation import (
     accuracy as accuracy,
@@ -23,12 +24,8 @@ from .loop import (
 from .loop import (
     train as train,
 )
-from .run import (
-    fit as fit,
-)
-from .run import (
-    read_metrics as read_metrics,
-)
+from .metrics import read_metrics as read_metrics
+from .run import fit as fit
 from .run_checkpoints import (
     Progress as Progress,
 )

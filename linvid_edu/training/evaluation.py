@@ -1,4 +1,4 @@
-"""Judge a trained model: accuracy on every test, where its attention lies, and what its fixation ratios do."""
+"""Measures of a trained model: its accuracy, how concentrated its attention is, and its fixation ratios."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,23 +24,29 @@ from linvid_edu.video.tokens import patch_grid
 
 from .tasks import Task
 
-SHUT, OPEN = 0.05, 0.95  # a fixation ratio below the one is shut, above the other open
+SHUT, OPEN = 0.05, 0.95  # ratios < SHUT are shut, > OPEN are open
 
 
 def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> float:
-    """Return the share of clips whose largest logit is their label's; its arguments are those of ``count_right``."""
+    """Return the share of clips whose largest logit is their label's.
+
+    Args:
+        model: Model that takes video and readout; its mode is restored afterward.
+        batches: At least one batch.
+        device: Device of the model.
+    """
     right, count = count_right(model, batches, device)
     return right / count
 
 
 @torch.no_grad()
 def count_right(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> tuple[int, int]:
-    """Return how many clips have their largest logit at their label, and how many clips there were.
+    """Return the number of clips whose largest logit is their label's, and the number of all clips.
 
     Args:
-        model: takes video and readout; it is put into evaluation mode and back.
-        batches: at least one.
-        device: where the model is.
+        model: Model that takes video and readout; its mode is restored afterward.
+        batches: At least one batch.
+        device: Device of the model.
     """
     right = count = 0
     with _evaluating(model):
@@ -58,20 +64,20 @@ def concentration_per_layer(
     """Measure how concentrated the attention of each layer is, averaged over heads, clips and rows.
 
     Args:
-        model: on the CPU; it is put into evaluation mode and back.
-        task: whose test is shown.
-        test: name of the test.
-        clips: how many clips.
-        validation: show validation clips, not the test's.
+        model: Model on the CPU; its mode is restored afterward.
+        task: Task whose test is shown.
+        test: Name of the test.
+        clips: Number of clips.
+        validation: Whether to show validation clips instead of test clips.
 
     Returns:
-        One row for each layer: ``block`` and ``span``; ``entropy`` (normalized), ``effective_tokens``, ``top_mass``
-        (of the largest 5 %) over all queries; the same three for the query's own rows (``query_…``), and
-        ``mass_on_answer``, ``mass_on_query`` and the ``share_…`` that uniform attention would put there, where a layer
-        of divided attention sees only its own frame or location; ``rank`` (numerical, relative tolerance 1e-3) of the
-        maps of 16 groups; with fixation, for r = q and k, ``mean_r``, ``shut_r`` and ``open_r``, the share of ratios
-        below .05 and above .95; for a rival ``negative``, the share of |weight| that is below 0, and ``row_sum``. Where
-        weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
+        One row for each layer: ``block`` and ``span``; ``entropy`` (normalized), ``effective_tokens`` and ``top_mass``
+        (of the largest 5 %) over all queries; the same three for the rows of the query object (``query_…``);
+        ``mass_on_answer`` and ``mass_on_query`` for those rows, with the ``share_…`` that uniform attention would put
+        there (a layer of divided attention sees only its own frame or location); ``rank`` (numerical, relative
+        tolerance 1e-3) of the maps of 16 groups. With fixation, for r = q and k: ``mean_r``, and ``shut_r`` and
+        ``open_r``, the shares of ratios below .05 and above .95. For a rival: ``negative``, the share of |weight| that
+        is below 0, and ``row_sum``. If weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
     """
     task = task.resized(model.config.num_frames, model.config.image_size)
     scene = task.tests[test]
@@ -90,7 +96,7 @@ def concentration_per_layer(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and each of its modules back into the mode it was in."""
+    """Put a model into evaluation mode, and restore the mode of each of its modules."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -101,35 +107,35 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tensor, "b t n"]) -> dict[str, float]:
-    """Measure one layer; every map is brought into the shape (groups, heads, tokens, tokens) of its span first."""
-    signed, query, answer = _groups(layer, query, answer)
+    """Return the measures of one layer."""
+    signed, query, answer = _groups(layer, query, answer)  # (groups heads tokens tokens), (groups tokens) twice
     maps = signed.abs()
     rows = _whole(maps.transpose(0, 1)[:, query])  # (heads queries tokens)
     of_answer = answer.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
     of_query = query.unsqueeze(1).expand(-1, query.shape[-1], -1)[query]
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for prefix, weights in (("", _whole(maps)), ("query_", rows)):
         measures = {"entropy": normalized_entropy, "effective_tokens": effective_tokens, "top_mass": top_mass}
-        found |= {prefix + name: measure(weights).mean().item() for name, measure in measures.items()}
+        measured |= {prefix + name: measure(weights).mean().item() for name, measure in measures.items()}
     for name, mask in (("answer", of_answer), ("query", of_query)):
-        found[f"mass_on_{name}"] = mass_on(rows, mask).mean().item()
-        found[f"share_{name}"] = mask_share(mask).mean().item()
-    found["rank"] = numerical_rank(signed[:16], tolerance=1e-3).double().mean().item()
+        measured[f"mass_on_{name}"] = mass_on(rows, mask).mean().item()
+        measured[f"share_{name}"] = mask_share(mask).mean().item()
+    measured["rank"] = numerical_rank(signed[:16], tolerance=1e-3).double().mean().item()
     if layer.similarity == "product":
-        found["negative"] = ((maps - signed).sum() / (2 * maps.sum())).item()
-        found["row_sum"] = signed.sum(dim=-1).mean().item()
+        measured["negative"] = ((maps - signed).sum() / (2 * maps.sum())).item()
+        measured["row_sum"] = signed.sum(dim=-1).mean().item()
     if layer.ratios is not None:
         for name, ratio in zip("qk", layer.ratios, strict=True):
-            found |= {
+            measured |= {
                 f"mean_{name}": ratio.mean().item(),
                 f"shut_{name}": (ratio < SHUT).float().mean().item(),
                 f"open_{name}": (ratio > OPEN).float().mean().item(),
             }
-    return found
+    return measured
 
 
 def _groups(layer: LayerTrace, *masks: Tensor) -> tuple[Tensor, ...]:
-    """Bring maps to (groups heads tokens tokens) and masks to (groups tokens): a group attends within itself."""
+    """Return the map as (groups heads tokens tokens) and masks as (groups tokens); each group attends to itself."""
     maps = layer.map()
     if layer.span == "joint":
         return maps, *(mask.flatten(1) for mask in masks)
@@ -140,5 +146,5 @@ def _groups(layer: LayerTrace, *masks: Tensor) -> tuple[Tensor, ...]:
 
 
 def _whole(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch m"]:
-    """Replace rows without any weight, which φ without offset can give, by uniform ones."""
+    """Replace rows without any weight, which occur if φ has no offset, by uniform rows."""
     return torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, torch.ones_like(weights))

@@ -1,4 +1,4 @@
-"""Device, precision and processes of a training: Lightning Fabric's, or one plain process where it is not installed."""
+"""Device, precision and processes: Lightning Fabric, or a plain replacement for one process if it is not installed."""
 
 import os
 from typing import Any
@@ -10,26 +10,27 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def make_fabric(device: str = "auto", processes: int = 1, precision: str | None = None) -> Any:
-    """Return a launched Lightning Fabric, or ``plain_fabric`` where that is not installed.
+    """Return a launched Lightning Fabric, or ``plain_fabric`` if it is not installed.
 
-    Within a script that ``fabric run`` started, which decides device, processes and precision, it is joined.
+    In a script started by ``fabric run``, the launcher decides device, processes and precision, and the arguments are
+    ignored.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps"; "auto" is CUDA where there is one, else the CPU.
-        processes: how many share each batch; more than one on a CPU talk through gloo, on CUDA through nccl.
-        precision: one of ``PRECISIONS``; None means "bf16-mixed" on CUDA and "32-true" elsewhere.
+        device: "auto", "cpu", "cuda" or "mps"; "auto" is CUDA if there is one, else the CPU.
+        processes: Number of processes that share each batch. They communicate through gloo on a CPU, nccl on CUDA.
+        precision: One of ``PRECISIONS``; None means "bf16-mixed" on CUDA and "32-true" elsewhere.
 
     Raises:
-        ValueError: an unknown device or precision, or a device that this machine lacks.
+        ValueError: The device or the precision is unknown, or this machine lacks the device.
     """
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device):
-        known = device in there
-        raise ValueError(f"device {device!r} is {'not on this machine' if known else 'unknown'}: choose auto or cpu")
+    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device):
+        problem = "not on this machine" if device in available else "unknown"
+        raise ValueError(f"device {device!r} is {problem}: choose auto or cpu")
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"precision {precision!r} is unknown: choose one of {', '.join(PRECISIONS)}")
     if device == "auto":
-        device = "cuda" if there["cuda"] else "cpu"
+        device = "cuda" if available["cuda"] else "cpu"
     precision = precision or ("bf16-mixed" if device == "cuda" else "32-true")
     try:
         from lightning_fabric import Fabric
@@ -46,7 +47,12 @@ def make_fabric(device: str = "auto", processes: int = 1, precision: str | None 
 
 
 class plain_fabric:
-    """The few methods of Lightning Fabric that training calls, for one process on one device."""
+    """The methods of Lightning Fabric that training calls, for one process on one device.
+
+    Args:
+        device: Name of the device, such as "cpu".
+        precision: One of ``PRECISIONS``.
+    """
 
     world_size, global_rank, is_global_zero = 1, 0, True
 
@@ -55,16 +61,16 @@ class plain_fabric:
         self._bfloat16 = precision == "bf16-mixed"
 
     def setup(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Move the model to the device, and return one that runs in bfloat16 where asked."""
+        """Return the model, moved to the device and run in bfloat16 for "bf16-mixed", and the optimizer."""
         model.to(self.device)
         return _Bfloat16(model) if self._bfloat16 else model, optimizer
 
     def all_reduce(self, value: Tensor) -> Tensor:
-        """Return the value: there is no other process."""
+        """Return the value, since there is only one process."""
         return value
 
     def broadcast(self, value: Any) -> Any:
-        """Return the value: there is no other process."""
+        """Return the value, since there is only one process."""
         return value
 
     def backward(self, loss: Tensor) -> None:
@@ -74,12 +80,16 @@ class plain_fabric:
     def clip_gradients(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, max_norm: float, error_if_nonfinite: bool
     ) -> Tensor:
-        """Scale the gradients down to a norm of `max_norm`, and return their norm before."""
-        return nn.utils.clip_grad_norm_(model.parameters(), max_norm, error_if_nonfinite=error_if_nonfinite)
+        """Scale the gradients down to a norm of at most `max_norm`, and return the norm before.
+
+        The weights are in the optimizer's order, as in Lightning Fabric, since the last bits of the norm depend on it.
+        """
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        return nn.utils.clip_grad_norm_(weights, max_norm, error_if_nonfinite=error_if_nonfinite)
 
 
 class _Bfloat16(nn.Module):
-    """Run a model in bfloat16 where that is safe; weights and outputs stay float32."""
+    """Run a model under autocast to bfloat16; weights and outputs stay float32."""
 
     def __init__(self, model: nn.Module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Train a model: a loop short enough to read, which yields one record for each step, on what ``devices`` sets up."""
+"""Train a model: a short loop that yields a record of each step."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,11 @@ from .config import TrainConfig
 class Record(NamedTuple):
     """One step of training.
 
-    step: counted from 1
-    loss: mean cross entropy of the batch, in nats, before the step
-    accuracy: share of the batch that was right, before the step
-    learning_rate: of this step
-    gradient_norm: before it was clipped
+    step: number of the step, counted from 1
+    loss: mean cross entropy of the batch before the step, in nats
+    accuracy: share of the batch's clips that were right before the step
+    learning_rate: learning rate of the step
+    gradient_norm: norm of the gradient before it was clipped
     """
 
     step: int
@@ -34,20 +34,21 @@ class Record(NamedTuple):
 
 
 class Diverged(RuntimeError):
-    """The loss or its gradient is not finite; it names the step and what to try."""
+    """The loss or its gradient is not finite; the message names the step and what to try."""
 
 
 def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> VideoTransformer:
-    """Draw a model's weights anew, so that variants of one seed share the weights that they have in common.
+    """Draw a model's weights again, so that variants with the same seed start from the same weights.
 
     W ~ N(0, gain² / fan_in), biases and raw scales 0, embeddings ~ N(0, gain² / 4)
 
-    Each weight has a random stream of its own, named after it. With biases of 0 the fixation ratios start around 1/2.
+    The random numbers of a weight depend on the seed and its name alone, so a weight that two variants have in common
+    starts equal in both. With biases of 0 the fixation ratios start around 1/2.
 
     Args:
-        model: changed in place; the weights of norms stay 1.
-        seed: 0 or more.
-        gain: above 0.
+        model: Model to change in place; the weights of its norms stay 1.
+        seed: Seed of the weights, 0 or more.
+        gain: Scale of the weights, above 0.
 
     Returns:
         The model.
@@ -68,9 +69,13 @@ def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> Vide
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Return the rate of a step, counted from 1: linear up to step `warmup`, then half a cosine down to 0.
+    """Return the learning rate of a step: linear up to step `warmup`, then half a cosine down to 0.
 
     rate · min(step / warmup, (1 + cos(π · (step − warmup) / (steps − warmup))) / 2)
+
+    Args:
+        config: Settings of the run.
+        step: Number of the step, counted from 1.
     """
     if step <= config.warmup:
         return config.learning_rate * step / config.warmup
@@ -78,7 +83,12 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW; biases, norms and embeddings do not decay."""
+    """Return AdamW without weight decay for biases, norms and embeddings.
+
+    Args:
+        model: Model to train.
+        config: Settings of the run.
+    """
     decayed: list[Tensor] = []
     others: list[Tensor] = []
     for name, weight in model.named_parameters():
@@ -99,37 +109,38 @@ def train(
     """Take one optimizer step for each batch, and yield its record.
 
     Args:
-        model, optimizer: as ``fabric.setup`` returned them.
-        batches: of all processes; each process takes its share.
-        config: the run.
-        fabric: Lightning Fabric, launched, or ``plain_fabric``.
-        taken: how many steps were taken before.
+        model: Model that ``fabric.setup`` returned.
+        optimizer: Optimizer that ``fabric.setup`` returned.
+        batches: Batches of clips; each process takes its share of each batch.
+        config: Settings of the run.
+        fabric: Result of ``make_fabric``.
+        taken: Number of steps taken before.
 
     Raises:
-        Diverged: the loss or its gradient is not finite; the weights are those before the step.
+        Diverged: The loss or its gradient is not finite; the weights are those before the step.
     """
     model.train()
     dropout = config.model_config.dropout > 0
     for step, batch in enumerate(batches, start=taken + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        if dropout:  # drawn for each step and process anew, so that a resumed run needs no more than its step
+        if dropout:  # seeded in each step and process, so that a resumed run draws the same
             torch.manual_seed(crc32(f"{config.seed} {step} {fabric.global_rank}".encode()))
         video, label, readout = _share(batch, fabric)
         logits = model(video, readout)
         loss = F.cross_entropy(logits, label)
         right = (logits.argmax(dim=-1) == label).float().mean()
         mean_loss, accuracy = fabric.all_reduce(torch.stack([loss.detach(), right])).tolist()
-        _refuse_infinite("loss", mean_loss, step, config)
+        _check_finite("loss", mean_loss, step, config)
         optimizer.zero_grad()
         fabric.backward(loss)
         norm = fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False).item()
-        _refuse_infinite("norm of the gradient", norm, step, config)
+        _check_finite("norm of the gradient", norm, step, config)
         optimizer.step()
         yield Record(step, mean_loss, accuracy, learning_rate(config, step), norm)
 
 
-def _refuse_infinite(name: str, value: float, step: int, config: TrainConfig) -> None:
+def _check_finite(name: str, value: float, step: int, config: TrainConfig) -> None:
     if not math.isfinite(value):
         raise Diverged(
             f"the {name} of step {step} is {value}: try a lower learning rate than {config.learning_rate}, "
@@ -143,6 +154,6 @@ def _share(batch: Batch, fabric: Any) -> Batch:
         raise ValueError(
             f"a batch of {len(batch.label)} clips cannot be shared by {fabric.world_size} processes: choose a multiple"
         )
-    mine = slice(fabric.global_rank, None, fabric.world_size)
-    readout = None if batch.readout is None else batch.readout[mine].to(fabric.device)
-    return Batch(batch.video[mine].to(fabric.device), batch.label[mine].to(fabric.device), readout)
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    readout = None if batch.readout is None else batch.readout[share].to(fabric.device)
+    return Batch(batch.video[share].to(fabric.device), batch.label[share].to(fabric.device), readout)

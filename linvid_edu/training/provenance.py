@@ -1,9 +1,9 @@
-"""Where a number comes from: commit, versions, machine, device, threads, date, and how much memory it took."""
+"""Where a number comes from: commit, versions, machine, device, threads and date, and the memory that it took."""
 
 import os
 import platform
-import resource
 import subprocess
+import sys
 import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,20 +13,40 @@ from typing import Any
 import torch
 
 
-def peak_memory_mb() -> float:
-    """Return the most memory that was in use: of the GPU where one is used, else of this process, in 10⁶ bytes."""
+def peak_memory_mb() -> float | None:
+    """Return the largest memory in use so far, of the GPU if one is used, else of this process, in 10⁶ bytes.
+
+    On Windows it is None if psutil is not installed.
+    """
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    size = _peak_process_bytes()
+    return None if size is None else round(size / 1e6, 1)
+
+
+def _peak_process_bytes() -> int | None:
+    if sys.platform == "win32":
+        try:
+            import psutil
+        except ImportError:
+            return None
+        return psutil.Process().memory_info().peak_wset
     status = Path("/proc/self/status")
-    if status.exists():  # Linux, where ru_maxrss begins at the peak of the process that started this one
+    if status.exists():  # Linux, where ru_maxrss starts at the peak of the parent process
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return round(int(line.split()[1]) * 1024 / 1e6, 1)
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+        return int(line.split()[1]) * 1024
+    import resource  # it does not exist on Windows
+
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
 
 
 def provenance(device: str = "cpu") -> dict[str, Any]:
-    """Return commit, versions, machine, device, threads and date of what runs now; no path and no host's name."""
+    """Return commit, versions, machine, device, threads and date, without any path or host name.
+
+    Args:
+        device: Device that was used, such as "cpu" or "cuda:0".
+    """
     names = ("torch", "numpy", "einops", "lightning-fabric")
     return {
         "commit": commit(),
@@ -47,17 +67,20 @@ def _version(name: str) -> str | None:
 
 @cache
 def commit() -> str:
-    """Return the commit of this package's repository when first asked, marked where the library differs from it.
+    """Return the commit of this package's repository, with a mark if the library differs from it.
 
-    Ask before a long run, which ends with the code that it began with, whatever was committed in between.
+    It is read at the first call and kept. Call it before a long run, so that later commits do not change the answer.
     """
-    here = Path(__file__).parent
 
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # or the repository around it is another one
-        return git("rev-parse", "--short=12", "HEAD") + " with changes" * bool(git("status", "--porcelain", "--", "."))
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # otherwise the surrounding repository is not ours
+        changed = git("status", "--porcelain", "--", "..")
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

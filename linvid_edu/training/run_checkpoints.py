@@ -1,11 +1,11 @@
-"""Checkpoints that a run goes on from to the same bits, written so that one that is there is whole.
+"""Checkpoints of a run, from which it resumes to the same bits.
 
     checkpoint-000400/model.safetensors      weights and the model's configuration
     checkpoint-000400/optimizer.safetensors  moments of AdamW
-    checkpoint-000400/run.json               the run's configuration, step, learning curve, seconds so far
+    checkpoint-000400/run.json               format, settings of the run, and its progress: step, curve, seconds so far
 
-The folder is written under another name and renamed. Seed and step are the whole random state: clips and dropout of a
-step are drawn from the two, whatever came before.
+A checkpoint is written under another name and renamed, so that every checkpoint is whole. Seed and step are the whole
+random state, since the clips and the dropout of a step are drawn from these two.
 """
 
 import json
@@ -23,19 +23,22 @@ from linvid_edu.models.checkpoint import CheckpointError, load_model, save_model
 from linvid_edu.models.transformer import VideoTransformer
 
 from .config import TrainConfig
+from .run_format import differing_settings, read_run_file, run_header
+
+MODEL, OPTIMIZER, RUN = "model.safetensors", "optimizer.safetensors", "run.json"
 
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """How far a run has come.
 
     Args:
-        step: optimizer steps taken.
-        seconds: wall time of training so far, over all its parts, tests included.
-        curve: validation accuracy on the task's first test, as (step, accuracy).
-        losses: mean training loss since the previous point of the curve, as (step, nats).
-        pending: training losses since the last point of the curve.
-        unreadable: clips that were skipped so far, and why.
+        step: Number of optimizer steps taken.
+        seconds: Wall time of training so far, over all parts of the run, with validation.
+        curve: Validation accuracy on the main test, as pairs of step and accuracy.
+        losses: Mean training loss since the point before, as pairs of step and loss in nats.
+        pending: Training losses since the last point.
+        unreadable: Name of each clip that was skipped, and the reason.
     """
 
     step: int = 0
@@ -45,54 +48,75 @@ class Progress:
     pending: list[float] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
 
+    def add_step(self, step: int, loss: float) -> None:
+        """Note a step and its training loss."""
+        self.step = step
+        self.pending.append(loss)
+
+    def add_point(self, accuracy: float) -> None:
+        """Add a point to the learning curve at the current step."""
+        self.curve.append((self.step, accuracy))
+        self.losses.append((self.step, sum(self.pending) / len(self.pending)))
+        self.pending.clear()
+
 
 def save_checkpoint(
     folder: Path, model: VideoTransformer, optimizer: torch.optim.Optimizer, config: TrainConfig, progress: Progress
 ) -> Path:
-    """Write everything that the run needs to go on, as one folder that appears whole; older ones are removed.
+    """Write a checkpoint and remove the older ones.
 
     Args:
-        folder: of the run.
-        model, optimizer: the unwrapped ones.
-        config, progress: the run.
+        folder: Path of the run's folder.
+        model: Model as it was before ``fabric.setup`` wrapped it.
+        optimizer: Optimizer as it was before ``fabric.setup`` wrapped it.
+        config: Settings of the run.
+        progress: Progress of the run.
 
     Returns:
-        The checkpoint's folder.
+        Path of the checkpoint's folder.
     """
     target = checkpoint_path(folder, progress.step)
     temporary = folder / ".writing-checkpoint"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_model(model, temporary / "model.safetensors")
-    save_file(_optimizer_tensors(model, optimizer), temporary / "optimizer.safetensors")
-    (temporary / "run.json").write_text(json.dumps({"config": config.to_dict(), "progress": vars(progress)}))
+    save_model(model, temporary / MODEL)
+    save_file(_optimizer_tensors(model, optimizer), temporary / OPTIMIZER)
+    run_file = json.dumps({**run_header(config), "progress": vars(progress)})
+    (temporary / RUN).write_text(run_file, encoding="utf-8")
     os.rename(temporary, target)
     for older in checkpoints(folder)[:-1]:
-        shutil.rmtree(older)
+        shutil.rmtree(older, ignore_errors=True)  # Windows keeps a file that another process reads; the next save tries
     return target
 
 
 def load_checkpoint(
     checkpoint: Path, model: VideoTransformer, optimizer: torch.optim.Optimizer, config: TrainConfig
 ) -> Progress:
-    """Fill model and optimizer from a checkpoint, and return where the run stood.
+    """Fill model and optimizer from a checkpoint, and return how far the run had come.
+
+    Args:
+        checkpoint: Path of the checkpoint's folder.
+        model: Model of the run, changed in place.
+        optimizer: Optimizer of the run, changed in place.
+        config: Settings of the run.
 
     Raises:
-        CheckpointError: a file is missing, cut or of another kind, or it belongs to another run; nothing was filled.
+        CheckpointError: A file is missing, cut, of another kind or of a newer format, or the checkpoint belongs to
+            another run. Model and optimizer are unchanged.
     """
     progress = _read_progress(checkpoint, config)
-    path = checkpoint / "optimizer.safetensors"
+    path = checkpoint / OPTIMIZER
     try:
-        weights = load_model(checkpoint / "model.safetensors")
+        saved_model = load_model(checkpoint / MODEL)
         tensors = load_file(path)
     except CheckpointError as error:
         raise CheckpointError(f"{error}. To start without this checkpoint, remove {checkpoint}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}): remove {checkpoint}") from error
-    if weights.config != model.config:
+    if saved_model.config != model.config:
         raise CheckpointError(
-            f"{checkpoint / 'model.safetensors'} holds a {weights.config.variant} model that does not fit its "
-            f"run.json: remove {checkpoint}"
+            f"{checkpoint / MODEL} holds a {saved_model.config.variant} model that does not fit its {RUN}: remove "
+            f"{checkpoint}"
         )
     expected = _optimizer_tensors(model, optimizer)
     wrong = sorted(name for name in {*tensors, *expected} if _kind(tensors.get(name)) != _kind(expected.get(name)))
@@ -101,24 +125,25 @@ def load_checkpoint(
             f"{path}: {len(wrong)} tensors are missing, unknown or misshapen ({', '.join(wrong[:5])}): "
             f"remove {checkpoint}"
         )
-    model.load_state_dict(weights.state_dict())
+    model.load_state_dict(saved_model.state_dict())
     _fill_optimizer(model, optimizer, tensors)
     return progress
 
 
 def _read_progress(checkpoint: Path, config: TrainConfig) -> Progress:
-    path = checkpoint / "run.json"
+    path = checkpoint / RUN
     try:
-        saved = json.loads(path.read_text())
-        wrote, stood = dict(saved["config"]), dict(saved["progress"])
-        points = {name: [tuple(point) for point in stood.get(name, [])] for name in ("curve", "losses")}
-        progress = Progress(**stood | points)
+        run_file = read_run_file(path)
+        values = dict(run_file["progress"])
+        points = {name: [tuple(point) for point in values.get(name, [])] for name in ("curve", "losses")}
+        progress = Progress(**{**values, **points})
         if checkpoint != checkpoint_path(checkpoint.parent, progress.step):
             raise ValueError(f"its step is {progress.step}")
+        different = differing_settings(run_file, config)
+    except CheckpointError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or broken ({error}): remove {checkpoint}") from error
-    asked = config.to_dict()
-    different = sorted(name for name in {*wrote, *asked} if name not in wrote or wrote[name] != asked.get(name))
     if different:
         raise CheckpointError(
             f"{checkpoint} belongs to a run with other settings ({', '.join(different)}): "
@@ -132,7 +157,7 @@ def _kind(tensor: Tensor | None) -> tuple[torch.Size, torch.dtype] | None:
 
 
 def _optimizer_tensors(model: VideoTransformer, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Name the optimizer's tensors after the weights that they belong to; they are 0 before the first step."""
+    """Return the optimizer's tensors by the names of their weights; they are 0 before the first step."""
     tensors: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
         state = optimizer.state.get(weight) or {
@@ -145,17 +170,45 @@ def _optimizer_tensors(model: VideoTransformer, optimizer: torch.optim.Optimizer
 
 
 def _fill_optimizer(model: VideoTransformer, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Copy the tensors: the ones from the file keep it open, and an open file cannot be removed on Windows."""
     for name, weight in model.named_parameters():
-        moments = {key: tensors[f"{name}.{key}"].to(weight.device) for key in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[weight] = {"step": tensors[f"{name}.step"], **moments}
+        moments = {key: tensors[f"{name}.{key}"].to(weight.device, copy=True) for key in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[weight] = {"step": tensors[f"{name}.step"].clone(), **moments}
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Return where the checkpoint of a step lies."""
+    """Return the path of a step's checkpoint.
+
+    Args:
+        folder: Path of the run's folder.
+        step: Number of optimizer steps taken.
+    """
     return folder / f"checkpoint-{step:06}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run's folder, the newest last."""
-    found = (path for path in folder.glob("checkpoint-*") if path.is_dir())
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+    """Return the paths of a run's checkpoints, the newest last.
+
+    Args:
+        folder: Path of the run's folder.
+    """
+    paths = (path for path in folder.glob("checkpoint-*") if path.is_dir())
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
+
+
+def newest_model(path: Path) -> Path:
+    """Return the path of the weights in a run's newest checkpoint.
+
+    Args:
+        path: Path of a run's folder, of a checkpoint's folder, or of the weights themselves.
+
+    Raises:
+        ValueError: The folder has no checkpoint.
+    """
+    if (path / MODEL).is_file():
+        return path / MODEL
+    if not path.is_dir():
+        return path
+    if not (saved := checkpoints(path)):
+        raise ValueError(f"{path} holds no checkpoint: give a run's folder, a checkpoint's, or a {MODEL}")
+    return saved[-1] / MODEL

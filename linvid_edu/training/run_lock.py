@@ -1,76 +1,55 @@
 """One process at a time in the folder of a run."""
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows has no flock: nothing is claimed there
-    fcntl = None  # type: ignore[assignment]
-
-CLAIM = ".claim"  # holds the number of the process that claimed the folder last
-
-_held: dict[tuple[int, Path], TextIO] = {}  # by thread and folder
+CLAIM = ".claim"  # the lock
+CLAIMED_BY = ".claimed-by"  # the number of the process that holds it, or held it last
 
 
 class FolderTaken(RuntimeError):
-    """Another process holds the folder; it names both."""
+    """Another process holds the folder; the message names both."""
 
 
 @contextmanager
 def claimed(folder: str | Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a run's folder for this thread of this process; what it holds already, it may claim again.
+    """Hold the folder of a run for this thread, which may claim it again inside.
 
-    The operating system releases the claim when its process ends, however it ends, so nothing is left to clean up after
-    a kill. On several machines, the folder's file system must support ``flock``, as NFS does.
+    The operating system releases the claim when the process ends, even if it is killed. On several machines the file
+    system must support locks across machines: NFS 4 does, NFS 3 only with its lock service, and some cluster file
+    systems only if they are mounted with locks. Without them, two machines can claim the same folder at once.
 
     Args:
-        folder: made if missing.
-        wait: as long as another process holds it.
+        folder: Path of the folder; it is made if it is missing.
+        wait: Whether to wait until the folder is free.
 
     Raises:
-        FolderTaken: another process holds it, and ``wait`` is false.
-        OSError: the file system has no locks.
+        FolderTaken: Another process or thread holds the folder, and ``wait`` is false.
+        OSError: The file system has no locks.
     """
+    from filelock import FileLock, Timeout
+
     folder = Path(folder).resolve()
-    key = threading.get_ident(), folder
-    if key in _held:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / CLAIM, "a") as file:
-        _held[key] = file
-        try:
-            _lock(file, folder, wait)
-            file.truncate(0)
-            print(os.getpid(), file=file, flush=True)
-            yield
-        finally:
-            _held.pop(key, None)
-
-
-def _lock(file: TextIO, folder: Path, wait: bool) -> None:
-    if fcntl is None:
-        return
+    lock = FileLock(folder / CLAIM, is_singleton=True)  # one lock a folder, so that a thread may claim it twice
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        owner = (folder / CLAIM).read_text().strip() or "that has just begun"
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
         raise FolderTaken(
-            f"process {owner} trains in {folder} already: wait until it ends, stop it, or choose another folder"
+            f"process {_holder(folder)} trains in {folder} already: wait until it ends, stop it, or choose another "
+            "folder"
         ) from error
+    try:
+        (folder / CLAIMED_BY).write_text(f"{os.getpid()}\n", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
 
 
-def _forget() -> None:
-    """Close the claims that a forked process inherits, so that it does not keep them when its parent is killed."""
-    for file in _held.values():
-        file.close()
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+def _holder(folder: Path) -> str:
+    """Return the number of the process that holds a folder."""
+    with suppress(OSError):
+        return (folder / CLAIMED_BY).read_text(encoding="utf-8").strip() or "that has just begun"
+    return "that has just begun"

@@ -287,9 +287,7 @@ def fitted(data: Data, config: ModelConfig, name: str) -> Data:
     """
     if config.num_classes != len(data.classes):
         raise ValueError(f"the model distinguishes {config.num_classes} classes, {name} has {len(data.classes)}")
-    height, width = pair(config.image_size)
-    if height != width:
-        raise ValueError(f"the model's frames are {height} × {width} pixels, those of {name} are square")
+    check_square_frames(config, name)
     try:
         data = data.resized(config.num_frames, config.image_size)
     except ValueError as error:
@@ -298,6 +296,18 @@ def fitted(data: Data, config: ModelConfig, name: str) -> Data:
         if isinstance(scene, CellScene):
             _check_cells(scene, config, name)
     return data
+
+
+def check_square_frames(config: ModelConfig, name: str) -> None:
+    """Raise ValueError unless the model's frames are square, as those of every task and folder of clips are.
+
+    Args:
+        config: Configuration of the model.
+        name: Name of the clips in the error message.
+    """
+    height, width = pair(config.image_size)
+    if height != width:
+        raise ValueError(f"the model's frames are {height} × {width} pixels, those of {name} are square")
 
 
 def _check_cells(scene: CellScene, config: ModelConfig, name: str) -> None:

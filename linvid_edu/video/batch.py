@@ -1,4 +1,4 @@
-"""Clips with their labels, as a model is trained and tested on."""
+"""A batch of clips with their labels, for training and tests."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,16 @@ from torch import Tensor
 
 from linvid_edu.shapes import Bool, Float, Int
 
-TRAINING, VALIDATION, TEST = range(3)  # the first number of a seed: clips of one are never clips of another
+# what a clip is for: the first number of its seed, so that clips for one purpose never occur for another
+TRAINING, VALIDATION, TEST = range(3)
 
 
 class Batch(NamedTuple):
     """Clips with their labels.
 
     video: normalized to −1 to 1, (b 3 t h w)
-    label: (b)
-    readout: the tokens whose mean the head sees, (b t n); None means all
+    label: index of the class, (b)
+    readout: the tokens that the head averages, (b t n); None means all tokens
     """
 
     video: Float[Tensor, "b 3 t h w"]

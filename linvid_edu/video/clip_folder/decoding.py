@@ -1,4 +1,4 @@
-"""Decode labeled clips in several worker processes, and keep what fits in memory."""
+"""Decode labeled clips in worker processes, and keep their frames in memory while there is room."""
 
 import gc
 import signal
@@ -14,62 +14,87 @@ from torch.utils.data import DataLoader, Dataset
 
 from .layouts import LabeledClip
 
-PATIENCE = 600  # seconds that a worker may take for one batch
+SECONDS_PER_BATCH = 600  # time limit for a worker
 
 Pixels = NDArray[np.uint8]  # (t h w 3)
 
 
 class FrameCache(dict[LabeledClip, "Pixels | None"]):
-    """Decoded frames up to a limit in bytes, which keeps those that came first; None marks an unreadable clip.
+    """Decoded frames of the clips that came first, up to a limit in bytes; None marks an unreadable clip.
 
     Args:
-        limit: bytes of pixels.
+        limit: Largest total size of the frames, in bytes.
     """
 
     def __init__(self, limit: int):
         super().__init__()
-        self.limit, self.used = limit, 0
+        self.limit, self.used_bytes = limit, 0
 
-    def offer(self, clip: LabeledClip, frames: Pixels | None) -> None:
-        """Keep the frames of a clip if there is room."""
+    def add_if_room(self, clip: LabeledClip, frames: Pixels | None) -> None:
+        """Keep the frames of a clip if they fit into the limit."""
         size = 0 if frames is None else frames.nbytes
-        if clip not in self and self.used + size <= self.limit:
+        if clip not in self and self.used_bytes + size <= self.limit:
             self[clip] = frames
-            self.used += size
+            self.used_bytes += size
 
 
-class Decoded(NamedTuple):
-    """A clip's frames, or those of its replacement; None where there are none; and what could not be read."""
+class DecodedClip(NamedTuple):
+    """A clip with its frames.
+
+    clip: the clip that was requested
+    frames: its frames, or those of its replacement; None if there is no readable one
+    errors: path of each unreadable clip that was tried, and the reason
+    """
 
     clip: LabeledClip
     frames: Pixels | None
-    failures: dict[Path, str]
+    errors: dict[Path, str]
 
 
-class Decoder(Dataset[list[Decoded]]):
-    """Decode clips by their indices, in whatever process it is asked."""
+class DecodedBatch(NamedTuple):
+    """The clips of one batch.
+
+    clips: as requested
+    frames: of each clip; None if neither it nor a replacement can be read
+    errors: path of each unreadable clip that was tried, and the reason
+    """
+
+    clips: list[LabeledClip]
+    frames: list[Pixels | None]
+    errors: dict[Path, str]
+
+
+class ClipDecoder(Dataset[list[DecodedClip]]):
+    """Decode lists of clips, in the process that asks for them.
+
+    Args:
+        clips: Clips that may be requested, by index.
+        num_frames: Number of frames of each clip.
+        size: Height and width in pixels.
+        replaces: Whether an unreadable clip is replaced by the next readable one of its class.
+    """
 
     def __init__(self, clips: Sequence[LabeledClip], num_frames: int, size: int, *, replaces: bool):
         self.clips, self.num_frames, self.size, self.replaces = clips, num_frames, size, replaces
 
-    def __getitem__(self, indices: list[int]) -> list[Decoded]:
+    def __getitem__(self, indices: list[int]) -> list[DecodedClip]:
         return [self._decode(index) for index in indices]
 
-    def _decode(self, index: int) -> Decoded:
+    def _decode(self, index: int) -> DecodedClip:
         from linvid_edu.video.reading import VideoError, load_clip
 
-        failures = {}
+        errors = {}
         for path in self._candidates(index):
             try:
                 clip = load_clip(path, num_frames=self.num_frames, size=self.size)
             except VideoError as error:
-                failures[path] = str(error).removeprefix(f"{path}: ")
+                errors[path] = str(error).removeprefix(f"{path}: ")
             else:
-                return Decoded(self.clips[index], clip.frames.numpy(), failures)
-        return Decoded(self.clips[index], None, failures)
+                return DecodedClip(self.clips[index], clip.frames.numpy(), errors)
+        return DecodedClip(self.clips[index], None, errors)
 
     def _candidates(self, index: int) -> Iterator[Path]:
-        """Yield the clip, then those that may replace it: the others of its class, beginning after it."""
+        """Yield the clip, then the clips that may replace it: the others of its class, in the order after it."""
         yield self.clips[index].path
         if self.replaces:
             for other in (*self.clips[index + 1 :], *self.clips[:index]):
@@ -78,38 +103,40 @@ class Decoder(Dataset[list[Decoded]]):
 
 
 def decode(
-    decoder: Decoder, orders: Iterable[list[int]], kept: FrameCache, *, workers: int
-) -> Iterator[tuple[list[int], list[Pixels | None], dict[Path, str]]]:
-    """Yield each order with the frames of its clips, from memory or decoded, and what could not be read.
+    decoder: ClipDecoder, batches: Iterable[list[int]], cache: FrameCache, *, workers: int
+) -> Iterator[DecodedBatch]:
+    """Yield the clips of each batch with their frames, from the cache or decoded.
 
     Args:
-        decoder: of the clips that the orders index.
-        orders: the clips of one batch each. It is read up to two orders for each worker ahead.
-        kept: filled on the way.
-        workers: processes that decode a batch each; 0 decodes in this one.
+        decoder: Decoder of the clips.
+        batches: Indices of the clips of each batch. Up to two batches for each worker are read ahead.
+        cache: Frames in memory; decoded frames are added.
+        workers: Number of processes, each of which decodes one batch at a time. 0 decodes in this process.
     """
     clips = decoder.clips
-    orders, ahead = tee(orders)
-    missing = ([index for index in dict.fromkeys(order) if clips[index] not in kept] for order in ahead)
+    batches, ahead = tee(batches)
+    missing = ([index for index in dict.fromkeys(batch) if clips[index] not in cache] for batch in ahead)
     loader = DataLoader(
         decoder,
         batch_size=None,
         sampler=missing,
         num_workers=workers,
         collate_fn=list,  # arrays stay arrays: tensors would travel through /dev/shm, which containers keep small
-        timeout=PATIENCE if workers else 0,
+        timeout=SECONDS_PER_BATCH if workers else 0,
         worker_init_fn=_ignore_interrupts,
-        generator=torch.Generator(),  # else each loader would move the random state of the run
+        generator=torch.Generator(),  # otherwise each loader would advance the random state of the run
     )
-    gc.collect()  # a decoder that is garbage here would be freed again in a forked worker, which its threads are not in
-    for order, found in zip(orders, loader, strict=True):
-        new = {each.clip: each.frames for each in found}
-        failures = {path: words for each in found for path, words in each.failures.items()}
-        for each in found:
-            kept.offer(each.clip, each.frames)
-        yield order, [new[clips[index]] if clips[index] in new else kept[clips[index]] for index in order], failures
+    # Collect now: a dead decoder freed in a forked worker would hang, because its threads do not exist there.
+    gc.collect()
+    for batch, decoded in zip(batches, loader, strict=True):
+        new = {result.clip: result.frames for result in decoded}
+        errors = {path: reason for result in decoded for path, reason in result.errors.items()}
+        for result in decoded:
+            cache.add_if_room(result.clip, result.frames)
+        requested = [clips[index] for index in batch]
+        yield DecodedBatch(requested, [new[clip] if clip in new else cache[clip] for clip in requested], errors)
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its step and stops the workers."""
+    """Leave Ctrl-C to the training process, which finishes its step and stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

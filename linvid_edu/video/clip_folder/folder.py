@@ -1,4 +1,4 @@
-"""Clips from video files as data to train and test on, with the same interface as a rendered task."""
+"""Clips from video files to train and test on, with the same interface as a rendered task."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,36 +17,39 @@ from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, Batch
 from linvid_edu.video.clip import normalize
 from linvid_edu.video.tokens import pair
 
-from .decoding import Decoder, FrameCache, Pixels, decode
-from .layouts import LabeledClip, Layout, read_layout
+from .decoding import ClipDecoder, DecodedBatch, FrameCache, decode
+from .layouts import LabeledClip, Layout, content_hash, read_layout
 
-HELD_OUT = 10  # one of so many training clips of a class is for validation, where there is no split for it
+HELD_OUT = 10  # one in ten training clips of a class is for validation if there is no split for it
 ORDER, FLIPS = range(2)  # the first number of a seed
 
 
 @dataclass(frozen=True)
 class ClipFolder:
-    """Clips of a folder, with what training and testing ask of a ``Task``.
+    """The clips of a folder, with the interface of a ``Task``.
 
-    Each epoch takes every training clip once, in an order that depends on the seed and the number of the epoch alone.
-    A clip that cannot be read is replaced by the next readable one of its class, in a test it is left out, and
-    ``unreadable`` names it. Flips from left to right are the only augmentation.
+    Each epoch has every training clip once, in an order that depends on the seed and the number of the epoch alone. An
+    unreadable training clip is replaced by the next readable one of its class, an unreadable test clip is left out, and
+    ``unreadable`` names both. Flips from left to right are the only augmentation.
+
+    Worker processes are forked on Linux. On macOS and Windows, and from Python 3.14 on, they start anew and import the
+    calling script, which then needs ``if __name__ == "__main__":``, unless ``workers`` is 0.
 
     Args:
-        layout: of ``read_layout``. Tests are on its split "test", or on "val" if there is none; then the last tenth of
-            each class's training clips, by name, is for validation (clips cut from one video mostly have names that
-            are close, and so stay on one side).
-        num_frames: t, frames of a clip.
-        size: h = w in pixels.
-        flips: whether half of the training clips are flipped. None is what the layout says: yes for folders of
-            classes, unless the name of a class has a direction in it; no for label files as of Something-Something.
-        workers: processes that decode; 0 decodes in this one. The clips are the same for any number.
-        cache_mb: at most so many 10⁶ bytes of decoded frames (t · h · w · 3 a clip) are kept, in this process, for all
-            splits together. As all clips come once an epoch, it keeps those that came first and replaces none. Beside
-            them, memory holds up to two batches for each worker.
+        layout: Result of ``read_layout``. Tests use its split "test", or "val" if there is no "test". In that case the
+            last tenth of the training clips of each class, by name, is for validation; clips cut from one video mostly
+            have names that are close, and so stay on one side.
+        num_frames: Number of frames of a clip, t.
+        size: Height and width of the frames in pixels.
+        flips: Whether half of the training clips are flipped. None follows the layout: yes for folders of classes,
+            unless the name of a class contains a direction; no for label files as of Something-Something.
+        workers: Number of processes that decode. 0 decodes in this process. It does not change the clips.
+        cache_mb: Limit on the decoded frames kept in memory, in 10⁶ bytes, for all splits together; a clip takes
+            t · h · w · 3 bytes. The clips that came first stay, since all of them come once an epoch. Up to two batches
+            for each worker are in memory besides.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: A number is out of range, or there are too few clips.
     """
 
     layout: Layout
@@ -61,13 +64,12 @@ class ClipFolder:
     model_fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __post_init__(self) -> None:
-        if self.flips not in (None, False, True):
-            raise ValueError(f"flips={self.flips!r} must be true or false, or None for what the layout says")
-        for name, least in (("num_frames", 1), ("size", 1), ("workers", 0), ("cache_mb", 0)):
-            value, kinds = getattr(self, name), (int, float) if name == "cache_mb" else int
-            if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
-                raise ValueError(f"{name}={value!r} must be a number of at least {least}")
-        _ = self._parts  # refuses too few clips
+        check_flips(self.flips)
+        for name in ("num_frames", "size"):
+            _check_number(name, getattr(self, name), int, least=1)
+        check_loading(self.workers, self.cache_mb)
+        if not self._splits[VALIDATION]:
+            raise ValueError(f"{self.layout.root} has one training clip a class: add more, or both 'val' and 'test'")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,109 +78,116 @@ class ClipFolder:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """The one split that is for tests."""
+        """Name of the one split that is for tests."""
         return ("test",) if "test" in self.layout.splits else ("val",)
 
     @cached_property
-    def kept(self) -> FrameCache:
+    def frame_cache(self) -> FrameCache:
         """The decoded frames in memory."""
         return FrameCache(int(self.cache_mb * 1e6))
 
+    @cached_property
+    def content_hash(self) -> str:
+        """A hash of the classes, and of the name, label and size of every clip; the path of the folder is not in it."""
+        return content_hash(self.layout)
+
     @property
-    def flipped(self) -> bool:
-        """Whether training clips are flipped."""
+    def flips_training_clips(self) -> bool:
+        """Whether half of the training clips are flipped."""
         return self.layout.flip_keeps_label if self.flips is None else self.flips
 
     def with_knobs(self, **knobs: Any) -> "ClipFolder":
-        """Return the same clips with ``flips``, ``workers`` or ``cache_mb`` changed."""
-        if unknown := sorted(set(knobs) - {"flips", "workers", "cache_mb"}):
-            raise TypeError(f"{unknown[0]!r} is none of flips, workers, cache_mb")
+        """Return the same clips with ``flips`` changed.
+
+        Raises:
+            TypeError: There is another knob.
+        """
+        if unknown := sorted(set(knobs) - {"flips"}):
+            raise TypeError(f"{unknown[0]!r} is not flips")
         return replace(self, **knobs)
 
     def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "ClipFolder":
-        """Return the same clips with so many frames, of another size."""
+        """Return the same clips with another number of frames, in another size."""
         return replace(self, num_frames=num_frames, size=pair(image_size)[0])
 
     def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]:
-        """Decode the training batches of steps `start` to `stop`; a step has the same clips whatever came before.
+        """Decode the training batches of steps `start` to `stop`; the clips of a step depend on seed and step alone.
 
         Args:
-            seed: 0 or more, of order and flips.
-            batch: clips of one batch, which may belong to two epochs.
-            start, stop: steps, as in ``range``.
+            seed: Seed of order and flips, 0 or more.
+            batch: Number of clips in a batch, which may belong to two epochs.
+            start, stop: First step, and the step after the last, counted from 0.
 
         Raises:
-            ValueError: no training clip of a class can be read.
+            ValueError: No training clip of a class can be read.
         """
-        orders = epochs(len(self._parts[TRAINING]), seed=seed, batch=batch, start=start, stop=stop)
-        for step, (clips, frames) in enumerate(self._stream(TRAINING, orders), start):
-            for clip in (clip for clip, found in zip(clips, frames, strict=True) if found is None):
-                self._refuse_unreadable(TRAINING, clip.label)
-            pixels = np.stack([found for found in frames if found is not None])
-            if self.flipped:
+        indices = epochs(len(self._splits[TRAINING]), seed=seed, batch=batch, start=start, stop=stop)
+        for step, decoded in enumerate(self._decode(TRAINING, indices), start):
+            for clip, frames in zip(decoded.clips, decoded.frames, strict=True):
+                if frames is None:
+                    self._check_class_is_readable(TRAINING, clip.label)
+            pixels = np.stack([frames for frames in decoded.frames if frames is not None])
+            if self.flips_training_clips:
                 mirrored = np.random.default_rng((FLIPS, seed, step)).random(batch) < 0.5
                 pixels[mirrored] = pixels[mirrored, :, :, ::-1]
-            yield _batch(clips, pixels)
+            yield _batch(decoded.clips, pixels)
 
     def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]:
-        """Decode a test, the same for every run; the validation clips are others than the test's.
+        """Decode a test; its clips are the same for every run.
 
         Args:
-            name: one of ``tests``.
-            clips: at most how many in all, evenly spread over the classes; unreadable ones are left out.
-            batch: clips at a time.
-            validation: whether choices may be based on the result.
+            name: Name of the test, one of ``tests``.
+            clips: Largest number of clips in all, evenly spread over the classes; unreadable ones are left out.
+            batch: Largest number of clips in a batch.
+            validation: Whether to decode validation clips, on which choices may be based, instead of test clips.
 
         Raises:
-            ValueError: the name is unknown, or no clip of a class can be read.
+            ValueError: The name is unknown, or no clip of a class can be read.
         """
         if name not in self.tests:
             raise ValueError(f"test {name!r} is unknown: choose {self.tests[0]!r}")
-        part = VALIDATION if validation else TEST
-        count = len(self._parts[part])
-        wanted = [index * count // min(clips, count) for index in range(min(clips, count))]
-        read, failed = 0, set()
-        for asked, frames in self._stream(part, [wanted[i : i + batch] for i in range(0, len(wanted), batch)]):
-            found = [(clip, pixels) for clip, pixels in zip(asked, frames, strict=True) if pixels is not None]
-            failed |= {clip.label for clip, pixels in zip(asked, frames, strict=True) if pixels is None}
-            read += len(found)
-            if found:
-                yield _batch([clip for clip, _ in found], np.stack([pixels for _, pixels in found]))
-        for label in sorted(failed):
-            self._refuse_unreadable(part, label)
-        if not read:
-            raise ValueError(f"none of the {len(wanted)} clips of this test can be read: ask for more than {clips}")
+        purpose = VALIDATION if validation else TEST
+        available = len(self._splits[purpose])
+        count = min(clips, available)
+        chosen = [index * available // count for index in range(count)]
+        any_readable, unreadable_labels = False, set()
+        for decoded in self._decode(purpose, (chosen[first : first + batch] for first in range(0, count, batch))):
+            pairs = list(zip(decoded.clips, decoded.frames, strict=True))
+            readable = [(clip, frames) for clip, frames in pairs if frames is not None]
+            unreadable_labels |= {clip.label for clip, frames in pairs if frames is None}
+            if readable:
+                any_readable = True
+                yield _batch([clip for clip, _ in readable], np.stack([frames for _, frames in readable]))
+        for label in sorted(unreadable_labels):
+            self._check_class_is_readable(purpose, label)
+        if not any_readable:
+            raise ValueError(f"none of the {count} clips of this test can be read: ask for more than {clips}")
 
     @cached_property
-    def _parts(self) -> tuple[Sequence[LabeledClip], ...]:
-        """The clips for training, validation and test."""
+    def _splits(self) -> tuple[Sequence[LabeledClip], ...]:
+        """The clips for training, for validation and for tests."""
         splits = self.layout.splits
         if {"val", "test"} <= set(splits):
             return splits["train"], splits["val"], splits["test"]
         training: list[LabeledClip] = []
         validation: list[LabeledClip] = []
-        for _, of_class in groupby(splits["train"], key=lambda clip: clip.label):
-            clips = list(of_class)
-            first = len(clips) - min(-(-len(clips) // HELD_OUT), len(clips) - 1)
-            training += clips[:first]
-            validation += clips[first:]
-        if not validation:
-            raise ValueError(f"{self.layout.root} has one training clip a class: add more, or both 'val' and 'test'")
+        for _, group in groupby(splits["train"], key=lambda clip: clip.label):
+            clips = list(group)
+            held_out = min(math.ceil(len(clips) / HELD_OUT), len(clips) - 1)
+            training += clips[: len(clips) - held_out]
+            validation += clips[len(clips) - held_out :]
         return training, validation, splits[self.tests[0]]
 
-    def _stream(
-        self, part: int, orders: Iterable[list[int]]
-    ) -> Iterator[tuple[list[LabeledClip], list[Pixels | None]]]:
-        """Yield the clips of each order with their frames."""
-        clips = self._parts[part]
-        decoder = Decoder(clips, self.num_frames, self.size, replaces=part == TRAINING)
-        for order, frames, failures in decode(decoder, orders, self.kept, workers=self.workers):
-            self.unreadable.update({self._name(path): words for path, words in failures.items()})
-            yield [clips[index] for index in order], frames
+    def _decode(self, purpose: int, batches: Iterable[list[int]]) -> Iterator[DecodedBatch]:
+        """Decode batches of clips for one purpose, and note which cannot be read."""
+        decoder = ClipDecoder(self._splits[purpose], self.num_frames, self.size, replaces=purpose == TRAINING)
+        for decoded in decode(decoder, batches, self.frame_cache, workers=self.workers):
+            self.unreadable.update({self._name(path): reason for path, reason in decoded.errors.items()})
+            yield decoded
 
-    def _refuse_unreadable(self, part: int, label: int) -> None:
-        """Raise ValueError if no clip of a class was readable."""
-        names = [self._name(clip.path) for clip in self._parts[part] if clip.label == label]
+    def _check_class_is_readable(self, purpose: int, label: int) -> None:
+        """Raise ValueError if no clip of a class can be read."""
+        names = [self._name(clip.path) for clip in self._splits[purpose] if clip.label == label]
         if names and set(names) <= set(self.unreadable):
             raise ValueError(
                 f"none of the {len(names)} clips of class {self.classes[label]!r} can be read, the first of them being "
@@ -190,13 +199,15 @@ class ClipFolder:
 
 
 def epochs(count: int, *, seed: int, batch: int, start: int, stop: int) -> Iterator[list[int]]:
-    """Yield the indices of each step's clips; step s has the places s · batch … (s + 1) · batch − 1 of all epochs.
+    """Yield the indices of the clips of each step.
+
+    The epochs follow each other without a gap: step s has the places s · batch … (s + 1) · batch − 1 of all epochs.
 
     Args:
-        count: clips of an epoch, each of which comes once in it.
-        seed: of the orders, 0 or more.
-        batch: clips of a step.
-        start, stop: steps, as in ``range``.
+        count: Number of clips, each of which comes once in an epoch.
+        seed: Seed of the orders, 0 or more.
+        batch: Number of clips in a step.
+        start, stop: First step, and the step after the last, counted from 0.
     """
     epoch, order = -1, np.arange(count)
     for step in range(start, stop):
@@ -210,8 +221,29 @@ def epochs(count: int, *, seed: int, batch: int, start: int, stop: int) -> Itera
 
 
 def open_clips(root: str | Path) -> ClipFolder:
-    """Return the clips of a folder; ``read_layout`` says what may be in it, and what it raises."""
+    """Return the clips of a folder; see ``read_layout`` for what the folder may contain.
+
+    Raises:
+        ValueError: The folder is missing, or not laid out as ``read_layout`` expects.
+    """
     return ClipFolder(read_layout(root))
+
+
+def check_flips(flips: bool | None) -> None:
+    """Raise ValueError unless a value is allowed for ``flips``."""
+    if flips not in (None, False, True):
+        raise ValueError(f"flips={flips!r} must be true or false, or None to follow the layout")
+
+
+def check_loading(workers: int, cache_mb: int | float) -> None:
+    """Raise ValueError unless values are allowed for ``workers`` and ``cache_mb``."""
+    _check_number("workers", workers, int, least=0)
+    _check_number("cache_mb", cache_mb, (int, float), least=0)
+
+
+def _check_number(name: str, value: int | float, kinds: type | tuple[type, ...], *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
+        raise ValueError(f"{name}={value!r} must be a number of at least {least}")
 
 
 def _batch(clips: list[LabeledClip], pixels: NDArray[np.uint8]) -> Batch:

@@ -1,8 +1,9 @@
-"""Where clips and their labels lie on disk: folders of classes, and label files as of Something-Something."""
+"""How clips and their labels are stored: in folders of classes, or with label files as of Something-Something."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ VIDEOS = frozenset((
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
     ".wmv",
 ))
-# a clip that is flipped left to right shows another class where one of these is in the class's name
+# a flip from left to right changes the class if its name contains one of these
 DIRECTIONS = frozenset((
     "left", "right", "leftward", "rightward", "leftwards", "rightwards",
     "clockwise", "anticlockwise", "counterclockwise",
@@ -28,11 +29,11 @@ class LabeledClip(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a folder holds.
+    """The clips of a folder.
 
-    root: the folder
+    root: path of the folder
     classes: names of the labels
-    splits: "train", and "val" or "test" or both, each sorted by label, then by name
+    splits: clips of "train", and of "val" or "test" or both, each sorted by label, then by name
     flip_keeps_label: whether a clip may be flipped left to right with its label unchanged
     """
 
@@ -43,13 +44,13 @@ class Layout(NamedTuple):
 
 
 def read_layout(root: str | Path) -> Layout:
-    """Find out what a folder holds: label files if there is a labels.json, else folders of classes.
+    """Return the clips of a folder: read its label files if it has a labels.json, else its folders of classes.
 
     Args:
-        root: as ``class_folders`` or ``label_files`` describes it.
+        root: Path of a folder as ``class_folders`` or ``label_files`` describes it.
 
     Raises:
-        ValueError: a split is missing, a class has no clips, or a label file is not what it should be.
+        ValueError: A split is missing, a class has no clips, or a label file has another form.
     """
     root = Path(root)
     if not root.is_dir():
@@ -61,10 +62,13 @@ def class_folders(root: Path) -> Layout:
     """Read root/split/class/clip.mp4, as UCF101 and Kinetics are usually laid out.
 
     A split is a folder named train, val or test (or training, valid, validation); the folders in train name the
-    classes. Hidden files, and files without the ending of a video, are skipped.
+    classes. Hidden files, and files without the extension of a video, are skipped.
+
+    Args:
+        root: Path of the folder.
 
     Raises:
-        ValueError: no train, neither val nor test, a class without clips, or one that train does not have.
+        ValueError: There is no train, neither val nor test, a class without clips, or a class that train lacks.
     """
     folders = _by_split(root, ((path.name.lower(), path) for path in _visible(root) if path.is_dir()))
     classes = tuple(path.name for path in _visible(folders["train"]) if path.is_dir())
@@ -73,28 +77,32 @@ def class_folders(root: Path) -> Layout:
     labels = {name: label for label, name in enumerate(classes)}
     splits = {}
     for split, folder in folders.items():
-        found = [path for path in _visible(folder) if path.is_dir()]
-        if unknown := [path.name for path in found if path.name not in labels]:
+        class_paths = [path for path in _visible(folder) if path.is_dir()]
+        if unknown := [path.name for path in class_paths if path.name not in labels]:
             raise ValueError(
                 f"{folder} has class {unknown[0]!r}, which {folders['train']} lacks: add it there, or remove it"
             )
-        splits[split] = _sorted(LabeledClip(clip, labels[path.name]) for path in found for clip in _videos(path))
+        splits[split] = _sorted(LabeledClip(clip, labels[path.name]) for path in class_paths for clip in _videos(path))
     return _checked(Layout(root, classes, splits, not any(map(names_direction, classes))))
 
 
 def label_files(root: Path) -> Layout:
-    """Read label files as of Something-Something v2, and the folder of clips beside them.
+    """Read label files as of Something-Something v2, with the folder of clips beside them.
 
         labels.json      {"Pushing something from left to right": "0", …}
         train.json       [{"id": "78687", "template": "Pushing [something] from left to right", …}, …]
-        validation.json  the same; test.json is left out where, as in the published one, no clip has a template
+        validation.json  the same
+        test.json        the same; it is ignored if no clip in it has a template, as in the published one
         any_name/        78687.webm, …: the only other folder
 
-    The files lie in root or in root/labels; a prefix such as "something-something-v2-" is allowed. A listed clip whose
-    file is missing counts as unreadable. Clips are never to be flipped, as in the paper: left and right are labels.
+    The files are in root or in root/labels; a prefix such as "something-something-v2-" is allowed. A listed clip whose
+    file is missing counts as unreadable. Clips are not flipped, as in the paper, since left and right are labels.
+
+    Args:
+        root: Path of the folder.
 
     Raises:
-        ValueError: a file is missing or is not of this form, a template is not a class, or an id comes twice.
+        ValueError: A file is missing or has another form, a template is not a class, or an id occurs twice.
     """
     files = _json_files(root)
     labels = _class_indices(files["labels"])
@@ -102,29 +110,57 @@ def label_files(root: Path) -> Layout:
     folder = _clip_folder(root)
     files_by_id = _clips_by_id(folder)
     splits, seen = {}, set[str]()
-    for split, path in _by_split(root, ((word, files[word]) for word, found in listed.items() if found)).items():
+    labeled = ((word, files[word]) for word, templates in listed.items() if templates)
+    for split, path in _by_split(root, labeled).items():
         templates = listed[_last_word(path)]
         if twice := sorted(seen.intersection(templates)):
             raise ValueError(f"id {twice[0]!r} of {path} is in another split too: keep it in one")
         seen.update(templates)
         splits[split] = _sorted(
-            LabeledClip(files_by_id.get(each, folder / each), _label(path, each, template, labels))
-            for each, template in templates.items()
+            LabeledClip(files_by_id.get(clip_id, folder / clip_id), _label(path, clip_id, template, labels))
+            for clip_id, template in templates.items()
         )
     return _checked(Layout(root, tuple(labels), splits, flip_keeps_label=False))
 
 
 def names_direction(name: str) -> bool:
-    """Say whether a class's name has a word that a flip from left to right makes wrong, such as "TurnLeft".
+    """Return whether the name of a class contains a direction, which a flip from left to right makes wrong.
 
-    The words are left, right, leftward(s), rightward(s), clockwise, anticlockwise and counterclockwise, apart from
-    their neighbors by other characters than letters or by a capital: "bright" and "copyright" are none of them.
+    The directions are left, right, leftward(s), rightward(s), clockwise, anticlockwise and counterclockwise. They count
+    as words of their own: "TurnLeft" and "turn_right" contain one, "bright" and "copyright" do not.
+
+    Args:
+        name: Name of the class.
     """
     return not DIRECTIONS.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name))
 
 
+def content_hash(layout: Layout) -> str:
+    """Return a hash of a layout's classes, and of the name, label and size in bytes of every clip.
+
+    It is the same wherever the folder is and however its path is written.
+
+    Args:
+        layout: Result of ``read_layout``.
+    """
+    clips = {
+        split: [
+            (clip.path.relative_to(layout.root).as_posix(), clip.label, _size(clip.path))
+            for clip in layout.splits[split]
+        ]
+        for split in sorted(layout.splits)
+    }
+    return sha256(json.dumps([layout.classes, clips]).encode()).hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file in bytes, None if it is missing."""
+    return path.stat().st_size if path.is_file() else None
+
+
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    """Return what is in a folder, sorted by name; paths themselves would be sorted without case on Windows."""
+    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
 
 
 def _videos(folder: Path) -> list[Path]:
@@ -132,29 +168,29 @@ def _videos(folder: Path) -> list[Path]:
 
 
 def _sorted(clips: Iterable[LabeledClip]) -> tuple[LabeledClip, ...]:
-    return tuple(sorted(clips, key=lambda clip: (clip.label, clip.path)))
+    return tuple(sorted(clips, key=lambda clip: (clip.label, clip.path.name)))
 
 
 def _by_split(root: Path, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Keep what is named like a split, and refuse two for one split, and none for training or for testing."""
-    found: dict[str, Path] = {}
+    """Return the path of each split; raise ValueError if two are the same, or none is for training or for tests."""
+    paths: dict[str, Path] = {}
     for name, path in named:
         if split := SPLITS.get(name):
-            if split in found:
-                raise ValueError(f"{found[split].name} and {path.name} in {root} are the same split: keep one")
-            found[split] = path
-    if "train" not in found:
+            if split in paths:
+                raise ValueError(f"{paths[split].name} and {path.name} in {root} are the same split: keep one")
+            paths[split] = path
+    if "train" not in paths:
         raise ValueError(f"{root} has no split 'train': lay clips out as root/train/class/clip.mp4, or add train.json")
-    if len(found) == 1:
+    if len(paths) == 1:
         raise ValueError(f"{root} has no split to test on: add 'val' or 'test' beside 'train'")
-    return found
+    return paths
 
 
 def _checked(layout: Layout) -> Layout:
-    """Refuse a class that has no clip in one of the splits."""
+    """Return the layout; raise ValueError if a class has no clip in one of the splits."""
     for split, clips in layout.splits.items():
-        there = {clip.label for clip in clips if clip.path.is_file()}
-        if empty := [name for label, name in enumerate(layout.classes) if label not in there]:
+        present = {clip.label for clip in clips if clip.path.is_file()}
+        if empty := [name for label, name in enumerate(layout.classes) if label not in present]:
             more = f" (nor have {len(empty) - 1} others)" if empty[1:] else ""
             raise ValueError(
                 f"class {empty[0]!r} has no clips in split {split!r} of {layout.root}{more}: "
@@ -164,7 +200,7 @@ def _checked(layout: Layout) -> Layout:
 
 
 def _json_files(root: Path) -> dict[str, Path]:
-    """Find the label files, by the last word of their names."""
+    """Return the label files by the last word of their names."""
     paths = [*sorted(root.glob("*.json")), *sorted((root / "labels").glob("*.json"))]
     files: dict[str, Path] = {}
     for path in paths:
@@ -216,11 +252,11 @@ def _class_indices(path: Path) -> dict[str, int]:
         raise ValueError(f"{path} has an index that is no number ({error}): it should be {form}") from error
     if sorted(labels.values()) != list(range(len(labels))):
         raise ValueError(f"{path} does not number its classes 0 to {len(labels) - 1}: it should be {form}")
-    return dict(sorted(labels.items(), key=lambda each: each[1]))
+    return dict(sorted(labels.items(), key=lambda item: item[1]))
 
 
 def _templates(path: Path, *, needed: bool) -> dict[str, str]:
-    """Read the ids of a split and their templates; nothing where none has a template and none is needed."""
+    """Return the ids of a split and their templates; none if no template is needed and no entry has one."""
     form = 'a list such as [{"id": "78687", "template": "Pushing [something]"}]'
     entries = _read_json(path, list, form)
     if not all(isinstance(entry, dict) and "id" in entry for entry in entries):
@@ -229,17 +265,19 @@ def _templates(path: Path, *, needed: bool) -> dict[str, str]:
         return {}
     templates: dict[str, str] = {}
     for entry in entries:
-        each = str(entry["id"])
-        if each in templates:
-            raise ValueError(f"{path} has id {each!r} twice: keep one entry")
+        clip_id = str(entry["id"])
+        if clip_id in templates:
+            raise ValueError(f"{path} has id {clip_id!r} twice: keep one entry")
         if not isinstance(entry.get("template"), str):
-            raise ValueError(f"{path}: id {each!r} has no label: it should be {form}")
-        templates[each] = entry["template"]
+            raise ValueError(f"{path}: id {clip_id!r} has no label: it should be {form}")
+        templates[clip_id] = entry["template"]
     return templates
 
 
-def _label(path: Path, each: str, template: str, labels: Mapping[str, int]) -> int:
+def _label(path: Path, clip_id: str, template: str, labels: Mapping[str, int]) -> int:
     name = template.replace("[", "").replace("]", "")
     if name not in labels:
-        raise ValueError(f"{path}: id {each!r} has the label {name!r}, which is no class of labels.json: add it there")
+        raise ValueError(
+            f"{path}: id {clip_id!r} has the label {name!r}, which is no class of labels.json: add it there"
+        )
     return labels[name]
