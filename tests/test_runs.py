@@ -122,12 +122,12 @@ def test_metrics_without_a_format_are_read_and_newer_ones_are_refused(finished, 
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
-def test_threads_are_set_for_the_run(tmp_path):
-    threads = torch.get_num_threads()
-    try:
-        assert fit(replace(CONFIG, steps=1), tmp_path, plain_fabric(), threads=2)["provenance"]["threads"] == 2
-    finally:
-        torch.set_num_threads(threads)
+def test_threads_are_set_if_effort_says_so(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "set_num_threads", calls.append)
+    for threads in (None, 2):
+        fit(replace(CONFIG, steps=1), tmp_path / str(threads), plain_fabric(), threads=threads)
+    assert calls == [2]
 
 
 @contextmanager
