@@ -20,8 +20,8 @@ from linvid_edu.figures.explain_page import (
     USUAL_ROWS,
     choose_query,
     explain,
-    page,
-    pictures,
+    explanation_html,
+    explanation_pictures,
 )
 from linvid_edu.figures.plots import patch_grid
 
@@ -48,7 +48,8 @@ def checkpoint(folder, name, **changes):
 def words_of(explanation, **options):
     """Write the page with one small figure in place of all: drawing takes most of the time."""
     figure = patch_grid(torch.zeros(8, 8, 3, dtype=torch.uint8), 4)
-    return page(explanation, figures=dict.fromkeys(("film", "attention", "attention_own_scales"), figure), **options)
+    pictures = dict.fromkeys(("film", "attention", "attention_own_scales"), figure)
+    return explanation_html(explanation, pictures=pictures, **options)
 
 
 class Reader(HTMLParser):
@@ -78,7 +79,7 @@ def random_page():
     from linvid_edu.video.reading import load_clip
 
     explanation = explain(load_clip(SAMPLE, num_frames=8, size=112))
-    return explanation, page(explanation, command="linvid explain -- motion_left_photo.mp4")
+    return explanation, explanation_html(explanation, command="linvid explain -- motion_left_photo.mp4")
 
 
 def test_four_mechanisms_answer_with_distributions(random_page):
@@ -131,7 +132,8 @@ def test_the_page_needs_nothing_and_tells_no_folder(random_page):
 
 @pytest.mark.slow
 def test_the_same_call_gives_the_same_page(random_page):
-    assert page(explain(random_page[0].clip), command="linvid explain -- motion_left_photo.mp4") == random_page[1]
+    explanation, text = random_page
+    assert explanation_html(explain(explanation.clip), command="linvid explain -- motion_left_photo.mp4") == text
 
 
 def test_explaining_leaves_the_random_state_alone():
@@ -215,10 +217,10 @@ def test_a_query_that_attends_to_nothing_is_told_in_words(tmp_path):
     softmax, linear = explanation.answers[:2]
     assert softmax.concentration is not None
     assert (linear.label, linear.concentration, linear.weights.any()) == ("linear, φ = ReLU", None, False)
-    rows = Reader(page(explanation)).rows
+    rows = Reader(explanation_html(explanation)).rows
     assert "this query gives no weight to any token, so the row is not drawn" in rows[2][0]
     assert [cell.strip() for cell in rows[2][1:5]] == 4 * ["—"]
-    assert "linear, φ = ReLU" not in pictures(explanation)["attention"].alt
+    assert "linear, φ = ReLU" not in explanation_pictures(explanation)["attention"].alt
     with pytest.raises(ValueError, match="any weight of linear, φ = ReLU at frame 1, row 2, column 3: choose ano"):
         explain(moving(), checkpoints=[(name, model)], query=(1, 2, 3), mechanisms=["linear-relu"])
 
@@ -271,7 +273,7 @@ def test_block_and_head_are_chosen():
 def test_one_frame_and_many_frames_are_drawn():
     assert len(USUAL_ROWS) == 4
     for t in (1, 11):
-        figures = pictures(explain(moving(t)))
+        figures = explanation_pictures(explain(moving(t)))
         assert list(figures) == ["film", "attention", "attention_own_scales"]
         assert all(figure.png().startswith(b"\x89PNG") for figure in figures.values())
 
@@ -286,7 +288,7 @@ def test_any_four_variants_answer_with_one_set_of_weights():
         assert answer.status == "random weights"
     assert explanation.answers[0].negative == 0
     assert explanation.answers[3].negative > 0.001
-    text = page(explanation)
+    text = explanation_html(explanation)
     assert "of its row is negative" in text
     assert "four mechanisms answer" in text
 

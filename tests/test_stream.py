@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from linvid_edu.cli import app
-from linvid_edu.figures.stream_page import save, watch
-from linvid_edu.figures.stream_page.watch import POINTS, THUMBNAILS, Thinned
+from linvid_edu.figures.stream_page import save_watched, watch
+from linvid_edu.figures.stream_page.watched import MOST_POINTS, MOST_THUMBNAILS, Thinned
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.video.reading import TimedFrame, VideoError, declared_seconds, load_clip, stream_frames
@@ -113,18 +113,18 @@ def test_thinned_lists_stay_bounded_and_even():
 @pytest.mark.slow
 def test_what_is_kept_of_a_long_stream_is_bounded():
     model = tiny(fixation="cooperative", association=True)
-    short, long = (watch(frames_of(count), model) for count in (40, POINTS + 90))
+    short, long = (watch(frames_of(count), model) for count in (40, MOST_POINTS + 90))
     assert short.state == long.state > 0
-    assert len(long.curves.entries) <= POINTS
-    assert len(long.film.entries) <= THUMBNAILS
-    assert long.frames == POINTS + 90
+    assert len(long.curves.entries) <= MOST_POINTS
+    assert len(long.film.entries) <= MOST_THUMBNAILS
+    assert long.frames == MOST_POINTS + 90
 
 
 @pytest.mark.parametrize("space_time", ["divided", "joint"])
 def test_moments_are_the_first_frames_that_are_not_earlier(space_time):
     model = tiny(space_time=space_time, fixation="cooperative")
     found = watch(frames_of(9), model, at=[1.1, 0, 99], query=(1, None))
-    assert [(each.asked, each.time) for each in found.moments] == [(0, 0), (1.1, 1.25)]
+    assert [(each.requested, each.time) for each in found.moments] == [(0, 0), (1.1, 1.25)]
     assert found.missed == [99]
     late = watch(frames_of(9), model, at=[2.2, 2.25])  # the last frame stays from 2 s to 2.25 s
     assert ([each.time for each in late.moments], late.missed) == ([2], [2.25])
@@ -180,7 +180,7 @@ def test_the_page_needs_nothing_else_and_names_are_text(tmp_path):
     found = watch(frames_of(6), model, at=[1, 50])
     found.trouble = "<b>broken</b>"
     name = "<img onerror=x>.mp4"
-    path = save(found, tmp_path / "deep" / "page.html", name=name, model=model, weights=0, command="c")
+    path = save_watched(found, tmp_path / "deep" / "page.html", name=name, model=model, weights=0, command="c")
     text = path.read_text()
     assert "<img onerror" not in text
     assert "&lt;img onerror=x&gt;.mp4" in text

@@ -97,9 +97,9 @@ def explain_clip(
             step("page")
             paths = [save_explorer(explorer, output, command=command)]
         else:
-            from linvid_edu.figures.explain_page import explain, save
+            from linvid_edu.figures.explain_page import explain, save_explanation
 
             explanation = explain(clip, progress=step, **view)
             step("figures")
-            paths = save(explanation, output, command=command, png=png)
+            paths = save_explanation(explanation, output, command=command, png=png)
     typer.echo("\n".join(map(str, paths)))

@@ -46,7 +46,7 @@ def stream_video(
 
     Example: linvid stream lecture.mp4 --at 12.5 --at 300 --output lecture.html
     """
-    from linvid_edu.figures.stream_page import save, watch
+    from linvid_edu.figures.stream_page import save_watched, watch
     from linvid_edu.video.reading import declared_seconds, stream_frames
 
     model, side = _model_and_side(checkpoint, size, seed)
@@ -71,7 +71,7 @@ def stream_video(
     }
     weights = seed if checkpoint is None else checkpoint.name
     command = command_line("stream", options, video.name)
-    path = save(watched, output, name=video.name, model=model, weights=weights, command=command)
+    path = save_watched(watched, output, name=video.name, model=model, weights=weights, command=command)
     if watched.trouble:
         typer.echo(f"linvid: {video}: {watched.trouble}", err=True)
     for seconds in watched.missed:

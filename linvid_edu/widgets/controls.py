@@ -1,11 +1,11 @@
 """Controls that redraw a figure in a notebook, without a network."""
 
-import base64
 from collections.abc import Callable, Mapping
 from html import escape
 
 import ipywidgets
 
+from linvid_edu.figures.html import image_element
 from linvid_edu.figures.plots import Picture
 
 
@@ -26,7 +26,7 @@ def controlled(draw: Callable[..., Picture | str], **controls: ipywidgets.Widget
 
     def update(_: object = None) -> None:
         result = draw(**{name: control.value for name, control in controls.items()})
-        view.value = _image(result) if isinstance(result, Picture) else f"<pre>{escape(result)}</pre>"
+        view.value = image_element(result) if isinstance(result, Picture) else f"<pre>{escape(result)}</pre>"
 
     for name, control in controls.items():
         control.description = control.description or name
@@ -43,7 +43,7 @@ class LiveFigure(ipywidgets.HTML):
 
     def draw(self, picture: Picture) -> None:
         """Show another figure, with its alt text."""
-        self.value = _image(picture)
+        self.value = image_element(picture)
 
 
 def clickable(texts: Mapping[str, Mapping[str, str]], draw: Callable[[str, str], Picture]) -> ipywidgets.VBox:
@@ -74,8 +74,3 @@ def clickable(texts: Mapping[str, Mapping[str, str]], draw: Callable[[str, str],
     first = next(iter(texts))
     figure.draw(draw(first, next(iter(texts[first]))))
     return ipywidgets.VBox([ipywidgets.GridBox(children, layout=layout), figure])
-
-
-def _image(picture: Picture) -> str:
-    data = base64.b64encode(picture.png()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt)}" style="max-width: 100%">'

@@ -3,12 +3,11 @@
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from string import Template
 
 from linvid_edu import __version__
 from linvid_edu.figures.explain_page import Checkpoint, answering_models, at_most_four, choose_query, index_of
+from linvid_edu.figures.html import html_page, image_element
 from linvid_edu.files import atomic_path
 from linvid_edu.video.clip import Clip
 
@@ -90,20 +89,24 @@ def explorer_html(explorer: AttentionExplorer, *, command: str = "") -> str:
     picture = explorer.snapshot()
     assert picture is not None  # packed above
     texts = {
-        "name": packed.meta["source"],
         "rounded": ROUNDED[kind],
         "weights": "; ".join(f"{model['name']}: {model['status'] or 'trained'}" for model in packed.meta["models"]),
         "command": command or "made by a program that called linvid_edu.widgets.explorer_page",
         "version": __version__,
-        "alt": picture.alt,
     }
-    return Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8")).substitute(
-        {name: escape(text) for name, text in texts.items()},
-        style=style("explorer.css"),
-        script=front_end("page.js"),
-        state=json.dumps(state, ensure_ascii=False).replace("<", "\\u003c"),
-        arrays=arrays,
-        picture=b64encode(picture.png()).decode(),
+    elements = {
+        "picture": image_element(picture),
+        "state": json.dumps(state, ensure_ascii=False).replace("<", "\\u003c"),
+        "arrays": arrays,
+        "script": front_end("page.js"),
+    }
+    return html_page(
+        Path(__file__).with_suffix(".html"),
+        title=f"Where a token looks: {packed.meta['source']}",
+        style=style("explorer.css") + style("page.css"),
+        texts=texts,
+        elements=elements,
+        scripts=True,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from IPython.display import display
 
-from linvid_edu.figures.html import STAND_IN
+from linvid_edu.figures.html import STAND_IN, png_size, png_url
 from linvid_edu.figures.plots import Picture
 
 from .shared import shared
@@ -102,9 +102,9 @@ def stand_in(png: bytes, alt: str) -> str:
     Returns:
         HTML for the output that follows the widget's.
     """
-    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # in the header of a PNG
+    width, height = png_size(png)
     size = f"width: min(100%, {width}px); aspect-ratio: {width} / {height}"
-    image = f"background-image: url(data:image/png;base64,{b64encode(png).decode()})"
+    image = f"background-image: url({png_url(png)})"
     return (
         f"<style>{style('stand_in.css')}</style>"
         f'<span class="{STAND_IN}" hidden role="img" aria-label="{escape(alt)}" style="{size}; {image}"></span>'

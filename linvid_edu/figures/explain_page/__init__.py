@@ -1,4 +1,4 @@
-"""One page about one token of a clip: where it looks under four mechanisms, and how concentrated that is."""
+"""One page about one token of a clip: where it attends under several mechanisms, and how concentrated that is."""
 
 from .answers import Answer, Explanation, explain
 from .mechanisms import (
@@ -9,8 +9,9 @@ from .mechanisms import (
     at_most_four,
     clip_size,
 )
-from .page import page, pictures, save
-from .query import Query, choose_query, index_of
+from .page import explanation_html, save_explanation
+from .pictures import explanation_pictures
+from .query import Query, QueryPlace, choose_query, index_of
 
 __all__ = [
     "USUAL_ROWS",
@@ -19,13 +20,14 @@ __all__ = [
     "Checkpoint",
     "Explanation",
     "Query",
+    "QueryPlace",
     "answering_models",
     "at_most_four",
     "choose_query",
     "clip_size",
     "explain",
+    "explanation_html",
+    "explanation_pictures",
     "index_of",
-    "page",
-    "pictures",
-    "save",
+    "save_explanation",
 ]

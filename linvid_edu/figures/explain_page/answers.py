@@ -1,4 +1,4 @@
-"""Where one token of a clip looks, under one mechanism after another."""
+"""Where one token of a clip attends, under one mechanism after another."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,19 +15,21 @@ from linvid_edu.video.clip import Clip
 from linvid_edu.video.tokens import patch_grid
 
 from .mechanisms import Checkpoint, answering_models, at_most_four, model_size
-from .query import Place, Query, choose_query, index_of
+from .query import Query, QueryPlace, choose_query, index_of
 
 
 class Answer(NamedTuple):
-    """Where the query looks under one mechanism.
+    """Where the query attends under one mechanism.
 
-    label, status, origin: of the model that answers
-    weights: the attention to all tokens, divided by the sum of its sizes so that Σ |p_j| = 1, (t rows columns); all 0
-        where no feature of the query meets one of a key, as without offset
-    concentration: the measures of the shares |p_j|; None where all weights are 0
-    rank: of the spatial map of the query's frame, averaged over heads; None for joint attention
-    negative: the share that is below 0
-    total: what the row summed to before it was divided
+    Args:
+        label: Label of the mechanism.
+        status, origin: Where the model's weights come from, in a few words and in full.
+        weights: Attention to all tokens, divided by Σ |a_j| so that Σ |p_j| = 1, (t rows columns); all 0 if no feature
+            of the query meets one of a key, as without offset.
+        concentration: Measures of the shares |p_j|; None if all weights are 0.
+        rank: Rank of the spatial map of the query's frame, averaged over heads; None for joint attention.
+        negative: Share of the weight that is negative.
+        total: Sum of the row before it was divided.
     """
 
     label: str
@@ -39,14 +41,24 @@ class Answer(NamedTuple):
     negative: float = 0.0
     total: float = 1.0
 
+    @property
+    def drawn(self) -> bool:
+        """Whether any token gets weight, so that there is something to draw."""
+        return self.concentration is not None
+
 
 class Explanation(NamedTuple):
     """A query and its answers.
 
-    config: the size of the models, with the first checkpoint's mechanism
-    block, head: whose attention it is, counted from 0; head None is the mean over heads
-    seed: of the weights that are random
-    files: names of the checkpoints; none where all weights are random
+    Args:
+        clip: The clip.
+        config: Size of the models, with the mechanism of the first checkpoint.
+        grid: Token grid of a frame.
+        query: The query token.
+        block, head: Block and head whose attention is shown, counted from 0; head None is the mean over heads.
+        seed: Seed of the random weights.
+        files: Names of the checkpoints; empty if all weights are random.
+        answers: One answer for each mechanism.
     """
 
     clip: Clip
@@ -64,56 +76,58 @@ def explain(
     clip: Clip,
     *,
     checkpoints: Sequence[Checkpoint] = (),
-    query: Place = (None, None, None),
+    query: QueryPlace = (None, None, None),
     block: int = -1,
     head: int | None = None,
     seed: int = 0,
     mechanisms: Sequence[str] = (),
     progress: Callable[[str], object] = lambda name: None,
 ) -> Explanation:
-    """Ask one token where it looks, with one set of weights under four mechanisms.
+    """Compute where one token attends, with one set of weights under several mechanisms.
 
-    A checkpoint answers for its own mechanism, which is added where it is none of the four. The other mechanisms take
-    the weights they share with the first checkpoint, or with the first that has fixation where they need it.
+    Each checkpoint answers for its own mechanism, which is added if it is none of the usual four. The other mechanisms
+    take the weights that they share with the first checkpoint, or with the first that has fixation if they need it.
 
     Args:
-        clip: of any size where there is no checkpoint, because a small random model is made for it.
-        checkpoints: of one size and different mechanisms.
-        query: frame, row and column of the token, counted from 0; ``choose_query`` fills in what is None.
-        block: index of the block; −1 is the last.
-        head: index of the head; None is the mean over heads.
-        seed: of the weights that are random, 0 or more.
-        mechanisms: one to four that answer, such as "performer" or "cosformer-cooperative"; none means the usual four.
-        progress: called with the label of each mechanism before it answers.
+        clip: Clip of the models' size; any size without checkpoints, because a small random model is made for it.
+        checkpoints: Models of one size with different mechanisms.
+        query: Frame, row and column of the token, counted from 0; ``choose_query`` fills in what is None.
+        block: Index of the block; −1 is the last.
+        head: Index of the head; None is the mean over heads.
+        seed: Seed of the random weights, 0 or more.
+        mechanisms: One to four names, such as "performer" or "cosformer-cooperative"; empty means the usual four.
+        progress: Called with the label of each mechanism before it is run.
 
     Raises:
-        ValueError: checkpoints disagree in size or agree in mechanism, the clip does not fit them, a mechanism is
-            unknown or does not fit, there is no such token, block or head, or the query looks nowhere.
+        ValueError: Checkpoints disagree in size or agree in mechanism, the clip does not fit them, a mechanism is
+            unknown or does not fit, there is no such token, block or head, or no mechanism gives any token weight.
     """
     at_most_four(mechanisms)
     config = model_size(clip, checkpoints)
-    h, w = clip.frames.shape[1:3]
-    grid = patch_grid((h, w), kernel=config.kernel, stride=config.stride, padding=config.padding)
+    height, width = clip.frames.shape[1:3]
+    grid = patch_grid((height, width), kernel=config.kernel, stride=config.stride, padding=config.padding)
     chosen = choose_query(clip, config, query)
     block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
     head = None if head is None else index_of("head", head, config.heads)
     answers = []
-    for each in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
-        progress(each.label)
-        weights, rank, total = _look(each.model, clip, chosen, grid, block, head)
+    for answering in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
+        progress(answering.label)
+        weights, rank, total = _attend(answering.model, clip, chosen, grid, block, head)
         row = weights.flatten()
         measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
-        answers.append(Answer(each.label, each.status, each.origin, weights, measures, rank, negative, total))
-    if all(answer.concentration is None for answer in answers):
-        place = "frame {}, row {}, column {}".format(*chosen[:3])
+        answers.append(Answer(*answering[:3], weights, measures, rank, negative, total))
+    if not any(answer.drawn for answer in answers):
+        place = f"frame {chosen.frame}, row {chosen.row}, column {chosen.column}"
         names = " and ".join(answer.label for answer in answers)
         raise ValueError(f"no token gets any weight of {names} at {place}: choose another query")
-    return Explanation(clip, config, grid, chosen, block, head, seed, tuple(n for n, _ in checkpoints), tuple(answers))
+    files = tuple(name for name, _ in checkpoints)
+    return Explanation(clip, config, grid, chosen, block, head, seed, files, tuple(answers))
 
 
-def _look(
+def _attend(
     model: VideoTransformer, clip: Clip, query: Query, grid: Grid, block: int, head: int | None
 ) -> tuple[Tensor, float | None, float]:
+    """Return the query's weights (t rows columns), the rank of its frame's map, and the sum of the weights."""
     heads = slice(None) if head is None else slice(head, head + 1)
     with torch.no_grad(), record(model) as trace:
         model(clip.video.unsqueeze(0))

@@ -1,4 +1,4 @@
-"""Which token of a clip asks."""
+"""Choice of the query token of a clip."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.video.clip import Clip
 
-Place = tuple[int | None, int | None, int | None]
+QueryPlace = tuple[int | None, int | None, int | None]
 
 
 class Query(NamedTuple):
-    """The token that asks: its place, counted from 0, and in words how it was chosen."""
+    """The query token: its place, counted from 0, and how it was chosen, in words."""
 
     frame: int
     row: int
@@ -21,18 +21,18 @@ class Query(NamedTuple):
     reason: str
 
 
-def choose_query(clip: Clip, config: ModelConfig, query: Place = (None, None, None)) -> Query:
+def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, None, None)) -> Query:
     """Choose the token that changes most from frame to frame, among those that the query leaves open.
 
     change(t, n) = mean of |frame t − frame t′| over the pixels of patch n and the neighbors t′ = t ± 1
 
     Args:
-        clip: of any size; where nothing changes, the token in the middle is taken.
-        config: its patch window is used.
-        query: frame, row and column, counted from 0; None leaves it open.
+        clip: Clip of any size; if nothing in it changes, the token in the middle is taken.
+        config: Configuration whose patch window is used.
+        query: Frame, row and column, counted from 0; None leaves a coordinate open.
 
     Raises:
-        ValueError: there is no such token.
+        ValueError: There is no such token.
     """
     change = _change(clip, config)
     sizes = dict(zip(("frame", "row", "column"), change.shape, strict=True))
@@ -40,15 +40,18 @@ def choose_query(clip: Clip, config: ModelConfig, query: Place = (None, None, No
     change = change[tuple(slice(given[name], given[name] + 1) if name in given else slice(None) for name in sizes)]
     if change.max() > 0:
         reason = "the token that changes most from frame to frame"
-        found = [int(i) for i in torch.unravel_index(change.argmax(), change.shape)]
+        place = [int(i) for i in torch.unravel_index(change.argmax(), change.shape)]
     else:
-        reason, found = "the token in the middle, because nothing changes", [size // 2 for size in change.shape]
-    reason = "given" if len(given) == 3 else reason + (f", with the {' and '.join(given)} given" if given else "")
-    return Query(**(dict(zip(sizes, found, strict=True)) | given), reason=reason)
+        reason, place = "the token in the middle, because nothing changes", [size // 2 for size in change.shape]
+    if len(given) == 3:
+        reason = "given"
+    elif given:
+        reason += f", with the {' and '.join(given)} given"
+    return Query(**(dict(zip(sizes, place, strict=True)) | given), reason=reason)
 
 
 def index_of(name: str, value: int, size: int, *, lowest: int = 0) -> int:
-    """Return an index that exists, or raise ValueError."""
+    """Return an index if it exists, else raise ValueError."""
     if not lowest <= value < size:
         raise ValueError(f"{name}={value} does not exist: choose {lowest} to {size - 1}")
     return value
@@ -58,7 +61,8 @@ def _change(clip: Clip, config: ModelConfig) -> Tensor:
     """Return change(t, n), (t rows columns)."""
     gray = clip.frames.float().mean(-1)
     step = gray.diff(dim=0).abs() if len(gray) > 1 else torch.zeros_like(gray)
-    moved = (torch.cat([step[:1], step]) + torch.cat([step, step[-1:]]))[: len(gray)] / 2  # the ends: one neighbor
+    # the first and the last frame have one neighbor only
+    moved = (torch.cat([step[:1], step]) + torch.cat([step, step[-1:]]))[: len(gray)] / 2
     window = torch.ones(1, 1, config.kernel, config.kernel)
     total, area = (
         F.conv2d(pixels.unsqueeze(1), window, stride=config.stride, padding=config.padding).squeeze(1)
