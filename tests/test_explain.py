@@ -23,7 +23,7 @@ from linvid_edu.figures.explain_page import (
     explanation_html,
     explanation_pictures,
 )
-from linvid_edu.figures.plots import patch_grid
+from linvid_edu.figures.plots import magnified_patch
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
 SIZE = ModelConfig.compact(num_frames=4)
@@ -47,7 +47,7 @@ def checkpoint(folder, name, **changes):
 
 def words_of(explanation, **options):
     """Write the page with one small figure in place of all: drawing takes most of the time."""
-    figure = patch_grid(torch.zeros(8, 8, 3, dtype=torch.uint8), 4)
+    figure = magnified_patch(torch.zeros(8, 8, 3, dtype=torch.uint8), 4)
     pictures = dict.fromkeys(("film", "attention", "attention_own_scales"), figure)
     return explanation_html(explanation, pictures=pictures, **options)
 

@@ -58,8 +58,8 @@ def gallery():
         "strip, separate": plots.attention_strip(FRAMES, torch.tensor(weights()), scale="separate"),
         "strips": plots.attention_strips(FRAMES, {"softmax": weights(), "linear": weights(share=0.1)}, query=(3, 0, 0)),
         "strips, separate": plots.attention_strips(FRAMES, {"softmax": weights()}, scale="separate", show=[0, 3]),
-        "patches": plots.patch_grid(FRAMES[0], 8, zoom=(1, 2), title="Patches"),
-        "map": plots.attention_map(attention / attention.sum(1, keepdims=True), tokens_per_frame=17, title="Map"),
+        "patches": plots.magnified_patch(FRAMES[0], 8, zoom=(1, 2), title="Patches"),
+        "map": plots.attention_heatmap(attention / attention.sum(1, keepdims=True), tokens_per_frame=17, title="Map"),
         "heat map": plots.heatmap(scores, rows=["red", "green", "blue", "night"], label="score", title="Scores"),
         "heat map of whole numbers": plots.heatmap(torch.arange(16).reshape(4, 4)),
         "heat map without numbers": plots.heatmap(scores, annotate=False, columns=["a", "b", "c", "d"]),
@@ -120,7 +120,7 @@ def test_nothing_global_is_left_behind():
 def test_the_notebook_style_does_not_leak_in():
     with matplotlib.style.context("dark_background"):
         picture = plots.bars(["a"], {"x": [1]}, xlabel="x")
-        pixels = np.asarray(Image.open(io.BytesIO(picture.png())))
+        pixels = np.asarray(Image.open(io.BytesIO(picture.png())).convert("RGB"))
     assert (pixels[0, 0] == 255).all()
 
 
@@ -146,9 +146,21 @@ def test_every_output_holds_an_opaque_card_and_its_description(gallery):
         nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]))
         card = Image.open(io.BytesIO(picture.png()))
         assert "A" not in card.getbands(), name
-        pixels = np.asarray(card)
+        pixels = np.asarray(card.convert("RGB"))
         edges = np.concatenate([pixels[[0, 1, -2, -1]].ravel(), pixels[:, [0, 1, -2, -1]].ravel()])
         assert (edges == 255).all(), f"{name} touches the edge of its card"
+
+
+def test_the_palette_keeps_colors_and_the_bytes_stay_the_same(gallery):
+    for name, largest in {"film": 10, "strip": 6, "map": 3, "curves": 1}.items():  # the frames are random noise
+        picture = gallery[name]
+        png = picture.png()
+        assert png == picture.png(), name
+        exact = io.BytesIO()
+        shared.styled(picture.figure.savefig)(exact, format="png", dpi=shared.DPI)
+        stored, drawn = (np.asarray(Image.open(file).convert("RGB")).astype(int) for file in (io.BytesIO(png), exact))
+        assert np.sqrt(np.square(stored - drawn).mean()) < largest, name
+        assert len(png) < 0.5 * len(exact.getvalue()), name
 
 
 def test_exported_html_reads_the_alt_text(gallery):
@@ -369,10 +381,10 @@ def test_numbers_are_written_for_the_eye():
         (lambda: plots.film_strip(FRAMES[0]), r"frames have shape \(32, 48, 3\)"),
         (lambda: plots.film_strip(FRAMES, query=(0, 0, 0)), "needs the token grid"),
         (lambda: plots.film_strip(FRAMES, boxes=[[0, 0, 1, 1]]), r"boxes have shape \(1, 4\), expected \(5, 4\)"),
-        (lambda: plots.patch_grid(FRAMES[0], 7), "frame is 32 × 48 pixels, which patches of 7 do not divide"),
-        (lambda: plots.patch_grid(FRAMES[0], 8, zoom=(4, 0)), r"patch \(4, 0\) lies outside the grid of 4 × 6"),
-        (lambda: plots.attention_map(np.zeros(3)), r"weights have shape \(3,\)"),
-        (lambda: plots.attention_map([[-1.0]]), "at least 0, the smallest is −1"),
+        (lambda: plots.magnified_patch(FRAMES[0], 7), "frame is 32 × 48 pixels, which patches of 7 do not divide"),
+        (lambda: plots.magnified_patch(FRAMES[0], 8, zoom=(4, 0)), r"patch \(4, 0\) lies outside the grid of 4 × 6"),
+        (lambda: plots.attention_heatmap(np.zeros(3)), r"weights have shape \(3,\)"),
+        (lambda: plots.attention_heatmap([[-1.0]]), "at least 0, the smallest is −1"),
         (lambda: plots.heatmap(np.eye(3), rows=["a"]), "rows has 1 labels, values has 3 rows"),
         (lambda: plots.heatmap(np.eye(11), annotate=True), r"shape \(11, 11\), numbers fit into at most 10 × 10"),
         (lambda: plots.curves([1, 2], {"a": [1]}, xlabel="", ylabel=""), r"'a' has shape \(1,\), x has \(2,\)"),
@@ -414,7 +426,7 @@ def test_the_smallest_inputs_are_drawn():
     plots.attention_strip(FRAMES[:1], np.ones((1, 1, 1))).png()
     plots.heatmap([[np.nan]]).png()
     plots.heatmap(np.zeros((2, 2))).png()
-    plots.attention_map([[0.0]]).png()
+    plots.attention_heatmap([[0.0]]).png()
     plots.curves([3], {"a": [np.nan]}, xlabel="", ylabel="", log_y=True).png()
     plots.bars(["a"], {"x": [np.nan]}, xlabel="", log=True).png()
     plots.histograms({"a": 1.0}, xlabel="", limits=(0, 1), bins=2).png()

@@ -5,10 +5,10 @@ from .explain_page import (
     explain as explain,
 )
 from .explain_page import (
-    pictures as pictures,
+    explanation_pictures as explanation_pictures,
 )
 from .plots import (
-    attention_map as attention_map,
+    attention_heatmap as attention_heatmap,
 )
 from .plots import (
     attention_strip as attention_strip,
@@ -35,9 +35,14 @@ from .plots import (
     histograms as histograms,
 )
 from .plots import (
-    matrix_product_sizes as matrix_product_sizes,
+    magnified_patch as magnified_patch,
 )
 from .plots import (
-    patch_grid as patch_grid,
+    matrix_product_sizes as matrix_product_sizes,
 )
-from .stream_page import watch as watch
+from .stream_page import (
+    watch as watch,
+)
+from .stream_page import (
+    watched_pictures as watched_pictures,
+)

@@ -48,7 +48,7 @@ def image_element(picture: "Picture") -> str:
     png = picture.png()
     width, height = png_size(png)
     size = f'width="{width}" height="{height}" style="max-width: 100%; height: auto"'
-    return f'<img src="{png_url(png)}" {size} alt="{escape(picture.alt)}">'
+    return f'<img src="{png_url(png)}" alt="{escape(picture.alt)}" {size}>'
 
 
 def png_url(png: bytes) -> str:

@@ -2,9 +2,9 @@
 
 from .charts import bars, curves
 from .dots import dots, scatter
-from .frames import film_strip, patch_grid
+from .frames import film_strip, magnified_patch
 from .histograms import histograms
-from .matrices import attention_map, heatmap
+from .matrices import attention_heatmap, heatmap
 from .neighbors import channel_sources
 from .picture import Picture
 from .ratios import fixation_ratios
@@ -13,7 +13,7 @@ from .strips import attention_strip, attention_strips
 
 __all__ = [
     "Picture",
-    "attention_map",
+    "attention_heatmap",
     "attention_strip",
     "attention_strips",
     "bars",
@@ -24,7 +24,7 @@ __all__ = [
     "fixation_ratios",
     "heatmap",
     "histograms",
+    "magnified_patch",
     "matrix_product_sizes",
-    "patch_grid",
     "scatter",
 ]

@@ -94,7 +94,7 @@ def _boxes(boxes: ArrayLike | None, count: int) -> np.ndarray:
 
 
 @styled
-def patch_grid(
+def magnified_patch(
     frame: ArrayLike, patch: int, *, zoom: tuple[int, int] | None = None, title: str | None = None
 ) -> Picture:
     """Show how a frame is cut into patches, one of them magnified and then written out as one row of numbers.

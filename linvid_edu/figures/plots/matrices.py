@@ -45,7 +45,7 @@ class _Look(NamedTuple):
 
 
 @styled
-def attention_map(
+def attention_heatmap(
     weights: ArrayLike,
     *,
     xlabel: str = "key",
