@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
 from linvid_edu.course.lessons import KERNEL, LESSONS, Lesson, find_lessons, run_lesson, without_widgets
@@ -24,6 +25,8 @@ def refresh(lesson: Lesson) -> None:
     stored = nbformat.read(lesson.path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         executed = without_widgets(run_lesson(lesson, Path(folder, lesson.path.name)))
+    # text arrives in pieces, and how many depends on how busy the machine is
+    executed, _ = CoalesceStreamsPreprocessor(enabled=True).preprocess(executed, {})
     executed.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
         "language_info": {"name": "python"},

@@ -56,6 +56,7 @@ def test_an_unchanged_lesson_keeps_every_byte(refresh, tmp_path):
         new_markdown_cell("# 99 · A lesson\n\n- **Time:** 1 min to read, 5 s to run on 2 cores"),
         new_code_cell("import time\n\nfrom linvid_edu.figures.plots import curves"),
         new_code_cell("curves([1, 2], {'a': [3, 4]}, xlabel='x', ylabel='y', title='two points')"),
+        new_code_cell("print('a', flush=True)\ntime.sleep(1)\nprint('b')"),
         new_code_cell("time.perf_counter()", metadata={"tags": ["timing"]}),
     ]
     path = tmp_path / "99_a_lesson.ipynb"
@@ -63,6 +64,7 @@ def test_an_unchanged_lesson_keeps_every_byte(refresh, tmp_path):
     lesson = Lesson(path, "99 · A lesson", "")
     refresh.refresh(lesson)
     first = path.read_bytes()
+    assert b'"a\\n",' in first
     assert b"image/png" in first
     refresh.refresh(lesson)
     assert path.read_bytes() == first

@@ -43,7 +43,14 @@ def _check_variant(name: str) -> str:
 def train_model(
     task: Annotated[str, name_option("Task to learn", TASKS)] = "cue",
     clips: ClipsRoot = None,
-    variant: Annotated[str, name_option("Mechanism of the model", tuple(VARIANTS))] = "cooperative",
+    variant: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"Mechanism of the model: {', '.join(VARIANTS)}; any may end in {ASSOCIATION}.",
+            callback=_check_variant,
+        ),
+    ] = "cooperative",
     preset: Annotated[str, name_option("Size of the model", PRESETS)] = "compact",
     seed: Annotated[int, number("Seed of the weights and of the training clips.")] = 0,
     steps: Annotated[int, number("Number of batches to train on.", min=1)] = 1000,
