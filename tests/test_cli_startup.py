@@ -83,7 +83,7 @@ def test_a_slow_import_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shown", "there"),
+    ("shown", "defined"),
     [
         (choices.TASKS, TASKS),
         (choices.PRESETS, PRESETS),
@@ -91,8 +91,8 @@ def test_a_slow_import_is_found(tmp_path):
     ],
     ids=["tasks", "presets", "precisions"],
 )
-def test_the_names_in_the_help_are_those_of_the_library(shown, there):
-    assert shown == tuple(there), "write the names into linvid_edu/cli/choices.py as well"
+def test_the_names_in_the_help_are_those_of_the_library(shown, defined):
+    assert shown == tuple(defined), "write the names into linvid_edu/cli/choices.py as well"
 
 
 def test_the_defaults_of_train_are_those_of_a_run():

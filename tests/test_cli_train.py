@@ -48,7 +48,7 @@ def quick(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_train_writes_a_run_and_tells_its_accuracies():
+def test_train_writes_a_run_and_prints_its_accuracies():
     result = run(*TRAIN, "--variant", "linear", "--seed", 3, "--threads", 1, "--device", "cpu")
     assert result.exit_code == 0, result.output
     folder = Path("runs/lookup-linear-probe-3")
@@ -58,7 +58,7 @@ def test_train_writes_a_run_and_tells_its_accuracies():
     assert [re.split("  +", line) for line in table] == [[k, f"{v:.4f}"] for k, v in metrics["accuracy"].items()]
     assert metrics["config"]["seed"] == 3
     assert metrics["provenance"]["threads"] == 1
-    assert result.stderr == f"{result.stderr.strip()}\n"  # one line, told at the last step
+    assert result.stderr == f"{result.stderr.strip()}\n"  # one line, at the last step
     assert re.match(r"step 4/4  loss \d\.\d+  accuracy \d\.\d+  \d+ clips/s  0:00 left  testing$", result.stderr)
 
 
@@ -78,7 +78,7 @@ def test_train_shows_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--batch", 9, "--processes", 2), "a batch of 9 clips cannot be shared by 2 processes: choose a multiple"),
         (("--learning-rate", "inf"), "learning_rate=inf must be above 0 and finite"),
@@ -86,13 +86,13 @@ def test_train_shows_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
     ],
     ids=str,
 )
-def test_train_refuses_bad_values_and_writes_nothing(words, told):
-    assert told in error_line(*TRAIN, *words)
+def test_bad_values_are_errors_and_nothing_is_written(words, message):
+    assert message in error_line(*TRAIN, *words)
     assert not list(Path().iterdir())
 
 
 @pytest.mark.usefixtures("quick")
-def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypatch):
+def test_train_stops_at_an_interrupt_and_names_the_command_that_resumes(monkeypatch):
     options = ("--learning-rate", 0.01, "--seed", 5, "--device", "cpu")
     whole = run(*TRAIN, *options, "--folder", "whole")
     calls = []
@@ -110,8 +110,8 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypa
     result = run(*TRAIN, *options, "--folder", "a run")
     assert result.exit_code == 130
     assert not result.stdout
-    told, command = result.stderr.splitlines()
-    assert told == "linvid: stopped after step 2 of 4, which is saved in a run/checkpoint-000002: resume with"
+    message, command = result.stderr.splitlines()
+    assert message == "linvid: stopped after step 2 of 4, which is saved in a run/checkpoint-000002: resume with"
     words = shlex.split(command)
     assert words[0] == "linvid"
     assert "holds checkpoint-000002 of an unfinished run" in error_line(*words[1:-1])
@@ -126,19 +126,19 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_goes_on(monkeypa
 
 @pytest.mark.usefixtures("quick")
 def test_train_names_the_process_that_trains_in_the_folder():
-    told = []
+    messages = []
     with claimed("run"):
-        thread = threading.Thread(target=lambda: told.append(error_line(*TRAIN, "--folder", "run", "--device", "cpu")))
+        thread = threading.Thread(target=lambda: messages.append(error_line(*TRAIN, "--folder", "run", "--device", "cpu")))
         thread.start()
         thread.join()
     folder = Path("run").resolve()
     way_out = "wait until it ends, stop it, or choose another folder"
-    assert told == [f"linvid: process {os.getpid()} trains in {folder} already: {way_out}"]
+    assert messages == [f"linvid: process {os.getpid()} trains in {folder} already: {way_out}"]
     assert sorted(path.name for path in folder.iterdir()) == [CLAIM, CLAIMED_BY]
 
 
 @pytest.mark.usefixtures("quick")
-def test_train_tells_a_divergence_in_one_line():
+def test_a_divergence_is_reported_in_one_line():
     result = run(*TRAIN, "--learning-rate", 1e6, "--warmup", 0, "--steps", 50)
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
@@ -156,14 +156,14 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tmp_path):
+def test_evaluate_prints_accuracy_with_its_interval_and_concentration(trained, tmp_path):
     checkpoint = trained / "checkpoint-000002"
-    found = tmp_path / "found.json"
-    result = run("evaluate", trained, "--task", "lookup", "--count", 40, "--json", found)
+    output = tmp_path / "results.json"
+    result = run("evaluate", trained, "--task", "lookup", "--count", 40, "--json", output)
     assert result.exit_code == 0, result.output
     for path in (trained, checkpoint, checkpoint / "model.safetensors"):
         assert run("evaluate", path, "--count", 40).stdout == result.stdout
-    numbers = json.loads(found.read_text())
+    numbers = json.loads(output.read_text())
     accuracies = read_metrics(trained)["accuracy"]
     assert {name: row["accuracy"] for name, row in numbers["accuracy"].items()} == accuracies
     head, *lines = result.stdout.splitlines()
@@ -178,7 +178,7 @@ def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tm
 
 
 @pytest.mark.parametrize(
-    ("task", "changes", "told"),
+    ("task", "changes", "message"),
     [
         ("motion", {}, "the model distinguishes 4 classes, task 'motion' has 8: choose the task it was trained on"),
         ("flash", {}, "the model takes 1 frames, clips of task 'flash' have 4: choose the task"),
@@ -191,24 +191,24 @@ def test_evaluate_tells_accuracy_with_its_interval_and_concentration(trained, tm
         ("lookup", {"spatial_embedding": True}, "spatial embedding is for frames of 32 pixels, task 'lookup' also has"),
     ],
 )
-def test_evaluate_refuses_a_model_that_does_not_fit_the_task(tmp_path, task, changes, told):
+def test_a_model_that_does_not_fit_the_task_is_an_error(tmp_path, task, changes, message):
     path = save_model(VideoTransformer(ModelConfig.probe(**changes)), tmp_path / "model.safetensors")
-    assert told in error_line("evaluate", path, "--task", task)
+    assert message in error_line("evaluate", path, "--task", task)
 
 
 def test_evaluate_knows_the_knobs_of_the_run(tmp_path):
     settings = {"task": "lookup", "preset": "probe", "variant": "linear", "steps": 1, "batch": 4}
     config = TrainConfig(**settings, scenes={"noise": 0.9})
     accuracies = fit(config, tmp_path, plain_fabric(), effort=replace(QUICK, test_clips=200))["accuracy"]
-    found = tmp_path / "found.json"
-    assert run("evaluate", tmp_path, "--count", 200, "--json", found).exit_code == 0
-    assert {name: row["accuracy"] for name, row in json.loads(found.read_text())["accuracy"].items()} == accuracies
+    output = tmp_path / "results.json"
+    assert run("evaluate", tmp_path, "--count", 200, "--json", output).exit_code == 0
+    assert {name: row["accuracy"] for name, row in json.loads(output.read_text())["accuracy"].items()} == accuracies
 
 
-def test_evaluate_needs_to_be_told_what_to_test_on_where_no_run_tells(trained, tmp_path):
+def test_evaluate_asks_what_to_test_on_if_no_run_says(trained, tmp_path):
     path = save_model(VideoTransformer(ModelConfig.probe()), tmp_path / "model.safetensors")
-    told = error_line("evaluate", path)
-    assert told.endswith("run.json does not say what to test on (No such file or directory): give --task or --clips")
+    message = error_line("evaluate", path)
+    assert message.endswith("run.json does not say what to test on (No such file or directory): give --task or --clips")
     for text, problem in (
         ("{}", "'config'"),
         ("[1]", "list"),
@@ -217,11 +217,11 @@ def test_evaluate_needs_to_be_told_what_to_test_on_where_no_run_tells(trained, t
     ):
         (tmp_path / "run.json").write_text(text)
         assert problem in error_line("evaluate", path)
-    told = error_line("evaluate", trained, "--task", "lookup", "--clips", tmp_path)
-    assert f"--task lookup and --clips {tmp_path} are two things to test on: choose one" in told
+    message = error_line("evaluate", trained, "--task", "lookup", "--clips", tmp_path)
+    assert f"--task lookup and --clips {tmp_path} are two things to test on: choose one" in message
 
 
-def test_evaluate_refuses_what_is_no_checkpoint(tmp_path):
+def test_evaluating_anything_but_a_checkpoint_is_an_error(tmp_path):
     assert "holds no checkpoint: give a run's folder" in error_line("evaluate", tmp_path, "--task", "lookup")
     assert "is missing: pass a checkpoint file" in error_line("evaluate", tmp_path / "none", "--task", "lookup")
     (tmp_path / "model.safetensors").write_bytes(b"cut")

@@ -55,8 +55,8 @@ def test_every_difference_that_a_docstring_names_is_a_row():
 def documents():
     """Every Markdown file and notebook of the repository."""
     folders = [ROOT / name for name in ("data_samples", "docs", "notebooks", "results", "tests")]
-    found = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*"))]
-    return sorted(path for path in found if path.suffix in (".md", ".ipynb") and ".ipynb_checkpoints" not in path.parts)
+    paths = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*"))]
+    return sorted(path for path in paths if path.suffix in (".md", ".ipynb") and ".ipynb_checkpoints" not in path.parts)
 
 
 def markdown(path):
@@ -156,8 +156,8 @@ def test_the_grading_script_says_what_the_checkers_said(tmp_path):
 def test_measured_quirks_of_the_family_are_those_of_the_table():
     family = RECONCILIATION.split("## The family")[1].split("\n## ")[0]
     measured = [line.split(" | ")[4] for line in family.splitlines() if line.startswith("| ") and "`test_" in line]
-    said = [part for cell in measured if not cell.startswith("none: ") for part in cell.split("; ")[:-1]]
-    assert sorted(said) == sorted(f"{row.number:.2g} ({row.quirk})" for row in QUIRKS.itertuples())
+    quirks = [quirk for cell in measured if not cell.startswith("none: ") for quirk in cell.split("; ")[:-1]]
+    assert sorted(quirks) == sorted(f"{row.number:.2g} ({row.quirk})" for row in QUIRKS.itertuples())
 
 
 def test_every_rival_with_a_measured_quirk_exists():
@@ -168,7 +168,7 @@ def test_every_rival_with_a_measured_quirk_exists():
 def test_quirks_are_measured_anew(monkeypatch):
     """A number that no longer comes out is no result."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    found = importlib.import_module("quirks").measure()
-    assert list(found["quirk"]) == list(QUIRKS["quirk"])
-    for row, recorded in zip(found.itertuples(), QUIRKS["number"], strict=True):
+    measured = importlib.import_module("quirks").measure()
+    assert list(measured["quirk"]) == list(QUIRKS["quirk"])
+    for row, recorded in zip(measured.itertuples(), QUIRKS["number"], strict=True):
         assert row.number == pytest.approx(recorded, rel=0.02, abs=1e-5), row.quirk

@@ -23,7 +23,7 @@ TINY = {"num_frames": 2, "image_size": 16, "width": 16, "depth": 1, "heads": 2, 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tiny tensors are no work for two threads."""
+    """Compute with one thread, which is faster for tiny tensors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -32,7 +32,7 @@ def one_thread():
 
 @pytest.fixture
 def benchmarks(monkeypatch):
-    """Let benchmarks be imported, as they import each other."""
+    """Make the modules of benchmarks importable, as they import each other."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
 
@@ -59,16 +59,16 @@ def at_once(configs, precision="32-true", models=None):
     fabric, models = plain_fabric("cpu", precision), models or [start(config) for config in configs]
     stack = StackedModels(models)
     wrapped, optimizer = fabric.setup(stack, stacked_optimizer(stack, configs[0]))
-    each = zip(*map(batches, configs), strict=True)
-    records = list(train_seeds(wrapped, optimizer, each, configs[0], fabric))
+    step_batches = zip(*map(batches, configs), strict=True)
+    records = list(train_seeds(wrapped, optimizer, step_batches, configs[0], fabric))
     for index, model in enumerate(models):
         stack.copy_to(index, model)
     return list(zip(*records, strict=True)), models
 
 
-def close(found, expected, tolerance):
+def close(actual, expected, tolerance):
     torch.testing.assert_close(
-        torch.tensor(found, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64), **tolerance
+        torch.tensor(actual, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64), **tolerance
     )
 
 
@@ -83,14 +83,14 @@ RUNS = [
 @pytest.mark.parametrize("config", RUNS, ids=lambda config: f"{config.task} {config.variant}")
 def test_seeds_at_once_get_the_numbers_of_each_alone(config):
     configs = [config, replace(config, seed=7)]
-    found, models = at_once(configs)
+    runs, models = at_once(configs)
     video, _, readout = next(batches(config))
-    for records, model, each in zip(found, models, configs, strict=True):
-        expected, trained = alone(each)
+    for records, model, config in zip(runs, models, configs, strict=True):
+        expected, trained = alone(config)
         close(records, expected, {"rtol": 1e-4, "atol": 1e-5})
         trained.eval(), model.eval()
         torch.testing.assert_close(model(video, readout), trained(video, readout), rtol=1e-4, atol=1e-4)
-    assert all(a.loss != b.loss for a, b in zip(*found, strict=True))
+    assert all(a.loss != b.loss for a, b in zip(*runs, strict=True))
 
 
 def test_seeds_at_once_agree_in_bfloat16():
@@ -116,7 +116,7 @@ def test_models_of_two_variants_are_not_stacked():
 
 
 class Clock:
-    """A clock on which each look takes `step` seconds, and work as long as it says."""
+    """A clock that advances by `step` seconds each time it is read."""
 
     def __init__(self, step=0.0):
         self.now, self.step = 100.0, step
@@ -192,14 +192,14 @@ def train_with_a_slow_clock(folder, *, limit):
 
 
 def test_seeds_are_trained_at_once_where_that_is_faster(benchmarks, tmp_path):
-    found = train_with_a_slow_clock(tmp_path, limit=90)
+    results = train_with_a_slow_clock(tmp_path, limit=90)
     # a step takes as many looks at the clock for two seeds as for one
-    assert [row["alone_over_this"] for row in found["steps"]] == [None, 2.0, None, 2.0]
-    assert found["plan"] == [{"task": "motion", "seeds": 4, "steps": 6, "of": 6, "rendered": 2}]
-    assert found["left_out"] == []
+    assert [row["alone_over_this"] for row in results["steps"]] == [None, 2.0, None, 2.0]
+    assert results["plan"] == [{"task": "motion", "seeds": 4, "steps": 6, "of": 6, "rendered": 2}]
+    assert results["left_out"] == []
     order = [(variant, seed) for pair in ((0, 1), (2, 3)) for variant in ("linear", "constant") for seed in pair]
-    assert [(row["variant"], row["seed"]) for row in found["runs"]] == order
-    for row in found["runs"]:
+    assert [(row["variant"], row["seed"]) for row in results["runs"]] == order
+    for row in results["runs"]:
         assert row["seeds_together"] == 2
         assert row["diverged_at"] is None
         assert set(row["accuracy"]) == {"test", "clutter 0.5"}
@@ -207,10 +207,10 @@ def test_seeds_are_trained_at_once_where_that_is_faster(benchmarks, tmp_path):
 
 
 def test_in_less_time_fewer_seeds_are_trained(benchmarks, tmp_path):
-    found = train_with_a_slow_clock(tmp_path, limit=30)
-    assert [row["name"] for row in found["left_out"]] == ["motion, constant, 2 at once"]
-    assert found["plan"] == [{"task": "motion", "seeds": 2, "steps": 6, "of": 6, "rendered": 2}]
-    at_once = [(row["variant"], row["seed"], row["seeds_together"]) for row in found["runs"]]
+    results = train_with_a_slow_clock(tmp_path, limit=30)
+    assert [row["name"] for row in results["left_out"]] == ["motion, constant, 2 at once"]
+    assert results["plan"] == [{"task": "motion", "seeds": 2, "steps": 6, "of": 6, "rendered": 2}]
+    at_once = [(row["variant"], row["seed"], row["seeds_together"]) for row in results["runs"]]
     assert at_once == [("linear", 0, 2), ("linear", 1, 2), ("constant", 0, 1), ("constant", 1, 1)]
 
 
@@ -239,8 +239,9 @@ def test_clips_are_those_of_the_task(benchmarks, task):
     clips = Clips("cpu", workers=0, distinct=2, test_clips=5)
     expected = [*batches(config)]
     name = next(iter(config.data.tests))
-    found = [*clips.batches(config), *clips.test(config, name)]
-    for batch, other in zip(found, [*expected[:2], expected[0], *config.data.test_batches(name, clips=5)], strict=True):
+    loaded = [*clips.batches(config), *clips.test(config, name)]
+    expected = [*expected[:2], expected[0], *config.data.test_batches(name, clips=5)]
+    for batch, other in zip(loaded, expected, strict=True):
         assert torch.equal(batch.video, other.video)
         assert torch.equal(batch.label, other.label)
         assert (batch.readout is None) == (task == "motion")
@@ -299,35 +300,35 @@ def smoke(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_smoke_run_measures_everything(smoke):
-    _, found = smoke
-    assert (found["card"], found["tiny"], found["left_out"]) == ("cpu", True, [])
-    assert found["settings"][0]["fabric"] == "plain_fabric"
-    assert found["provenance"]["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert [row["file"] for row in found["golden"]] == [
+    _, results = smoke
+    assert (results["card"], results["tiny"], results["left_out"]) == ("cpu", True, [])
+    assert results["settings"][0]["fabric"] == "plain_fabric"
+    assert results["provenance"]["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert [row["file"] for row in results["golden"]] == [
         "fixation_and_association", "fixation_separate_layers", "fixation_shared", "linear_baseline"
     ]  # fmt: skip
-    assert all(row["largest_error"] < 1e-5 for row in found["golden"])
-    assert {row["dtype"] for row in found["floor"]} == {"float32", "bfloat16"}
-    assert {(row["mechanism"], row["tokens"]) for row in found["attention"]} == {
+    assert all(row["largest_error"] < 1e-5 for row in results["golden"])
+    assert {row["dtype"] for row in results["floor"]} == {"float32", "bfloat16"}
+    assert {(row["mechanism"], row["tokens"]) for row in results["attention"]} == {
         (name, tokens)
         for name in ("softmax", "softmax, explicit map", "linear", "cooperative")
         for tokens in (64, 128)
     }
-    assert all(row["forward_ms"] > 0 and row["training_ms"] > 0 for row in found["attention"])
-    assert [(row["variant"], row["seeds_at_once"]) for row in found["steps"]] == [
+    assert all(row["forward_ms"] > 0 and row["training_ms"] > 0 for row in results["attention"])
+    assert [(row["variant"], row["seeds_at_once"]) for row in results["steps"]] == [
         ("softmax", 1), ("softmax", 2), ("cooperative-shared", 1), ("cooperative-shared", 2)
     ]  # fmt: skip
-    assert sorted((row["variant"], row["seed"]) for row in found["runs"]) == [
+    assert sorted((row["variant"], row["seed"]) for row in results["runs"]) == [
         ("cooperative-shared", 0), ("cooperative-shared", 1), ("softmax", 0), ("softmax", 1)
     ]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_the_smoke_run_prints_tables(smoke):
-    printed, found = smoke
+    printed, results = smoke
     for heading in ("golden file", "attention, bfloat16", "seeds at once", "run of", "steps to .9"):
         assert heading in printed
-    assert f"{found['runs'][0]['accuracy']['test']:.4g}" in printed
+    assert f"{results['runs'][0]['accuracy']['test']:.4g}" in printed
 
 
 def test_by_default_every_variant_is_trained_on_the_gpu_preset(benchmarks, monkeypatch):

@@ -163,9 +163,10 @@ def test_scratch_patches(scratch, shape):
     ],
 )
 def test_scratch_attention(scratch, shape, names, library):
-    n, m, e, e2 = shape
+    n, m, d, value_width = shape
     generator = torch.Generator().manual_seed(n)
-    q, k, v = (3 * torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((n, e), (m, e), (m, e2)))
+    sizes = (n, d), (m, d), (m, value_width)
+    q, k, v = (3 * torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes)
     for name in names:
         torch.testing.assert_close(scratch[name](q, k, v), library(q, k, v), rtol=1e-5, atol=1e-8)
 
@@ -183,8 +184,8 @@ def test_scratch_elu(scratch):
 @pytest.mark.parametrize(("shape", "offset"), [((1, 1, 1), 1.0), ((4, 7, 3), 0.01), ((6, 2, 16), 0.25)])
 def test_scratch_uniform_share(scratch, shape, offset):
     """The share that is left when no key has a positive entry is 1, and else the map is the mixture of (4.5)."""
-    n, m, e = shape
-    q, k = torch.randn(n, e, dtype=torch.float64), torch.randn(m, e, dtype=torch.float64)
+    n, m, d = shape
+    q, k = torch.randn(n, d, dtype=torch.float64), torch.randn(m, d, dtype=torch.float64)
     k[0, 0] = 1.0
     u = scratch["uniform_share_scratch"](q, k, offset)
     torch.testing.assert_close(u, scratch["uniform_share_loop"](q, k, offset))
@@ -199,8 +200,8 @@ def test_scratch_uniform_share(scratch, shape, offset):
 def test_scratch_random_features(scratch):
     q, k = 0.3 * torch.randn(2, 6, 4, dtype=torch.float64)
     omega = torch.randn(200_000, 4, dtype=torch.float64)
-    found = scratch["random_features"](q, omega) @ scratch["random_features"](k, omega).mT
-    torch.testing.assert_close(found, (q @ k.mT).exp(), rtol=0.02, atol=0)
+    products = scratch["random_features"](q, omega) @ scratch["random_features"](k, omega).mT
+    torch.testing.assert_close(products, (q @ k.mT).exp(), rtol=0.02, atol=0)
 
 
 def test_scratch_shifted(scratch):
@@ -214,9 +215,9 @@ def test_scratch_shifted(scratch):
 @pytest.mark.parametrize(("count", "t"), [(1, 1), (1, 3), (5, 8), (64, 64), (97, 16), (331, 7)])
 def test_scratch_frames_seen(scratch, count, t):
     begins = [Fraction(j) for j in range(count)]
-    found = scratch["frames_seen_scratch"](count, t).tolist()
-    assert found == [math.floor((i + Fraction(1, 2)) * count / t) for i in range(t)]
-    assert scratch["frames_seen_loop"](begins, Fraction(count), t) == found
+    result = scratch["frames_seen_scratch"](count, t).tolist()
+    assert result == [math.floor((i + Fraction(1, 2)) * count / t) for i in range(t)]
+    assert scratch["frames_seen_loop"](begins, Fraction(count), t) == result
     assert scratch["frames_seen_loop"]([0.0, 0.1, 5.0], 6.0, 3) == [1, 1, 2]  # begins are not evenly spaced
 
 
@@ -246,8 +247,8 @@ def test_scratch_received(scratch, variant):
     with torch.no_grad(), record(model) as trace:
         model(torch.randn(2, 3, 3, 12, 12))
     for block, layers in enumerate(trace.blocks):
-        found = scratch["received_scratch"](layers["space"].map(), layers["time"].map())
-        torch.testing.assert_close(found, scratch["received_loop"](trace, block, 3, 9))
+        result = scratch["received_scratch"](layers["space"].map(), layers["time"].map())
+        torch.testing.assert_close(result, scratch["received_loop"](trace, block, 3, 9))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -270,19 +271,19 @@ def test_scratch_sharpen(scratch, power):
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 4), (2, 9, 1)])
 def test_scratch_reweighted(scratch, shape):
-    n, e, e2 = shape
-    phi_q, phi_k, r_q, r_k = torch.rand(4, n, e, dtype=torch.float64) + 0.1
-    v = torch.randn(n, e2, dtype=torch.float64)
+    n, d, value_width = shape
+    phi_q, phi_k, r_q, r_k = torch.rand(4, n, d, dtype=torch.float64) + 0.1
+    v = torch.randn(n, value_width, dtype=torch.float64)
     expected = attention.linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=attention.identity, eps=0.0)
     torch.testing.assert_close(scratch["reweighted_attention_loop"](phi_q, phi_k, v, r_q, r_k), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 3), (4, 1, 2)])
 def test_scratch_cooperative(scratch, shape):
-    heads, n, e = shape
-    features = torch.randn(3, heads, n, e, dtype=torch.float64)
-    weight_q, weight_k = torch.randn(2, e, 3 * e, dtype=torch.float64)
-    bias_q, bias_k = torch.randn(2, e, dtype=torch.float64)
+    heads, n, d = shape
+    features = torch.randn(3, heads, n, d, dtype=torch.float64)
+    weight_q, weight_k = torch.randn(2, d, 3 * d, dtype=torch.float64)
+    bias_q, bias_k = torch.randn(2, d, dtype=torch.float64)
     inputs = *features, weight_q, bias_q, weight_k, bias_k
     torch.testing.assert_close(scratch["cooperative_loop"](*inputs), tuple(cooperative_fixation(*inputs)))
 
@@ -293,9 +294,9 @@ def test_scratch_temporal_association(scratch, shape, shift_div):
     assert torch.equal(scratch["temporal_loop"](x, shift_div), temporal_association(x, shift_div=shift_div))
 
 
-@pytest.mark.parametrize(("rows", "columns", "d"), [(1, 1, 16), (1, 5, 33), (4, 1, 48), (2, 3, 7)])
-def test_scratch_spatial_association(scratch, rows, columns, d):
-    x = torch.randn(2, 2, rows * columns, d)
+@pytest.mark.parametrize(("rows", "columns", "width"), [(1, 1, 16), (1, 5, 33), (4, 1, 48), (2, 3, 7)])
+def test_scratch_spatial_association(scratch, rows, columns, width):
+    x = torch.randn(2, 2, rows * columns, width)
     for name in ("spatial_loop", "spatial_scratch"):
         assert torch.equal(scratch[name](x, rows, columns), spatial_association(x, grid=Grid(rows, columns)))
 
@@ -303,8 +304,8 @@ def test_scratch_spatial_association(scratch, rows, columns, d):
 def test_scratch_numeric_gradient(scratch):
     weight = torch.tensor([[0.5, -2.0], [1.0, 3.0]], dtype=torch.float64)
     before = weight.clone()
-    found = scratch["numeric_gradient"](lambda: (weight**3).sum(), weight, (1, 1), 1e-5)
-    assert found == pytest.approx(27.0, rel=1e-8)
+    result = scratch["numeric_gradient"](lambda: (weight**3).sum(), weight, (1, 1), 1e-5)
+    assert result == pytest.approx(27.0, rel=1e-8)
     assert torch.equal(weight, before)
 
 
@@ -321,8 +322,8 @@ def test_scratch_cross_entropy(scratch, clips, classes):
 def test_scratch_learning_rate(scratch, steps, warmup):
     config = TrainConfig(steps=steps, warmup=warmup)
     for step in range(1, steps + 1):
-        found = scratch["learning_rate_scratch"](step, config.learning_rate, warmup, steps)
-        assert found == pytest.approx(learning_rate(config, step))
+        result = scratch["learning_rate_scratch"](step, config.learning_rate, warmup, steps)
+        assert result == pytest.approx(learning_rate(config, step))
 
 
 @pytest.mark.parametrize("limit", [0.1, 100.0])
@@ -353,19 +354,19 @@ def test_scratch_train(scratch):
     assert list(scratch["train_scratch"](*fresh(), batches, other)) != pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(("t", "n", "e"), [(1, 3, 2), (4, 1, 5), (3, 7, 4)])
-def test_scratch_prefix_attention(scratch, t, n, e):
-    q, k, v = torch.randn(3, t * n, e)
+@pytest.mark.parametrize(("t", "n", "d"), [(1, 3, 2), (4, 1, 5), (3, 7, 4)])
+def test_scratch_prefix_attention(scratch, t, n, d):
+    q, k, v = torch.randn(3, t * n, d)
     stream = CausalAttention()
     blocks = zip(q.split(n), k.split(n), v.split(n), strict=True)
     expected = torch.cat([stream.update(*block) for block in blocks])
     torch.testing.assert_close(scratch["prefix_attention"](q, k, v, n), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("n", "e", "power"), [(1, 1, 3), (5, 4, 1), (3, 7, 2.5)])
-def test_scratch_focus(scratch, n, e, power):
-    x = torch.randn(1, 1, n, e)
-    scale = torch.full((1, e), math.log(math.e - 1))  # softplus makes 1 of it
-    for found in focused_features(x, -x, scale, power):
-        torch.testing.assert_close(scratch["focus_loop"](x[0, 0], power), found[0, 0], rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize(("n", "d", "power"), [(1, 1, 3), (5, 4, 1), (3, 7, 2.5)])
+def test_scratch_focus(scratch, n, d, power):
+    x = torch.randn(1, 1, n, d)
+    scale = torch.full((1, d), math.log(math.e - 1))  # softplus makes 1 of it
+    for features in focused_features(x, -x, scale, power):
+        torch.testing.assert_close(scratch["focus_loop"](x[0, 0], power), features[0, 0], rtol=1e-4, atol=1e-6)
         x = -x
