@@ -128,7 +128,8 @@ def test_train_stops_at_an_interrupt_and_names_the_command_that_resumes(monkeypa
 def test_train_names_the_process_that_trains_in_the_folder():
     messages = []
     with claimed("run"):
-        thread = threading.Thread(target=lambda: messages.append(error_line(*TRAIN, "--folder", "run", "--device", "cpu")))
+        words = (*TRAIN, "--folder", "run", "--device", "cpu")
+        thread = threading.Thread(target=lambda: messages.append(error_line(*words)))
         thread.start()
         thread.join()
     folder = Path("run").resolve()

@@ -30,12 +30,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """Make the modules of benchmarks importable, as they import each other."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-
-
 def tiny_run(**changes):
     fields = {"task": "motion", "preset": "gpu", "steps": 4, "batch": 4, "warmup": 1, "clip_norm": 0.2, "model": TINY}
     return TrainConfig(**fields | changes)
@@ -127,7 +121,7 @@ class Clock:
 
 
 @pytest.fixture
-def report(benchmarks, tmp_path):
+def report(tmp_path):
     from gpu_report import Report
 
     return Report(tmp_path / "deep" / "report.json", {"card": "none"}, seconds=60, clock=Clock())
@@ -172,7 +166,7 @@ def test_work_stops_in_the_middle_at_the_limit_and_a_full_memory_is_no_end(repor
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(1e6, (8, 100)), (331, (3, 100)), (109, (1, 99)), (50, (1, 40)), (1, (1, 25))]
 )
-def test_the_plan_fills_the_time(benchmarks, seconds, expected):
+def test_the_plan_fills_the_time(seconds, expected):
     from gpu_training import plan
 
     assert plan({"a": 0.25, "b": 0.75}, seconds=seconds, steps=100, extra=10, most=8) == expected
@@ -191,7 +185,7 @@ def train_with_a_slow_clock(folder, *, limit):
     return written(report)
 
 
-def test_seeds_are_trained_at_once_where_that_is_faster(benchmarks, tmp_path):
+def test_seeds_are_trained_at_once_where_that_is_faster(tmp_path):
     results = train_with_a_slow_clock(tmp_path, limit=90)
     # a step takes as many looks at the clock for two seeds as for one
     assert [row["alone_over_this"] for row in results["steps"]] == [None, 2.0, None, 2.0]
@@ -206,7 +200,7 @@ def test_seeds_are_trained_at_once_where_that_is_faster(benchmarks, tmp_path):
         assert len(row["curve"]) == 6
 
 
-def test_in_less_time_fewer_seeds_are_trained(benchmarks, tmp_path):
+def test_in_less_time_fewer_seeds_are_trained(tmp_path):
     results = train_with_a_slow_clock(tmp_path, limit=30)
     assert [row["name"] for row in results["left_out"]] == ["motion, constant, 2 at once"]
     assert results["plan"] == [{"task": "motion", "seeds": 2, "steps": 6, "of": 6, "rendered": 2}]
@@ -214,7 +208,7 @@ def test_in_less_time_fewer_seeds_are_trained(benchmarks, tmp_path):
     assert at_once == [("linear", 0, 2), ("linear", 1, 2), ("constant", 0, 1), ("constant", 1, 1)]
 
 
-def test_a_run_that_diverges_says_at_which_step(benchmarks, report):
+def test_a_run_that_diverges_says_at_which_step(report):
     from gpu_clips import Clips
     from gpu_training import run_group
 
@@ -224,7 +218,7 @@ def test_a_run_that_diverges_says_at_which_step(benchmarks, report):
     assert (row["diverged_at"], row["accuracy"], row["loss"]) == (2, None, None)
 
 
-def test_the_step_that_reached_a_level(benchmarks):
+def test_the_step_that_reached_a_level():
     from gpu_training import reached
 
     assert reached(0.9, [0.0] * 10 + [1.0] * 30) == 28
@@ -232,7 +226,7 @@ def test_the_step_that_reached_a_level(benchmarks):
 
 
 @pytest.mark.parametrize("task", ["motion", "lookup"])
-def test_clips_are_those_of_the_task(benchmarks, task):
+def test_clips_are_those_of_the_task(task):
     from gpu_clips import Clips
 
     config = tiny_run(steps=3) if task == "motion" else TrainConfig(task=task, preset="probe", steps=3, batch=4)
@@ -252,7 +246,7 @@ def test_clips_are_those_of_the_task(benchmarks, task):
     ("given", "message"),
     [([], "there is no CUDA device here"), (["--device", "cpu"], "would take hours: add --tiny")],
 )
-def test_without_a_gpu_it_says_what_to_do(benchmarks, monkeypatch, capsys, given, message):
+def test_without_a_gpu_it_says_what_to_do(monkeypatch, capsys, given, message):
     import gpu
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -263,7 +257,7 @@ def test_without_a_gpu_it_says_what_to_do(benchmarks, monkeypatch, capsys, given
     assert message in capsys.readouterr().err
 
 
-def test_a_missed_golden_file_is_an_error_after_everything_is_written(benchmarks, monkeypatch, capsys, tmp_path):
+def test_a_missed_golden_file_is_an_error_after_everything_is_written(monkeypatch, capsys, tmp_path):
     import gpu
 
     output = tmp_path / "missed.json"
@@ -331,7 +325,7 @@ def test_the_smoke_run_prints_tables(smoke):
     assert f"{results['runs'][0]['accuracy']['test']:.4g}" in printed
 
 
-def test_by_default_every_variant_is_trained_on_the_gpu_preset(benchmarks, monkeypatch):
+def test_by_default_every_variant_is_trained_on_the_gpu_preset(monkeypatch):
     import gpu
 
     monkeypatch.setattr(sys, "argv", ["gpu.py"])

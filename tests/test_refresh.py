@@ -1,21 +1,11 @@
 """`make lessons` changes no byte of an unchanged lesson, and keeps measured times only while they are comparable."""
 
-import importlib
-from pathlib import Path
-
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from refresh import keep_timings, refresh
 
 from linvid_edu.course.lessons import Lesson
-
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def refresh(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
-    return importlib.import_module("refresh")
 
 
 def notebook(*cells):
@@ -44,14 +34,14 @@ def notebook(*cells):
         ([("timing a", "3 s"), ("timing b", "6 s")], [("timing a", "4 s"), ("timing b", "7 s")], ["3 s", "6 s"]),
     ],
 )
-def test_a_timing_is_kept_while_nothing_before_it_has_changed(refresh, stored, executed, kept):
+def test_a_timing_is_kept_while_nothing_before_it_has_changed(stored, executed, kept):
     new = notebook(*executed)
-    refresh.keep_timings(new, notebook(*stored))
+    keep_timings(new, notebook(*stored))
     assert [cell.outputs[0].text for cell in new.cells] == kept
 
 
 @pytest.mark.slow
-def test_an_unchanged_lesson_keeps_every_byte(refresh, tmp_path):
+def test_an_unchanged_lesson_keeps_every_byte(tmp_path):
     cells = [
         new_markdown_cell("# 99 · A lesson\n\n- **Time:** 1 min to read, 5 s to run on 2 cores"),
         new_code_cell("import time\n\nfrom linvid_edu.figures.plots import curves"),
@@ -62,9 +52,9 @@ def test_an_unchanged_lesson_keeps_every_byte(refresh, tmp_path):
     path = tmp_path / "99_a_lesson.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     lesson = Lesson(path, "99 · A lesson", "")
-    refresh.refresh(lesson)
+    refresh(lesson)
     first = path.read_bytes()
     assert b'"a\\n",' in first
     assert b"image/png" in first
-    refresh.refresh(lesson)
+    refresh(lesson)
     assert path.read_bytes() == first
