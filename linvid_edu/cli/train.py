@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linvid_edu.models.variants import VARIANTS, find_variant
+from linvid_edu.models.variants import ASSOCIATION, VARIANTS, find_variant
 
 from .app import app
 from .choices import PRECISIONS, PRESETS, TASKS
