@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from linvid_edu.course.book import build_course
-from linvid_edu.course.lessons import CourseError, find_lessons, run_course, without_widgets
+from linvid_edu.course.lessons import CourseError, find_lessons, run_lessons, without_widgets
 from linvid_edu.video.reading import VideoError
 from linvid_edu.widgets.frontend import stand_in
 
@@ -24,7 +24,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 @pytest.fixture
 def lessons(tmp_path, monkeypatch):
     """A folder for lessons; the book's reference has one module, which is enough here and quick."""
-    monkeypatch.setattr("linvid_edu.course.book.reference.modules", lambda: ["check"])
+    monkeypatch.setattr("linvid_edu.course.book.reference.modules", lambda: ["testing"])
     folder = tmp_path / "course" / "notebooks"
     folder.mkdir(parents=True)
     return folder
@@ -38,17 +38,21 @@ def write_lesson(folder, number, *sources):
     nbformat.write(new_notebook(cells=cells, metadata=kernel), folder / f"{number}_lesson.ipynb")
 
 
-def test_lessons_run_on_the_given_clip_and_what_fails_is_told_in_the_book(lessons, tmp_path):
+def test_lessons_run_on_the_given_clip_and_what_fails_is_named_in_the_book(lessons, tmp_path):
     write_lesson(lessons, "00", "video = 'its own'", "print('clip', video)")
     write_lesson(lessons, "01", "video = ''", "raise ValueError(video)", "print('never', 'reached')")
     write_lesson(lessons, "02", "steps = 3", "print('steps', steps)")  # takes no clip
     stopped = "lesson 01_lesson stopped in its cell 3: ValueError: "
-    with pytest.raises(CourseError, match="1 of 3 lessons did not run to their end") as caught:
-        build_course(SAMPLE, tmp_path / "out", lessons=lessons)
+    lines = []
+    with pytest.raises(CourseError, match="1 of 3 lessons stopped with an error") as caught:
+        build_course(SAMPLE, tmp_path / "out", lessons=lessons, report=lines.append)
+    assert lines[0].startswith(f"{tmp_path / 'out' / 'index.html'}: open it now")
+    assert len(lines) == 4
+    assert sum(stopped in line for line in lines[1:]) == 1
     assert stopped in str(caught.value)
     index, *pages = ((tmp_path / "out" / name).read_text() for name in ("index.html", *map(page, ("00", "01", "02"))))
     assert stopped + SAMPLE.name in index
-    assert f'Clip: <code class="docutils literal notranslate"><span class="pre">{SAMPLE.name}' in index
+    assert f'each on the clip <code class="docutils literal notranslate"><span class="pre">{SAMPLE.name}' in index
     assert "00 · A lesson &amp; more" in index
     assert "clip motion_left_photo.mp4" in pages[0]
     assert "ValueError" in pages[1]
@@ -61,21 +65,43 @@ def test_lessons_run_on_the_given_clip_and_what_fails_is_told_in_the_book(lesson
         assert str(tmp_path) not in text
 
 
+def run(lessons, folder):
+    with run_lessons(find_lessons(lessons), folder) as finished:
+        return sorted(lesson for batch in finished for lesson in batch)
+
+
 def page(number):
     return f"notebooks/{number}_lesson.html"
 
 
+def test_the_book_has_the_stored_outputs_before_a_lesson_runs(lessons, tmp_path):
+    write_lesson(lessons, "00", "video = ''", "raise ValueError")
+    path = lessons / "00_lesson.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [new_output("stream", text="stored output")]
+    nbformat.write(notebook, path)
+    pages = []
+
+    def look(line):
+        pages.append((tmp_path / page("00")).read_text())
+
+    with pytest.raises(CourseError):
+        build_course(None, tmp_path, lessons=lessons, report=look)
+    assert "stored output" in pages[0]
+    assert "stored output" not in (tmp_path / page("00")).read_text()
+
+
 def test_without_a_clip_each_lesson_takes_its_own(lessons, tmp_path):
     write_lesson(lessons, "00", "video = 'its own'", "print('clip', video)")
-    (lesson,) = run_course(None, tmp_path / "out", lessons)
+    (lesson,) = run(lessons, tmp_path / "out")
     assert lesson.failure == ""
     assert "clip its own" in lesson.path.read_text()
 
 
-def test_a_kernel_that_dies_is_told_and_stops_no_other_lesson(lessons, tmp_path):
+def test_a_kernel_that_dies_is_reported_and_stops_no_other_lesson(lessons, tmp_path):
     write_lesson(lessons, "00", "video = ''", "import os\nos._exit(1)")
     write_lesson(lessons, "01", "video = ''")
-    first, second = run_course(None, tmp_path / "out", lessons)
+    first, second = run(lessons, tmp_path / "out")
     assert first.failure.startswith("lesson 00_lesson stopped: ")
     assert first.path.exists()
     assert second.failure == ""

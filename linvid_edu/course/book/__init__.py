@@ -1,4 +1,4 @@
-"""The course as a site that opens without a network: lessons, report, protocol, and a reference of the library."""
+"""The course as a site that opens without a network: lessons, documents, and a reference of the library."""
 
 from .build import BookError, build_book, build_course
 

@@ -1,4 +1,4 @@
-"""Equations as MathML, which a browser draws without a script or a network."""
+"""Equations as MathML, which a browser shows without a script or a network."""
 
 import re
 from typing import Any
@@ -11,17 +11,17 @@ _PRIMED = re.compile(r"<msup>(<m[io]>[^<]*</m[io]>)<mi>(&#x0203[2-4];)</mi></msu
 
 
 def setup(app: Sphinx) -> None:
-    """Let Sphinx draw equations with this module."""
+    """Let Sphinx write equations with this module."""
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
 
 
 def mathml(latex: str, display: str = "inline") -> str:
-    """Return an equation; primes stand beside their letter, since raised once more they are too small to see."""
+    """Return an equation as MathML. Primes are put beside their letter: raised twice, they are too small to see."""
     return _PRIMED.sub(r'<mrow>\1<mo lspace="0" rspace="0">\2</mo></mrow>', convert(latex, display=display))
 
 
-def block(latex: str) -> str:
-    r"""Return an equation on a line of its own; ``\tag{7.1}`` becomes a number at the right with the anchor eq-7.1."""
+def equation_block(latex: str) -> str:
+    r"""Return an equation on its own line; ``\tag{7.1}`` becomes a number at the right, with the anchor eq-7.1."""
     tag = re.search(r"\\tag\{(.+?)\}", latex)
     equation = mathml(latex.replace(tag[0], "") if tag else latex, "block")
     number = f'<span class="number" id="eq-{tag[1]}">({tag[1]})</span>' if tag else ""
@@ -34,5 +34,5 @@ def _inline(writer: Any, node: nodes.math) -> None:
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(block(node.astext()))
+    writer.body.append(equation_block(node.astext()))
     raise nodes.SkipNode

@@ -1,14 +1,11 @@
-"""Names of the library, in prose and in code, become links to their place in the reference.
+"""Inline code that names something of the library becomes a link to its place in the reference.
 
-In prose, `linear_attention` and `linvid_edu.attention.functions.linear_attention` lead there if one public function or
-class alone has that name, or the package itself exports it. In the code of a lesson, a name leads there if the lesson
-imports it from linvid_edu.
+`linear_attention` and `linvid_edu.attention.functions.linear_attention` lead there if only one public function or class
+has that name, or if the package itself exports it. sphinx-codeautolink makes the links in the code of lessons.
 """
 
-import ast
 import re
-from collections.abc import Iterable
-from html import escape
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,94 +13,55 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-_CHAIN = re.compile(r'<span class="nn?">[\w.]+</span>(?:<span class="o">\.</span><span class="n">\w+</span>)*')
-_TAG = re.compile(r"<[^>]+>")
-ALONE = ("function", "class", "exception")  # found by their last word; a method needs its class, a module the package
+from .reference import is_package, modules
+
+Place = tuple[str, str]  # page, anchor
+LINKED_BY_LAST_NAME = ("function", "class", "exception")  # a method needs its class, a module needs its package
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the links in prose and in code."""
-    app.connect("doctree-resolved", _link_prose)
-    app.connect("html-page-context", _link_code)
+    """Connect the links."""
+    places: dict[str, Place] = {}
+    app.connect("env-updated", partial(_collect, places))
+    app.connect("doctree-resolved", partial(_link_inline_code, places))
 
 
-def places(env: BuildEnvironment) -> dict[str, tuple[str, str]]:
-    """Return name → (page, anchor) of everything in the reference, under its full name and every shorter one.
+def link_places(env: BuildEnvironment) -> dict[str, Place]:
+    """Return name → place of everything in the reference, under its full name and every shorter one.
 
-    A short name that several share leads nowhere, unless linvid_edu itself exports one of them.
+    A short name that several objects share leads nowhere, unless linvid_edu exports one of them. A room and one of its
+    public names, such as `attention.linear_attention`, lead to the module that defines it.
     """
-    known = env.get_domain("py").objects  # type: ignore[attr-defined]
-    found = {name: (place.docname, place.node_id) for name, place in known.items()}
+    objects = env.get_domain("py").objects  # type: ignore[attr-defined]
+    places = {name: (entry.docname, entry.node_id) for name, entry in objects.items()}
     owners: dict[str, set[str]] = {}
-    for name, place in known.items():
-        parts = name.split(".")
-        stop = len(parts) if place.objtype in ALONE else len(parts) - 1
+    for name, entry in objects.items():
+        names = name.split(".")
+        stop = len(names) if entry.objtype in LINKED_BY_LAST_NAME else len(names) - 1
         for index in range(1, stop):
-            owners.setdefault(".".join(parts[index:]), set()).add(name)
-    found |= {short: found[min(names)] for short, names in owners.items() if len(names) == 1}
-    core = import_module("linvid_edu")
-    for name in core.__all__:
-        full = _home(core, name)
-        if full in found:
-            found[name] = found[f"linvid_edu.{name}"] = found[full]
-    return found
+            owners.setdefault(".".join(names[index:]), set()).add(name)
+    places |= {short: places[min(full)] for short, full in owners.items() if len(full) == 1}
+    rooms = [f"linvid_edu.{name}" for name in modules() if "." not in name and is_package(name)] if places else []
+    for package in [*rooms, "linvid_edu"]:
+        prefix = f"{package}.".removeprefix("linvid_edu.")
+        for name in import_module(package).__all__:
+            module = getattr(getattr(import_module(package), name), "__module__", package)
+            if f"{module}.{name}" in places:
+                places[prefix + name] = places[f"{package}.{name}"] = places[f"{module}.{name}"]
+    return places
 
 
-def _home(module: Any, name: str) -> str:
-    """Return the full name of what a module exports, with the module that defines it."""
-    value = getattr(module, name, None)
-    return f"{getattr(value, '__module__', module.__name__)}.{name}"
+def _collect(places: dict[str, Place], app: Sphinx, env: BuildEnvironment) -> list[str]:
+    places.clear()
+    places.update(link_places(env))
+    return []  # no page has to be written again
 
 
-def _link_prose(app: Sphinx, document: nodes.document, page: str) -> None:
-    """Turn inline code of one page that names something of the library into a link."""
-    known = places(app.env)
+def _link_inline_code(places: dict[str, Place], app: Sphinx, document: nodes.document, page: str) -> None:
     for literal in list(document.findall(nodes.literal)):
-        place = known.get(re.sub(r"\(.*\)$", "", literal.astext()))
+        place = places.get(re.sub(r"\(.*\)$", "", literal.astext()))
         if place is not None and not isinstance(literal.parent, nodes.reference):
-            link = nodes.reference("", "", internal=True, refuri=_uri(app, page, place))
+            uri = f"{app.builder.get_relative_uri(page, place[0])}#{place[1]}"
+            link: Any = nodes.reference("", "", internal=True, refuri=uri)
             literal.replace_self(link)
             link += literal
-
-
-def imported(sources: Iterable[str]) -> dict[str, str]:
-    """Return the names that some cells import from linvid_edu, each with its full name; other text is passed over."""
-    names: dict[str, str] = {}
-    for source in sources:
-        try:
-            statements = list(ast.walk(ast.parse(source)))
-        except SyntaxError:
-            continue
-        for statement in statements:
-            if isinstance(statement, ast.ImportFrom) and (statement.module or "").split(".")[0] == "linvid_edu":
-                names |= {
-                    alias.asname or alias.name: _home(import_module(statement.module), alias.name)
-                    for alias in statement.names
-                }
-    return names
-
-
-def _link_code(app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None) -> None:
-    """Link the names in the highlighted code of one page."""
-    if document is None:
-        return
-    names = imported(block.astext() for block in document.findall(nodes.literal_block))
-    if not names:
-        return
-    names["linvid_edu"] = "linvid_edu"
-    known = places(app.env)
-
-    def linked(chain: re.Match[str]) -> str:
-        first, *rest = _TAG.sub("", chain[0]).split(".")
-        start = chain[0].index("</span>") + len("</span>")
-        for html, name in ((chain[0], ".".join([names.get(first, ""), *rest])), (chain[0][:start], names.get(first))):
-            if name in known:
-                uri = escape(_uri(app, page, known[name]))
-                return f'<a class="reference internal" href="{uri}">{html}</a>{chain[0][len(html) :]}'
-        return chain[0]
-
-    context["body"] = _CHAIN.sub(linked, context["body"])
-
-
-def _uri(app: Sphinx, page: str, place: tuple[str, str]) -> str:
-    return f"{app.builder.get_relative_uri(page, place[0])}#{place[1]}"

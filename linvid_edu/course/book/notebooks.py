@@ -1,4 +1,4 @@
-"""Executed notebooks as the book shows them: without machine paths, with alt text, and with live figures."""
+"""Notebooks for the book: without paths of this machine, with alt texts, and with live figures."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from linvid_edu.course.lessons import without_widgets
 
 PLOTLY = "application/vnd.plotly.v1+json"
 NO_ALT = "a figure without a description"
-ERROR_NOTE = "papermill-error-cell-tag"  # papermill's own note on a failed cell, with links that lead nowhere here
+ERROR_NOTE = "papermill-error-cell-tag"  # papermill's note on a failed cell has links that lead nowhere here
 METADATA = ("kernelspec", "language_info")
 
 
@@ -27,18 +27,18 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", _describe_figures)
 
 
-def beginning(folders: Iterable[str]) -> re.Pattern[str]:
-    """Return the pattern of a path's beginning: one of some folders, and the slash after it."""
+def path_pattern(folders: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for the beginning of a path in one of some folders, up to the slash after the folder."""
     names = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
     return re.compile(rf"(?<![\w.])(?:{names})/" if names else "(?!)")
 
 
 def cleaned(notebook: NotebookNode, private: re.Pattern[str]) -> NotebookNode:
-    """Return a copy without widgets, without papermill's notes, and without the names of some folders.
+    """Return a copy without widgets, papermill's notes, and names of private folders.
 
     Args:
-        notebook: an executed one.
-        private: as of ``beginning``; cut off every path.
+        notebook: Executed notebook.
+        private: Pattern of ``path_pattern``; what it matches is removed from every text.
     """
 
     def public(value: Any) -> Any:
@@ -57,15 +57,15 @@ def cleaned(notebook: NotebookNode, private: re.Pattern[str]) -> NotebookNode:
 
 
 def with_live_figures(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy in which each plotly figure follows its picture as data, behind a button; book.js draws it."""
+    """Return a copy with a button under the picture of each plotly figure; book.js then draws the figure."""
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [shown for output in cell.outputs for shown in _live(output)]
+            cell.outputs = [part for output in cell.outputs for part in _with_button(output)]
     return notebook
 
 
-def _live(output: NotebookNode) -> Iterator[NotebookNode]:
+def _with_button(output: NotebookNode) -> Iterator[NotebookNode]:
     figure = output.get("data", {}).pop(PLOTLY, None)
     if figure is None or len(output.data) > 0:
         yield output
@@ -79,17 +79,17 @@ def _live(output: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _describe_figures(app: Sphinx, document: nodes.document) -> None:
-    """Give each picture of a notebook the alt text of its output, which myst-nb drops; it names files by their hash."""
+    """Give each picture the alt text of its output, which myst-nb drops. Picture files are named by their hash."""
     path = Path(app.env.doc2path(app.env.docname))
     if path.suffix == ".ipynb":
-        found = dict(_alt_texts(nbformat.read(path, as_version=4)))
+        texts = dict(_alt_texts(nbformat.read(path, as_version=4)))
         for image in document.findall(nodes.image):
-            image.setdefault("alt", found.get(Path(image["uri"]).stem, NO_ALT))
+            image.setdefault("alt", texts.get(Path(image["uri"]).stem, NO_ALT))
 
 
 def _alt_texts(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for kind, shown in output.get("metadata", {}).items():
-                if kind.startswith("image/") and isinstance(shown, dict) and "alt" in shown:
-                    yield hashlib.sha256(b64decode(output.data[kind])).hexdigest(), shown["alt"]
+            for kind, metadata in output.get("metadata", {}).items():
+                if kind.startswith("image/") and isinstance(metadata, dict) and "alt" in metadata:
+                    yield hashlib.sha256(b64decode(output.data[kind])).hexdigest(), metadata["alt"]

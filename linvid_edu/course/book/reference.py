@@ -1,4 +1,4 @@
-"""The API reference: the sources of its pages, and docstrings as they are written here turned into Sphinx's markup."""
+"""The reference: sources of its pages, and the markup of docstrings."""
 
 import ast
 import pkgutil
@@ -9,7 +9,13 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PACKAGE = Path(__file__).parents[2]
-LEFT_OUT = ("cli", "course.book", "lazy")  # the command line has --help, the book is what makes these pages
+LEFT_OUT = (  # modules without public functions to call, and the solutions of the exercises
+    "cli",
+    "course.book",
+    "course.exercises.lesson_",
+    "lazy",
+)
+SHARED = "Files that every room may use."
 
 _OWN_LINES = re.compile(r"^(?:(?:\w+\([^)]*\)|\S+) [=←≈] |\w[\w, ]*: )")
 _MARKUP = re.compile(r"(``.+?``|`.+?`)|([|*])")
@@ -22,56 +28,101 @@ def setup(app: Sphinx) -> None:
 
 
 def modules() -> list[str]:
-    """Return the names of the library's modules that the reference shows."""
+    """Return the names of the modules and packages in the reference, without "linvid_edu."."""
     walked = pkgutil.walk_packages([str(PACKAGE)], "linvid_edu.")
     names = (module.name.removeprefix("linvid_edu.") for module in walked)
-    return sorted(name for name in names if not any(name == left or name.startswith(f"{left}.") for left in LEFT_OUT))
+    return sorted(name for name in names if not name.startswith(LEFT_OUT))
 
 
 def write_reference(folder: Path) -> None:
-    """Write the sources of the reference: a page for each module, and one that lists them with their first sentence."""
+    """Write the sources of the reference: a page for each module, grouped by room.
+
+    Args:
+        folder: Folder of the sources; it must not exist.
+    """
     names = modules()
     folder.mkdir(parents=True)
+    rooms = [name for name in names if "." not in name and is_package(name)]
+    files = [name for name in names if "." not in name and not is_package(name)]
     for name in names:
-        title = f"linvid_edu.{name}"
-        page = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n   :members:\n   :member-order: bysource\n"
-        (folder / f"{name}.rst").write_text(page, encoding="utf-8")
-    rows = "\n".join(f"| [linvid_edu.{name}]({name}.rst) | {_summary(name)} |" for name in names)
-    tree = "\n".join(names)
-    (folder / "index.md").write_text(
-        "# Reference\n\nEvery public function and class, with its equation, shapes and sources. Sizes and axes: "
-        f"`linvid_edu.shapes`.\n\n| module | what is in it |\n|---|---|\n{rows}\n\n"
-        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n",
-        encoding="utf-8",
+        children = [child for child in names if child.rpartition(".")[0] == name]
+        page = _package_page(name, children) if is_package(name) else _module_page(name)
+        (folder / _file(name)).write_text(page, encoding="utf-8")
+    sections = [f"## [{room}](<{room}.md>)\n\n{_docstring(room)}\n\n{_table(_below(room, names))}" for room in rooms]
+    sections.append(f"## Shared\n\n{SHARED}\n\n{_table(files)}")
+    introduction = (
+        "# Reference\n\nEvery public function and class, with its equation, shapes and sources. The letters of sizes "
+        "and axes are in `linvid_edu.shapes`. Each room has one folder of the library."
     )
+    index = "\n\n".join([introduction, *sections, _toctree([*rooms, *files])])
+    (folder / "index.md").write_text(index, encoding="utf-8")
 
 
 def marked_up(docstring: str) -> str:
-    """Return a docstring with equations and lists of names kept line by line, and with bars and stars as they stand.
+    """Return a docstring with equations and lists of names kept line by line, and with escaped bars and stars.
 
-    A paragraph keeps its lines where one of them begins like "out = " or "name: ".
+    A paragraph keeps its lines if one of them begins like "out = " or "name: ".
     """
     return "\n\n".join(map(_paragraph, docstring.split("\n\n")))
 
 
 def _paragraph(text: str) -> str:
-    escaped = _MARKUP.sub(lambda found: found[1] or "\\" + found[2], text)
+    escaped = _MARKUP.sub(lambda match: match[1] or "\\" + match[2], text)
     if any(map(_OWN_LINES.match, text.splitlines())):
         return "\n".join(f"| {line}" for line in escaped.splitlines())
     return escaped
 
 
-def _mark_up(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+def _mark_up(app: Sphinx, what: str, name: str, object: Any, options: Any, lines: list[str]) -> None:
     lines[:] = [*marked_up("\n".join(lines)).splitlines(), ""]
 
 
-def _skip(app: Sphinx, what: str, name: str, found: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what is imported from elsewhere, and the fields of named tuples, which their docstring describes."""
-    elsewhere = not (getattr(found, "__module__", None) or "linvid_edu").startswith("linvid_edu")
-    return True if elsewhere or type(found).__name__ == "_tuplegetter" else None
+def _skip(app: Sphinx, what: str, name: str, object: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out imports from elsewhere, and the fields of named tuples, which the docstring of the class describes."""
+    elsewhere = not (getattr(object, "__module__", None) or "linvid_edu").startswith("linvid_edu")
+    return True if elsewhere or type(object).__name__ == "_tuplegetter" else None
+
+
+def is_package(name: str) -> bool:
+    """Return whether a name of ``modules`` is a package."""
+    return PACKAGE.joinpath(*name.split(".")).is_dir()
+
+
+def _below(package: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(f"{package}.") and not is_package(name)]
+
+
+def _module_page(name: str) -> str:
+    title = f"linvid_edu.{name}"
+    return f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n   :members:\n   :member-order: bysource\n"
+
+
+def _package_page(name: str, children: list[str]) -> str:
+    """Return a page with the modules of a package. Its public names are documented where they are defined."""
+    title = f"linvid_edu.{name}"
+    parts = [f"# {title}", f"```{{eval-rst}}\n.. py:module:: {title}\n```", _docstring(name), _table(children)]
+    return "\n\n".join([*parts, _toctree(children)])
+
+
+def _table(names: list[str]) -> str:
+    rows = [f"| [linvid_edu.{name}](<{_file(name)}>) | {_summary(name)} |" for name in names]
+    return "\n".join(["| module | content |", "|---|---|", *rows])
+
+
+def _toctree(names: list[str]) -> str:
+    entries = "\n".join(names)
+    return f"```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
+
+
+def _file(name: str) -> str:
+    return f"{name}.{'md' if is_package(name) else 'rst'}"
+
+
+def _docstring(name: str) -> str:
+    path = PACKAGE.joinpath(*name.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
 
 def _summary(name: str) -> str:
-    path = PACKAGE.joinpath(*name.split("."))
-    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n\n")[0].replace("\n", " ")
+    return _docstring(name).split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
