@@ -66,8 +66,8 @@ def find_lessons(folder: str | Path = LESSONS) -> list[Lesson]:
         title = re.search(r"^# (.+)", opening, re.MULTILINE)
         time = re.search(r"^- \*\*Time:\*\* *(.+)", opening, re.MULTILINE)
         question = re.search(r"(?<!\*)\*([A-Z][^*]*\?)\*(?!\*)", opening)
-        found = [match[1] if match else "" for match in (title, time, question)]
-        lessons.append(Lesson(path, found[0] or path.stem, *found[1:]))
+        texts = [match[1] if match else "" for match in (title, time, question)]
+        lessons.append(Lesson(path, texts[0] or path.stem, *texts[1:]))
     if not lessons:
         raise CourseError(f"there are no lessons in {folder}: install the wheel, which has them, or use a clone")
     return lessons

@@ -30,7 +30,7 @@ CAPTION = """Click a token. The colors show where it looks in a clip of a moving
 under linear attention; each has its own color scale. Both models are small and were trained on such clips, as in
 [lesson 08](<{training}>)."""
 CLIP = "motion_right_plain.mp4"
-QUERY = [4, 2, 3]  # frame, row, column: on the shape
+QUERY = (4, 2, 3)  # frame, row, column: on the shape
 
 
 def first_page(
