@@ -4,8 +4,9 @@
 
 It opens a notebook in JupyterLab and Chromium (apt-get install chromium, or name a Chrome in LINVID_CHROMIUM) and shows
 a clip of 16 frames of 17 × 17 tokens. Time runs from the browser's time stamp of the key to the animation frame in
-which the canvas has other pixels than before: at 60 frames a second half a frame, 8 ms, of it is waiting. Weights are
-random, which costs what trained ones do. Medians with quartiles; a busy machine makes them longer, so its load is told.
+which the canvas has other pixels than before. At 60 frames a second, half a frame of it, 8 ms, is waiting. Weights are
+random, which cost as much as trained ones. It prints medians with quartiles, and the load of the machine, because a
+busy machine takes longer.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def changes(
 
 
 def first_displays(notebook: Notebook, cell: Locator, repeats: int) -> Iterator[float]:
-    """Run a cell again and again; yield the milliseconds until its explorer is seen."""
+    """Run a cell again and again; yield the milliseconds until its explorer is visible."""
     for _ in range(repeats):
         cell.locator(".cm-content").click()
         notebook.page.keyboard.down("Control")
@@ -88,7 +89,7 @@ def first_displays(notebook: Notebook, cell: Locator, repeats: int) -> Iterator[
 
 
 def measure(notebook: Notebook, repeats: int) -> Iterator[tuple[str, float, list[float]]]:
-    """Yield what was measured, the target in ms, and the times in ms."""
+    """Yield the name of each measurement, its target in ms and its times in ms."""
     notebook.run_all()
     for error in notebook.errors():
         raise RuntimeError(error)
@@ -113,7 +114,7 @@ def main() -> None:
     """Print a row for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--models", type=int, default=1, choices=range(1, 5), help="how many stand side by side")
+    parser.add_argument("--models", type=int, default=1, choices=range(1, 5), help="Number of models side by side")
     arguments = parser.parse_args()
     program = find_chromium()
     if program is None:

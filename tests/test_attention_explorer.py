@@ -3,13 +3,13 @@
 import base64
 import json
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from javascript import run_javascript
 
 from linvid_edu.attention.measures import (
     effective_tokens,
@@ -32,7 +32,7 @@ pytest.importorskip("anywidget")
 from linvid_edu.widgets import AttentionExplorer
 from linvid_edu.widgets.frontend import front_end
 from linvid_edu.widgets.packing import feature_numbers, pack
-from linvid_edu.widgets.views import COLUMN, DIRECTIONS, ROW, View, token_weights, trace_models, untrained
+from linvid_edu.widgets.views import COLUMN, ROW, VIEW_DIRECTIONS, View, token_weights, trace_models, untrained
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 # 3 frames of 4 × 5 tokens
@@ -85,7 +85,7 @@ def views(traced):
         View(block, span, head, direction)
         for block, head in ((0, None), (1, 2))
         for span in spans
-        for direction in DIRECTIONS
+        for direction in VIEW_DIRECTIONS
     ]
 
 
@@ -115,30 +115,6 @@ def test_weights_outside_a_map_are_not_numbers():
     assert space[[0, 2]].isnan().all()
     assert time[:, 2, 3].isfinite().all()
     assert int(time.isfinite().sum()) == 3
-
-
-def run_javascript(source):
-    """Run an ES module that sets `result`, in node or else in Chromium, and return the result."""
-    if node := shutil.which("node"):
-        script = source + "\nconsole.log(JSON.stringify(result));"
-        run = subprocess.run(
-            [node, "--input-type=module", "-"], input=script, capture_output=True, text=True, check=True
-        )
-        return json.loads(run.stdout)
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("NEITHER node NOR chromium IS HERE: the browser's rows are not compared with Python's")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.set_content("<!doctype html>")
-        page.add_script_tag(content=source + "\nwindow.result = result;", type="module")
-        page.wait_for_function("window.result !== undefined")
-        result = page.evaluate("window.result")
-        browser.close()
-    return result
 
 
 def in_javascript(traced, asked, masks, kind):

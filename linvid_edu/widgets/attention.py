@@ -21,7 +21,7 @@ from linvid_edu.video.sample_objects import known_objects
 from .frontend import Pictured, front_end, style
 from .packing import Kind, Packed, feature_numbers, pack
 from .shared import SCALES
-from .views import DIRECTIONS, MOST_MODELS, ROW, TracedModel, View, choices, token_weights, trace_models
+from .views import MOST_MODELS, ROW, VIEW_DIRECTIONS, TracedModel, View, choices, token_weights, trace_models
 
 # up to these counts, numbers are sent to the browser as float32 and as float16; more of them stay in Python
 MOST_FLOAT32, MOST_FLOAT16 = 4_000_000, 50_000_000
@@ -79,7 +79,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     block = traitlets.Int().tag(sync=True)
     span = traitlets.Unicode("clip").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
-    direction = traitlets.Enum(DIRECTIONS, ROW).tag(sync=True)
+    direction = traitlets.Enum(VIEW_DIRECTIONS, ROW).tag(sync=True)
     scale = traitlets.Enum(SCALES, SCALES[0]).tag(sync=True)
 
     def __init__(

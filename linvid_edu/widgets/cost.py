@@ -24,7 +24,7 @@ MEASURED_TOKENS = tuple(2**power for power in range(4, 15))  # 16 to 16,384
 CHOICES = tuple(2**power for power in range(4, 17))  # 16 to 65,536: the fitted curves reach further
 UNITS = {"ms": "time, ms", "peak_mb": "memory beside q, k and v, MB"}
 MOST_RIVALS = len(LOOKS) - len(MECHANISMS)  # lines that can be told apart
-HEIGHT_PIXELS = 400
+CHART_PIXELS = 400
 LEGEND_BELOW = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}  # in units of the plot's height
 
 
@@ -144,7 +144,7 @@ def cost_chart(summary: CostSummary, what: str, tokens: int) -> go.Figure:
         log_y=True,
         markers=True,
         spans={},
-        height=HEIGHT_PIXELS,
+        height=CHART_PIXELS,
     )
     if what == "ms":
         figure.update_traces(mode="markers")

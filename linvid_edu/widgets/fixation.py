@@ -15,13 +15,14 @@ from linvid_edu.figures.explain_page import choose_query, index_of
 from linvid_edu.figures.plots import Picture, fixation_ratios
 from linvid_edu.models.interventions import changed_ratios, forced
 from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.training.evaluation import SHUT
 from linvid_edu.training.tasks import find_task
 from linvid_edu.video.clip import Clip
 
 from .attention import PackedData, shipped_models
 from .frontend import Pictured, front_end, style
 from .packing import pack
-from .shared import SHUT, SIDES
+from .shared import RATIO_SIDES
 from .views import TracedModel, trace_models
 
 
@@ -86,7 +87,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     problem = traitlets.Unicode().tag(sync=True)
     query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int(), default_value=(0, 0, 0)).tag(sync=True)
     layer = traitlets.Tuple(traitlets.Int(), traitlets.Unicode(), default_value=(0, "space")).tag(sync=True)
-    side = traitlets.Enum(SIDES, "key").tag(sync=True)
+    side = traitlets.Enum(RATIO_SIDES, "key").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
     channel = traitlets.Int(None, allow_none=True).tag(sync=True)
     position = traitlets.Float(0.0, min=-1, max=1).tag(sync=True)

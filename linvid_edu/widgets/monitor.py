@@ -21,8 +21,8 @@ from .panel import Panel, html_list
 
 WINDOW_STEPS = 20  # averaged for one point of a curve
 MOST_POINTS = 400  # of a curve, so that drawing a long run takes no longer than drawing a short one
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of the panels, visible on a light and on a dark page
-HEIGHT_PIXELS = 460
+PANEL_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of the panels, visible on a light and on a dark page
+PANELS_PIXELS = 460
 DRAWING_SHARE = 0.02  # the largest share of the time that goes into drawing
 PANELS = {
     "loss": "cross entropy, nats",
@@ -194,11 +194,11 @@ def _four_panels(batch: int) -> go.Figure:
     """Draw four empty panels, one for each curve."""
     titles = {**PANELS, "speed": PANELS["speed"] if batch > 1 else "steps a second"}
     figure = make_subplots(2, 2, subplot_titles=list(titles.values()), vertical_spacing=0.2, horizontal_spacing=0.12)
-    for index, color in enumerate(COLORS):
+    for index, color in enumerate(PANEL_COLORS):
         line = {"color": color, "width": 2}
         trace = go.Scatter(x=[], y=[], mode="lines", line=line, hovertemplate="step %{x}: %{y:.4~g}<extra></extra>")
         figure.add_trace(trace, row=index // 2 + 1, col=index % 2 + 1)
-    figure.update_layout(showlegend=False, height=HEIGHT_PIXELS, margin={"l": 60, "r": 20, "t": 40, "b": 50})
+    figure.update_layout(showlegend=False, height=PANELS_PIXELS, margin={"l": 60, "r": 20, "t": 40, "b": 50})
     figure.update_xaxes(title={"text": "step", "standoff": 4}, zeroline=False, rangemode="tozero", nticks=6)
     figure.update_yaxes(zeroline=False, nticks=5, rangemode="tozero")
     return figure

@@ -12,15 +12,15 @@ from matplotlib.colors import to_hex
 from linvid_edu.attention.functions import EPS
 from linvid_edu.attention.spans import Span
 from linvid_edu.figures.plots.strips import COLORS, DIM, NEGATIVE, OPACITY, Scale
+from linvid_edu.training.evaluation import SHUT
 
-from .views import DIRECTIONS, MOST_MODELS, View
+from .views import MOST_MODELS, VIEW_DIRECTIONS, View
 
 ATTENTION_STATE = ("query", "compared", *View._fields, "scale")
 SCALES = get_args(Scale)
 
 FIXATION_STATE = ("query", "layer", "side", "head", "channel", "position", "alone")
-SIDES = ("query", "key")
-SHUT = 0.05  # a channel whose ratio stays below this for every token of the clip is called shut everywhere
+RATIO_SIDES = ("query", "key")
 
 ASSOCIATION_STATE = ("query", "span", "shift_div", "direction")
 ASSOCIATION_SPANS: tuple[Span, ...] = ("space", "time", "joint")
@@ -42,11 +42,11 @@ def shared() -> dict[str, Any]:
         },
         "attention": {
             "state": ATTENTION_STATE,
-            "directions": DIRECTIONS,
+            "directions": VIEW_DIRECTIONS,
             "scales": SCALES,
             "mostModels": MOST_MODELS,
         },
-        "fixation": {"state": FIXATION_STATE, "sides": SIDES, "shut": SHUT},
+        "fixation": {"state": FIXATION_STATE, "sides": RATIO_SIDES, "shut": SHUT},
         "association": {
             "state": ASSOCIATION_STATE,
             "spans": ASSOCIATION_SPANS,

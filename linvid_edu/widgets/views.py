@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from linvid_edu.figures.plots.sheet import Token
 from linvid_edu.models.trace import Trace, record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Float, Grid
@@ -15,10 +16,9 @@ from linvid_edu.video.tokens import pair
 MOST_MODELS = 4  # panels side by side
 UNTRAINED = "untrained: random weights"
 
-Token = tuple[int, int, int]
 MapSpan = Literal["clip", "time", "space"]
-Direction = Literal["query → keys", "key ← queries"]
-ROW, COLUMN = DIRECTIONS = get_args(Direction)
+ViewDirection = Literal["query → keys", "key ← queries"]
+VIEW_DIRECTIONS = ROW, COLUMN = get_args(ViewDirection)
 
 
 class TracedModel(NamedTuple):
@@ -53,7 +53,7 @@ class View(NamedTuple):
     block: int
     span: MapSpan = "clip"
     head: int | None = None
-    direction: Direction = ROW
+    direction: ViewDirection = ROW
 
 
 def trace_models(
