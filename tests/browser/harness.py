@@ -91,7 +91,8 @@ class Notebook:
 
     def _log(self, message: "ConsoleMessage") -> None:
         if message.type == "error" and not NOISE.search(message.text):
-            self.console.append(message.text)
+            failed = message.text.startswith("Failed to load resource")
+            self.console.append(f"{message.text} {message.location['url']}" if failed else message.text)
 
     def _ask(self, request: "Request") -> None:
         if not HERE.search(request.url):

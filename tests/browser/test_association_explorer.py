@@ -20,7 +20,7 @@ def test_sources_follow_the_lit_token(open_notebook):
     film = explorer.get_by_role("application")
     film.wait_for()
 
-    place = explorer.locator(".lv-place")
+    place = explorer.locator("p.lv-place")
 
     explorer.get_by_text("channels 0 to 15: from frame 3, row 4, column 4 (next frame)").wait_for()
     before = notebook.pixels(film)
