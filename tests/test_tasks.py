@@ -9,7 +9,8 @@ import torch
 from linvid_edu.models.config import PRESETS, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import ABLATION
-from linvid_edu.training.tasks import TASKS, Task, find_task, matched_hidden, model_config
+from linvid_edu.training.task_models import matched_hidden, model_config
+from linvid_edu.training.tasks import TASKS, Task, find_task
 from linvid_edu.video.batch import TEST, TRAINING, VALIDATION
 from linvid_edu.video.scenes import CellScene, CueLookup, CueMatch, Flash, Motion, render
 

@@ -63,7 +63,7 @@ def losses(config, fabric=None, steps=4):
         ({"variant": "softmax", "model": {"feature_map": "relu"}}, "feature_map='relu' belongs to linear"),
         ({"variant": "softmax", "model": {"gate": "value"}}, "gate='value' belongs to linear attention"),
         ({"variant": "separate", "model": {"shared_fixation": True}}, 'shared_fixation needs fixation="cooperative"'),
-        ({"preset": "probe"}, "task 'cue': frames is 1, it must be at least 2: one frame shows no change"),
+        ({"preset": "probe"}, "task 'cue': frames is 1, it must be at least 2: a single frame shows no change"),
         ({"task": "motion", "preset": "probe"}, "set frames=2 or more: choose another preset than 'probe'"),
         (
             {"model": {"image_size": (32, 40)}},

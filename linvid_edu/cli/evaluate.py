@@ -67,7 +67,8 @@ def evaluate_model(
 def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> "tuple[str, Data]":
     """Return the name of the data to test on and the data, resized for the model; default: the training data."""
     from linvid_edu.training.config import CLIPS
-    from linvid_edu.training.tasks import find_task, fitted
+    from linvid_edu.training.task_models import fitted
+    from linvid_edu.training.tasks import find_task
     from linvid_edu.video.clip_folder.folder import open_clips
 
     data: Data

@@ -9,7 +9,8 @@ from typing import Any, get_origin, get_type_hints
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.video.clip_folder.folder import ClipFolder, check_flips, check_loading, open_clips
 
-from .tasks import Data, check_square_frames, find_task, fitted, model_config, variant_config
+from .task_models import check_square_frames, fitted, model_config, variant_config
+from .tasks import Data, find_task
 
 CLIPS = "clips"  # the task of a run on a folder of clips
 LOADING = ("workers", "cache_mb")

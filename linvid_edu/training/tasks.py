@@ -1,14 +1,10 @@
-"""The tasks that models are trained and tested on, by name, and whether a model fits them."""
+"""The tasks that models are trained and tested on, by name."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from linvid_edu.models.config import PRESETS, ModelConfig
-from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.models.variants import find_variant
 from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, Batch
 from linvid_edu.video.scenes import (
     CELL,
@@ -221,109 +217,6 @@ def find_task(name: str) -> Task:
         ValueError: There is no such task; it lists the names.
     """
     return _find("task", name, TASKS)
-
-
-def model_config(task: Data, variant: str, preset: str, **changes: Any) -> ModelConfig:
-    """Return the configuration of a variant for a task.
-
-    Args:
-        task: Task or folder of clips. It decides the classes, and frames, size and patches for scenes made of cells.
-        variant: Name of the variant, see ``VARIANTS``.
-        preset: Name of the preset, one of ``PRESETS``. It decides width and depth, and frames and size for other clips.
-        changes: Fields to change after that.
-
-    Raises:
-        ValueError: A name is unknown, or fields do not fit each other.
-    """
-    return variant_config(len(task.classes), task.model_fields, variant, preset, **changes)
-
-
-def variant_config(
-    num_classes: int, model_fields: Mapping[str, Any], variant: str, preset: str, **changes: Any
-) -> ModelConfig:
-    """Return the configuration of a variant, from the classes and the model's fields that its data decides.
-
-    Args:
-        num_classes: Number of classes.
-        model_fields: Fields that the data decides.
-        variant, preset, changes: As for ``model_config``.
-
-    Raises:
-        ValueError: A name is unknown, or fields do not fit each other.
-    """
-    make = _find("preset", preset, PRESETS)
-    chosen = find_variant(variant)
-    try:
-        config = make(num_classes, **{**model_fields, **chosen.changes, **changes})
-    except TypeError as error:
-        raise ValueError(f"the changes {changes} do not fit a model configuration: {error}") from error
-    if chosen.matched and "mlp_hidden" not in changes:
-        config = replace(config, mlp_hidden=matched_hidden(config))
-    return config
-
-
-def matched_hidden(config: ModelConfig) -> int:
-    """Return the smallest MLP width at which a model has as many weights as with cooperative fixation."""
-
-    def weights(**changes: Any) -> int:
-        return sum(weight.numel() for weight in VideoTransformer(replace(config, **changes)).parameters())
-
-    plain = weights()
-    missing = weights(fixation="cooperative") - plain
-    of_a_channel = weights(mlp_hidden=config.mlp_hidden + 1) - plain
-    return config.mlp_hidden + math.ceil(missing / of_a_channel)
-
-
-def fitted(data: Data, config: ModelConfig, name: str) -> Data:
-    """Return a task or a folder of clips in the number of frames and the size that a model takes.
-
-    Args:
-        data: Clips of any size.
-        config: Configuration of the model.
-        name: Name of the clips in error messages, such as "task 'cue'".
-
-    Raises:
-        ValueError: The model does not fit these clips; it names the values of both.
-    """
-    if config.num_classes != len(data.classes):
-        raise ValueError(f"the model distinguishes {config.num_classes} classes, {name} has {len(data.classes)}")
-    check_square_frames(config, name)
-    try:
-        data = data.resized(config.num_frames, config.image_size)
-    except ValueError as error:
-        raise ValueError(f"the model does not fit {name}: {error}") from error
-    for scene in (*data.training, *data.tests.values()) if isinstance(data, Task) else ():
-        if isinstance(scene, CellScene):
-            _check_cells(scene, config, name)
-    return data
-
-
-def check_square_frames(config: ModelConfig, name: str) -> None:
-    """Raise ValueError unless the model's frames are square, as those of every task and folder of clips are.
-
-    Args:
-        config: Configuration of the model.
-        name: Name of the clips in the error message.
-    """
-    height, width = pair(config.image_size)
-    if height != width:
-        raise ValueError(f"the model's frames are {height} × {width} pixels, those of {name} are square")
-
-
-def _check_cells(scene: CellScene, config: ModelConfig, name: str) -> None:
-    """Raise ValueError unless each token is one cell and the frames are the scene's."""
-    if config.num_frames != scene.frames:
-        raise ValueError(f"the model takes {config.num_frames} frames, clips of {name} have {scene.frames}")
-    if (config.kernel, config.stride, config.padding) != (CELL, CELL, 0):
-        raise ValueError(
-            f"the model's patches are {config.kernel} pixels wide and {config.stride} apart, the cells of {name} "
-            f"are {CELL} wide"
-        )
-    if config.spatial_embedding and config.image_size != scene.size:
-        raise ValueError(
-            f"the model's spatial embedding is for frames of {config.image_size} pixels, {name} also has frames of "
-            f"{scene.size}"
-        )
 
 
 def _find(kind: str, name: str, choices: Mapping[str, Any]) -> Any:
