@@ -1,4 +1,4 @@
-"""A claim on a folder: one holder at a time, named to others, gone when its process is killed."""
+"""A claim on a folder: one holder at a time, named in errors, gone when its process is killed."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def holder(folder, *words):
             process.kill()
 
 
-def test_another_process_is_refused_by_folder_and_process_until_the_holder_is_killed(tmp_path):
+def test_another_process_gets_an_error_that_names_the_holder_until_it_is_killed(tmp_path):
     with holder(tmp_path / "run") as process:
         assert process.stdout.readline() == "held\n"
         told = rf"process {process.pid} trains in {tmp_path / 'run'} already: wait until it ends, stop it, or choose"

@@ -83,6 +83,7 @@ def test_train_shows_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
         (("--batch", 9, "--processes", 2), "a batch of 9 clips cannot be shared by 2 processes: choose a multiple"),
         (("--learning-rate", "inf"), "learning_rate=inf must be above 0 and finite"),
         (("--task", "cue"), "frames is 1, it must be at least 2"),
+        (("--clips", "nowhere", "--preset", "compact"), "nowhere is not a folder: give one"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""Accuracy and concentration against numbers computed by hand, and a model that is left as it was."""
+"""Accuracy and concentration against numbers computed by hand; the model stays unchanged."""
 
 import math
 
@@ -109,7 +109,7 @@ def maps_of_first_block(model, video):
 
 @pytest.mark.parametrize("space_time", ["joint", "divided"])
 @pytest.mark.parametrize("attention", ["softmax", "linear"])
-def test_concentration_equals_what_the_weights_say(attention, space_time):
+def test_concentration_equals_values_computed_from_the_weights(attention, space_time):
     task = flash_task(frames=3, objects=3)
     model = build(task, attention=attention, space_time=space_time)
     rows = concentration_per_layer(model, task, "test", clips=6)
@@ -144,7 +144,7 @@ def test_concentration_equals_what_the_weights_say(attention, space_time):
             assert row[name] == pytest.approx(float(value), rel=1e-4, abs=1e-6), (row["span"], name)
 
 
-def test_mass_is_the_share_where_attention_is_uniform_and_one_where_it_is_fixed():
+def test_mass_is_the_share_for_uniform_attention_and_one_for_fixed_attention():
     """Queries and keys of zero give uniform maps; a key that only the cue has draws all attention to it."""
     task = lookup_task(clutter=20)
     model = build(task, attention="softmax", depth=1)

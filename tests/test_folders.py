@@ -99,7 +99,7 @@ def decoded(monkeypatch):
     return counts
 
 
-def test_what_is_asked_of_a_task(clips):
+def test_a_folder_has_the_interface_of_a_task(clips):
     folder = small(clips)
     assert folder.classes == ("down", "left", "up")
     assert folder.tests == ("test",)
@@ -134,7 +134,7 @@ def test_order_depends_on_seed_and_epoch_alone():
 
 
 @pytest.mark.parametrize("start", [1, 5])
-def test_a_step_has_the_same_clips_whatever_came_before(clips, start):
+def test_the_clips_of_a_step_do_not_depend_on_earlier_steps(clips, start):
     knobs = {"flips": True}
     same(taken(small(clips, **knobs), 7)[start:], taken(small(clips, **knobs), 7, start=start))
 
@@ -151,7 +151,7 @@ def test_validation_clips_are_neither_trained_nor_tested_on(clips):
         assert not any(torch.equal(one, other) for one in validation.video for other in others)
 
 
-def test_a_validation_split_is_used_where_there_is_one(clips, tmp_path):
+def test_a_validation_split_is_used_if_there_is_one(clips, tmp_path):
     for split, source in (("train", "train"), ("valid", "test"), ("test", "test")):
         (tmp_path / split).symlink_to(clips / source)
     folder = small(tmp_path)
@@ -202,7 +202,7 @@ def test_workers_leave_the_random_state_alone(clips):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_workers_survive_what_this_process_decoded_before(clips, monkeypatch):
+def test_workers_survive_decoders_that_this_process_left_behind(clips, monkeypatch):
     gc.disable()  # decoders stay behind as garbage, which each worker inherits and collects
     for path in clips.rglob("*.mp4"):
         load_clip(path, num_frames=2, size=16)
@@ -252,7 +252,7 @@ def test_the_cache_is_bounded_over_all_splits(clips, decoded, room):
     assert sum(decoded.values()) == 2 * 15 - int(room)
 
 
-def test_the_cache_keeps_what_came_first():
+def test_the_cache_keeps_the_first_clips():
     cache = FrameCache(25)
     for name in "abac":
         cache.add_if_room(LabeledClip(Path(name), 0), np.zeros((1, 2, 2, 3), dtype=np.uint8))
@@ -260,7 +260,7 @@ def test_the_cache_keeps_what_came_first():
     assert cache.used_bytes == 24
 
 
-def test_flips_are_off_where_labels_are_directions(clips, tmp_path):
+def test_flips_are_off_if_labels_are_directions(clips, tmp_path):
     assert not small(clips).flips_training_clips
     assert small(clips, flips=True).flips_training_clips
     for split in ("train", "test"):
@@ -366,7 +366,7 @@ def weights(folder):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_a_run_on_clips_resumes_to_the_same_bits_and_names_what_it_skipped(broken, tmp_path):
+def test_a_run_on_clips_resumes_to_the_same_bits_and_names_skipped_clips(broken, tmp_path):
     config, fabric = run_config(broken), make_fabric("cpu")
     how = {"effort": Effort(workers=0, save_every=2, points=2)}
     whole = fit(config, tmp_path / "whole", fabric, **how)
@@ -519,12 +519,12 @@ def test_settings_that_do_not_go_together(clips, settings, words):
         run_config(clips, **settings)
 
 
-def test_a_knob_of_rendered_scenes_is_none_of_clips(clips):
+def test_knobs_of_rendered_scenes_are_unknown_to_clips(clips):
     with pytest.raises(ValueError, match="task 'clips' lacks: 'clutter' is none of root, flips"):
         run_config(clips, scenes={"root": str(clips), "clutter": 1})
 
 
-def test_flips_can_be_asked_for_in_the_settings(clips):
+def test_flips_can_be_set_in_the_settings(clips):
     assert run_config(clips, scenes={"root": str(clips), "flips": True}).data.flips_training_clips
 
 

@@ -1,4 +1,4 @@
-"""Folders of classes and label files: what is found, and what is refused in words."""
+"""Folders of classes and label files: the clips that are found, and errors."""
 
 import json
 
@@ -109,7 +109,7 @@ def test_a_labeled_test_split_counts_and_flips_are_off_without_directions(someth
         (lambda root: [(root / "train" / name).rename(root / name) for name in ("jump", "swim")], "no class folders"),
     ],
 )  # fmt: skip
-def test_folders_refused(folders, break_it, words):
+def test_invalid_folders_raise(folders, break_it, words):
     break_it(folders)
     with pytest.raises(ValueError, match=words):
         read_layout(folders)
@@ -140,7 +140,7 @@ def test_not_a_folder(tmp_path):
         ("test", [{"id": "12"}, entry("13")], "id '12' has no label"),
     ],
 )
-def test_label_files_refused(something, file, content, words):
+def test_invalid_label_files_raise(something, file, content, words):
     write(something / "labels" / f"something-something-v2-{file}.json", content)
     with pytest.raises(ValueError, match=words):
         read_layout(something)
@@ -154,7 +154,7 @@ def test_label_files_refused(something, file, content, words):
         ("20bn-something-something-v2/7.mp4", "7.mp4 and 7.webm have the same id"),
     ],
 )  # fmt: skip
-def test_two_where_one_is_meant(something, more, words):
+def test_ambiguous_files_raise(something, more, words):
     touch(something / more)
     with pytest.raises(ValueError, match=words):
         read_layout(something)

@@ -1,4 +1,4 @@
-"""A run that is killed goes on to the same bits; a checkpoint that is broken is refused and left as it is."""
+"""A killed run resumes to the same bits; a broken checkpoint raises and stays unchanged."""
 
 import json
 import os
@@ -206,7 +206,7 @@ class Trap:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["cut", "cut early", "empty", "missing", "pickle", "torch.save", "a folder"])
-def test_a_broken_checkpoint_is_refused_and_left_as_it_is(started, tmp_path_factory, name, damage):
+def test_a_broken_checkpoint_raises_and_stays_unchanged(started, tmp_path_factory, name, damage):
     path = checkpoint_path(started, STEPS) / name
     mark = tmp_path_factory.mktemp("mark") / "executed"
     whole = path.read_bytes()
@@ -235,12 +235,12 @@ def test_a_broken_checkpoint_is_refused_and_left_as_it_is(started, tmp_path_fact
     ],
     ids=str,
 )
-def test_a_progress_that_makes_no_sense_is_refused(started, values, words):
+def test_an_invalid_progress_raises(started, values, words):
     (checkpoint_path(started, STEPS) / "run.json").write_text(json.dumps(values))
     refused(started, words)
 
 
-def test_a_checkpoint_without_a_format_is_resumed_and_a_newer_one_is_refused(started):
+def test_a_checkpoint_without_a_format_is_resumed_and_a_newer_one_raises(started):
     path = checkpoint_path(started, STEPS) / "run.json"
     written = json.loads(path.read_text())
     assert written["format"] == FORMAT
@@ -261,12 +261,12 @@ def test_nothing_that_is_resumed_keeps_a_file_of_the_checkpoint_open(started):
     assert str(started) not in mapped
 
 
-def test_a_checkpoint_of_another_run_is_refused_with_what_differs(started):
+def test_a_checkpoint_of_another_run_raises_and_names_the_differing_settings(started):
     other = replace(CONFIG, seed=1, learning_rate=0.1)
     refused(started, r"belongs to a run with other settings \(learning_rate, seed\): choose another folder", other)
 
 
-def test_weights_and_moments_that_do_not_fit_are_refused(started):
+def test_weights_and_moments_that_do_not_fit_raise(started):
     at = checkpoint_path(started, STEPS)
     moments = (at / "optimizer.safetensors").read_bytes()
     weights = (at / "model.safetensors").read_bytes()
@@ -287,7 +287,7 @@ def test_the_newest_checkpoint_is_that_of_the_latest_step(tmp_path):
     assert [int(path.name.split("-")[1]) for path in checkpoints(tmp_path)] == [200, 999_999, 1_000_000]
 
 
-def test_saving_keeps_the_newest_alone_and_clears_what_a_kill_left(tmp_path):
+def test_saving_removes_older_checkpoints_and_the_remains_of_a_kill(tmp_path):
     model, optimizer = parts()
     (tmp_path / ".writing-checkpoint").mkdir()
     (tmp_path / ".writing-checkpoint" / "junk").touch()

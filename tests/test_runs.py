@@ -1,4 +1,4 @@
-"""A run in a folder: what it writes, what it refuses, how it stops, and two processes that take the steps of one."""
+"""A run in a folder: its files and errors, how it stops, and two processes that take the steps of one."""
 
 import json
 import os
@@ -96,7 +96,7 @@ def test_a_finished_run_is_read_and_not_run_again(finished, monkeypatch):
     assert content(folder) == before
 
 
-def test_metrics_that_are_none_are_refused(tmp_path):
+def test_invalid_metrics_raise(tmp_path):
     assert read_metrics(tmp_path) is None
     for text in ("", "[]", "{}", '{"config": {}'):
         (tmp_path / "metrics.json").write_text(text)
@@ -105,7 +105,7 @@ def test_metrics_that_are_none_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
 
 
-def test_metrics_without_a_format_are_read_and_newer_ones_are_refused(finished, tmp_path):
+def test_metrics_without_a_format_are_read_and_newer_ones_raise(finished, tmp_path):
     folder, metrics, _ = finished
     assert next(iter(metrics)) == "format"
     assert metrics["format"] == FORMAT
@@ -164,7 +164,7 @@ def interrupt_at(step):
     return watch
 
 
-def test_an_interrupt_ends_the_step_saves_and_can_be_gone_on_from(finished, tmp_path):
+def test_an_interrupt_finishes_the_step_and_saves_and_the_run_resumes(finished, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Stopped, match=r"stopped after step 4 of 10, which is saved in .*checkpoint-000004"):
         fit(CONFIG, tmp_path, plain_fabric(), points=5, watch=interrupt_at(4))

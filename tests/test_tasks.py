@@ -86,7 +86,7 @@ def test_tests_of_cells_vary_tokens_with_the_content_fixed_and_content_with_the_
 
 
 @pytest.mark.parametrize("name", ["lookup", "flash"])
-def test_a_step_has_the_same_clips_whatever_came_before(name):
+def test_the_clips_of_a_step_do_not_depend_on_earlier_steps(name):
     task = TASKS[name]
     several = list(task.batches(seed=3, batch=4, start=0, stop=5))
     assert len(several) == 5
@@ -208,7 +208,7 @@ def test_changes_come_last():
         (lambda: model_config(TASKS["cue"], "softmax", "compact", gate="value"), "gate='value' belongs to linear"),
     ],
 )
-def test_what_is_unknown_is_named_with_what_there_is(call, words):
+def test_unknown_names_raise_errors_that_list_the_choices(call, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         call()
 
