@@ -5,10 +5,11 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from linvid_edu.files import atomic_path
-from linvid_edu.models.checkpoint import CheckpointError, load_model, read_state, save_model
+from linvid_edu.models.checkpoint import FORMAT, CheckpointError, load_model, read_state, save_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 
@@ -27,6 +28,28 @@ def test_a_model_comes_back(tmp_path, changes):
 @pytest.fixture
 def saved(tmp_path):
     return save_model(VideoTransformer(ModelConfig.compact()), tmp_path / "model.safetensors")
+
+
+def with_format(path, version):
+    """Write a model file that has another format version, or none, as files had before versions."""
+    with safe_open(path, framework="pt") as file:
+        metadata = {"config": file.metadata()["config"]} | ({} if version is None else {"format": version})
+    save_file(load_file(path), path, metadata=metadata)
+    return path
+
+
+def test_files_without_a_format_version_are_read(saved):
+    expected = load_model(saved)
+    loaded = load_model(with_format(saved, None))
+    video = torch.randn(1, 3, 8, 32, 32)
+    assert torch.equal(loaded(video), expected(video))
+
+
+@pytest.mark.parametrize("version", [str(FORMAT + 1), "new"])
+def test_a_newer_format_is_refused_in_words(saved, version):
+    words = rf"model\.safetensors has checkpoint format {version}, .* reads formats up to {FORMAT}: update linvid-edu"
+    with pytest.raises(CheckpointError, match=words):
+        load_model(with_format(saved, version))
 
 
 def test_a_cut_file_is_named(saved):

@@ -11,6 +11,7 @@ from linvid_edu.experiments.intervention_study import POWERS, SHARES, first_laye
 from linvid_edu.experiments.report_tables import report_interventions
 from linvid_edu.experiments.sweep_grid import plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
+from linvid_edu.models.interventions import sharpened
 from linvid_edu.training.config import Effort
 from linvid_edu.training.metrics import read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
@@ -74,7 +75,10 @@ def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
 def test_mass_on_the_target_is_its_share_of_the_tokens_if_the_map_is_flat(folder):
     model = last_model(next(folder.rglob("*softmax*")))
     task = TASKS["lookup"].resized(model.config.num_frames, model.config.image_size)
-    flat, sharp = (first_layer(model, task, power=power, clips=16) for power in (1e-6, 50.0))
+    with sharpened(model, 1e-6):
+        flat = first_layer(model, task, clips=16)
+    with sharpened(model, 50.0):
+        sharp = first_layer(model, task, clips=16)
     assert flat["mass_on_answer"] == pytest.approx(1 / 64, rel=1e-3)
     assert flat["query_entropy"] == pytest.approx(1, abs=1e-5)
     assert sharp["query_entropy"] < 0.9

@@ -1,5 +1,7 @@
 """Interventions change the attention they name, nothing else, and only inside their block."""
 
+from contextlib import ExitStack
+
 import pytest
 import torch
 
@@ -211,3 +213,54 @@ def test_one_layer_is_forced_and_no_other():
         changed_ratios(model, forced(0.0), layer=(2, "space")),
     ):
         pass
+
+
+@pytest.mark.parametrize("recorded_first", [False, True], ids=["record inside", "record around"])
+@pytest.mark.parametrize("changes", [*VARIANTS, {"attention": "performer", "fixation": "cooperative"}], ids=str)
+def test_a_trace_shows_the_map_that_the_changed_model_used(changes, recorded_first):
+    model, video = model_and_video(depth=1, **changes)
+    span = model.config.spans[0]
+    with record(model) as plain:
+        model(video)
+    plain_map = plain.blocks[0][span].map()
+    for power in (1.0, 3.0):
+        contexts = [lambda: record(model), lambda power=power: sharpened(model, power)]
+        with ExitStack() as stack:
+            entered = [stack.enter_context(make()) for make in (contexts if recorded_first else contexts[::-1])]
+            trace = entered[0] if recorded_first else entered[1]
+            model(video)
+        layer = trace.blocks[0][span]
+        expected = plain_map**power
+        expected = expected / expected.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+        torch.testing.assert_close(layer.map(), expected, rtol=1e-4, atol=1e-6)
+        token = trace.row(0, 0, 3) if span == "joint" else layer.row(0, 3)
+        grouped = layer.map()[:, :, 3].unflatten(-1, layer.q.shape[2:4]) if span == "joint" else layer.map()[:, :, 3, 0]
+        torch.testing.assert_close(token, grouped)
+        assert (layer.ratios is None) == (plain.blocks[0][span].ratios is None)
+    assert vars(model.blocks[0].attention[span].mechanism).keys().isdisjoint({"attention_inputs", "forward"})
+
+
+def test_a_recorded_map_times_the_values_is_what_a_sharpened_layer_computed():
+    model, video = model_and_video(fixation="cooperative")
+    with sharpened(model, 2.0), record(model) as trace:
+        out = attended(model, video)
+    layer = trace.blocks[0]["joint"]
+    expected = (layer.map() @ layer.v.flatten(2, 3)).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_interventions_inside_each_other_are_all_seen_and_all_undone():
+    model, video = model_and_video(fixation="cooperative")
+    keys = torch.arange(64).expand(2, 64) < 10
+    expected = model(video)
+    with changed_ratios(model, forced(0.5)), sharpened(model, 2.0):
+        with restricted(model, keys), record(model) as trace:
+            model(video)
+        with record(model) as sharp:
+            model(video)
+    weights, sharp_weights = (one.blocks[0]["joint"].map() for one in (trace, sharp))
+    assert (weights[..., 10:] == 0).all()
+    kept = sharp_weights[..., :10]
+    torch.testing.assert_close(weights[..., :10], kept / kept.sum(-1, keepdim=True), rtol=1e-4, atol=1e-6)
+    assert (trace.blocks[0]["joint"].ratios.q >= 0.5).all()
+    assert torch.equal(model(video), expected)

@@ -10,21 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas
-import torch
-from torch import Tensor
 
-from linvid_edu.attention.measures import mass_on, normalized_entropy
 from linvid_edu.models.checkpoint import load_model
 from linvid_edu.models.interventions import averaged, changed_ratios, opened, sharpened
-from linvid_edu.models.trace import record
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.shapes import Bool
 from linvid_edu.training.config import TrainConfig
-from linvid_edu.training.evaluation import accuracy
+from linvid_edu.training.evaluation import accuracy, concentration_per_layer
 from linvid_edu.training.run_checkpoints import checkpoints
 from linvid_edu.training.tasks import Task
-from linvid_edu.video.batch import TEST, Batch
-from linvid_edu.video.scenes import render, role_mask
+from linvid_edu.video.batch import Batch
 
 from .tables import complete_runs
 
@@ -98,7 +92,7 @@ def intervene(
         for kind, value, change in interventions(model):
             with change(model):
                 measures = {"accuracy": accuracy(model, batches[scenes]), "clips": accuracy_clips}
-                measures |= first_layer(model, task, power=value if kind == "power" else 1.0, clips=map_clips)
+                measures |= first_layer(model, task, clips=map_clips)
             rows.append(names | {"kind": kind, "value": value} | measures)
     if not rows:
         raise ValueError(f"{folder} holds no complete run of {', '.join(variants)}: start one with `linvid sweep`")
@@ -117,41 +111,21 @@ def last_model(folder: Path) -> VideoTransformer:
     return load_model(saved[-1] / "model.safetensors")
 
 
-@torch.no_grad()
-def first_layer(model: VideoTransformer, task: Task, *, power: float = 1.0, clips: int = MAP_CLIPS) -> dict[str, float]:
+def first_layer(model: VideoTransformer, task: Task, *, clips: int = MAP_CLIPS) -> dict[str, float]:
     """Measure the first layer's weights for the query that decides, on the main test, averaged over heads and clips.
 
     Args:
-        model: Model with joint attention. It may be inside an intervention.
+        model: Model with joint attention. Inside an intervention, the changed map is measured.
         task: Task whose main test is shown.
-        power: Power to which ``sharpened`` raises the map.
         clips: Number of clips.
 
     Returns:
-        ``query_entropy``, normalized, and ``mass_on_answer``. A row without any weight counts as uniform, and shares
-        |a_j| / Σ |a_j| stand for weights that may be negative.
+        ``query_entropy`` and ``mass_on_answer``, as of ``concentration_per_layer``.
 
     Raises:
-        ValueError: Attention is not joint.
+        ValueError: If attention is not joint.
     """
-    scene = next(iter(task.tests.values()))
-    scenes = render(scene, count=clips, seed=(TEST, 0))
-    grid = (model.config.grid.rows, model.config.grid.columns)
-    query, answer = (role_mask(scenes, role, grid=grid).flatten(1) for role in (scene.query, scene.answer))
-    with record(model) as trace:
-        model(scenes.video)
-    if "joint" not in trace.blocks[0]:
+    if model.config.space_time != "joint":
         raise ValueError(f"space_time={model.config.space_time!r}: the query and its target need joint attention")
-    weights = _query_rows(trace.blocks[0]["joint"].map(), query, power)
-    on_answer = answer.unsqueeze(1).expand(-1, query.shape[1], -1)[query]
-    return {
-        "query_entropy": normalized_entropy(weights).mean().item(),
-        "mass_on_answer": mass_on(weights, on_answer).mean().item(),
-    }
-
-
-def _query_rows(maps: Tensor, query: Bool[Tensor, "b n"], power: float) -> Tensor:
-    """Return the queries' rows raised to a power, (heads queries tokens), uniform if a row has no weight."""
-    rows = maps.abs().transpose(0, 1)[:, query]
-    rows = rows / rows.amax(dim=-1, keepdim=True).clamp(min=1e-30)  # so that no power underflows
-    return torch.where(rows.sum(dim=-1, keepdim=True) > 0, rows, torch.ones_like(rows)) ** power
+    first, *_ = concentration_per_layer(model, task, next(iter(task.tests)), clips=clips)
+    return {name: first[name] for name in ("query_entropy", "mass_on_answer")}

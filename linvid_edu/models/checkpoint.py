@@ -16,32 +16,42 @@ from linvid_edu.files import atomic_path
 from .config import ModelConfig
 from .transformer import VideoTransformer
 
+FORMAT = 1  # raise when a file can no longer be read by an older version; files without a number count as 1
+
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read; it names the file, what is wrong and what to do."""
+    """A checkpoint cannot be read; the message names the file, what is wrong and what to do."""
 
 
 def save_model(model: VideoTransformer, path: str | Path) -> Path:
     """Write weights and configuration into one safetensors file, atomically.
 
     Args:
-        model: on any device.
-        path: the file; parent folders are made.
+        model: Model, on any device.
+        path: Path of the file. Parent folders are made.
 
     Returns:
-        The path.
+        Path of the file.
     """
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
+    metadata = {"format": str(FORMAT), "config": json.dumps(model.config.to_dict())}
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata={"config": json.dumps(model.config.to_dict())})
+        save_file(weights, temporary, metadata=metadata)
     return Path(path)
 
 
 def load_model(path: str | Path) -> VideoTransformer:
-    """Read a file that ``save_model`` wrote; the model is on the CPU and in evaluation mode.
+    """Read a file that ``save_model`` wrote.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        Model on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, cut, of another kind, or does not fit the configuration inside it.
+        CheckpointError: If the file is missing, cut, of another kind or a newer format, or does not fit the
+            configuration inside it.
     """
     path = _existing(path)
     try:
@@ -52,6 +62,7 @@ def load_model(path: str | Path) -> VideoTransformer:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}): `linvid convert` turns a reference checkpoint into one"
         ) from error
+    _check_format(metadata.get("format", "1"), path)
     if "config" not in metadata:
         raise CheckpointError(f"{path} holds weights but no model configuration: write it with save_model")
     try:
@@ -62,8 +73,17 @@ def load_model(path: str | Path) -> VideoTransformer:
     return model.eval()
 
 
+def _check_format(version: str, path: Path) -> None:
+    """Raise if a file has a newer format than this version of the library reads."""
+    if not version.isdecimal() or int(version) > FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}, this version of linvid-edu reads formats up to {FORMAT}: update "
+            "linvid-edu"
+        )
+
+
 def _values(model: VideoTransformer) -> dict[str, Tensor]:
-    """Return what a model holds: its weights, and what is drawn but not learned, such as Performer's projection."""
+    """Return the weights of a model and its buffers, such as Performer's random projection."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
@@ -85,14 +105,15 @@ def _fill(model: VideoTransformer, weights: dict[str, Tensor], path: Path) -> No
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read name to weight from a file of another program, without running anything in it.
+    """Read the weights from a file of another program, by name, without running any code in it.
 
     Args:
-        path: .safetensors, .npz (a leading "state/" of each name is taken off, other arrays are left out where there
-            is one), or what torch.save wrote, possibly with the weights under "state_dict" or "model".
+        path: Path of a .safetensors or .npz file, or of a file that torch.save wrote, possibly with the weights under
+            "state_dict" or "model". If names in an .npz file begin with "state/", this prefix is removed and all other
+            arrays are left out.
 
     Raises:
-        CheckpointError: the file is missing, cut, or holds more than weights.
+        CheckpointError: If the file is missing, cut, or holds more than weights.
     """
     path = _existing(path)
     try:

@@ -1,8 +1,8 @@
-"""Change what a trained model attends to while a ``with`` block runs, to see whether its answers follow.
+"""Change what a trained model attends to inside a ``with`` block, to see whether its answers change with it.
 
-A correlation between concentrated attention and accuracy leaves open which one causes the other. ``sharpened`` changes
+A correlation between concentrated attention and accuracy does not say which one causes the other. ``sharpened`` changes
 the concentration of every map and nothing else, ``restricted`` takes tokens out of it, and ``changed_ratios`` changes
-the fixation ratios and nothing else.
+the fixation ratios and nothing else. ``record`` shows the maps and the ratios that the changed model uses.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from torch import Tensor, nn
 
 from linvid_edu.attention.fixation import FixationRatios
-from linvid_edu.attention.mechanisms import Mechanism, weights_between
+from linvid_edu.attention.mechanisms import AttentionInputs, Mechanism, weights_between
+from linvid_edu.attention.rivals.base import whole_map
 from linvid_edu.attention.spans import Span
 from linvid_edu.shapes import Bool, Extent
 
@@ -26,25 +27,51 @@ def changed_maps(model: VideoTransformer, change: Callable[[Tensor], Tensor]) ->
     A_ij ← B_ij / Σ_j' B_ij' with B = change(A)
 
     Args:
-        model: unchanged after the block, also after an exception.
-        change: takes the explicit maps of one layer, (batch heads tokens tokens), and returns others of at least 0;
-            what a rival adds beside its map, such as a convolution of v, is left out.
+        model: Model, which is unchanged after the block, also after an exception.
+        change: Function of the explicit maps of one layer, (batch heads tokens tokens), that returns maps without
+            negative weights. Whatever a rival adds beside its map, such as a convolution of v, is left out.
     """
-
-    def attend(mechanism: Mechanism, inputs: tuple[Tensor, Tensor, Tensor, Extent], _: Tensor) -> Tensor:
-        features, v = mechanism.attention_inputs(*inputs), inputs[2]
-        weights = change(weights_between(features.q, features.k, features.similarity))
-        weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)
-        if mechanism.gate is not None:
-            r_v, r_o = mechanism.gate(features.q, features.k, v)
-            return r_o * (weights @ (r_v * v))
-        return weights @ v
-
     with ExitStack() as stack:
         for module in model.modules():
             if isinstance(module, Mechanism):
-                stack.callback(module.register_forward_hook(attend).remove)
+                stack.enter_context(_changed_map(module, change))
         yield model
+
+
+@contextmanager
+def _changed_map(mechanism: Mechanism, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Replace ``attention_inputs`` of a mechanism, which ``record`` reads too, and let ``forward`` use its map."""
+    unchanged = mechanism.attention_inputs
+
+    def attention_inputs(q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:
+        operands = unchanged(q, k, v, extent)
+        weights = change(weights_between(operands.q, operands.k, operands.similarity))
+        weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+        return whole_map(weights)._replace(ratios=operands.ratios)
+
+    def forward(q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:
+        weights = mechanism.attention_inputs(q, k, v, extent).q
+        if mechanism.gate is None:
+            return weights @ v
+        features = type(mechanism).attention_inputs(mechanism, q, k, v, extent)
+        r_v, r_o = mechanism.gate(features.q, features.k, v)
+        return r_o * (weights @ (r_v * v))
+
+    with _replaced(mechanism, "attention_inputs", attention_inputs), _replaced(mechanism, "forward", forward):
+        yield
+
+
+@contextmanager
+def _replaced(module: nn.Module, name: str, method: Callable) -> Iterator[None]:
+    """Replace a method of one module, and put back what was there before."""
+    before = vars(module).get(name)  # of an intervention around this one; usually the method is the class's own
+    setattr(module, name, method)
+    try:
+        yield
+    finally:
+        delattr(module, name)
+        if before is not None:
+            setattr(module, name, before)
 
 
 def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[VideoTransformer]:
@@ -53,12 +80,12 @@ def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[V
     A_ij ← A_ij^p / Σ_j' A_ij'^p
 
     Args:
-        model: unchanged after the block, also after an exception.
-        power: p above 0; above 1 sharpens, below 1 flattens, 1 changes nothing beyond rounding. Under softmax attention
-            p is an inverse temperature.
+        model: Model, which is unchanged after the block, also after an exception.
+        power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding. It is an
+            inverse temperature for softmax attention.
 
     Raises:
-        ValueError: power is not above 0, or a map has negative weights.
+        ValueError: If power is not above 0, or a map has negative weights.
     """
     if not power > 0:
         raise ValueError(f"power={power} must be above 0: below 1 flattens, above 1 sharpens")
@@ -74,16 +101,16 @@ def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[V
 
 
 def restricted(model: VideoTransformer, keys: Bool[Tensor, "b m"]) -> AbstractContextManager[VideoTransformer]:
-    """Let every query attend to some keys alone: the weights of the others become 0, and each row sums to 1 again.
+    """Let every query attend to some keys only: all other weights become 0, and each row sums to 1 again.
 
     A_ij ← m_j A_ij / Σ_j' m_j' A_ij'
 
     Args:
-        model: with joint attention; unchanged after the block, also after an exception.
-        keys: m, true for the tokens of each clip that may be attended to; b and m as in the forward passes inside.
+        model: Model with joint attention, which is unchanged after the block, also after an exception.
+        keys: m, True for the tokens of each clip that may be attended to; b and m as in the forward passes inside.
 
     Raises:
-        ValueError: attention is not joint, so that a layer sees other groups of tokens.
+        ValueError: If attention is not joint, so that a layer attends within other groups of tokens.
     """
     if model.config.space_time != "joint":
         raise ValueError(f"space_time={model.config.space_time!r}: the mask of a whole clip needs joint attention")
@@ -100,13 +127,13 @@ def changed_ratios(
     """Replace the fixation ratios of every layer, or of one.
 
     Args:
-        model: with fixation; unchanged after the block, also after an exception.
-        change: takes the learned ratios, each (batch heads tokens d), and returns others of the same shape, such as
-            ``opened(0.5)`` or ``averaged``.
-        layer: index of a block and the span of its attention; None means all.
+        model: Model with fixation, which is unchanged after the block, also after an exception.
+        change: Function of the learned ratios, each (batch heads tokens d), that returns ratios of the same shape, such
+            as ``opened(0.5)`` or ``averaged``.
+        layer: Index of a block and the span of its attention; None means all layers.
 
     Raises:
-        ValueError: the model has no fixation, or no such layer.
+        ValueError: If the model has no fixation, or no such layer.
     """
     layers = {
         (index, attention.span): attention.mechanism.fixation
@@ -130,15 +157,16 @@ def changed_ratios(
 
 
 def forced(position: float) -> Callable[[FixationRatios], FixationRatios]:
-    """Return a change that runs from all ratios 0 over the learned ones to all ratios 1.
+    """Return a change that moves ratios from 0 through the learned values to 1.
 
     r ← (1 + s) · r for s ≤ 0, r ← r + s · (1 − r) for s ≥ 0
 
     Args:
-        position: s, −1 to 1: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all, as without fixation.
+        position: s, from −1 to 1: −1 shuts every channel, 0 keeps the learned ratios, and 1 opens every channel, as
+            without fixation.
 
     Raises:
-        ValueError: s lies outside.
+        ValueError: If position is outside −1 to 1.
     """
     if not -1 <= position <= 1:
         raise ValueError(f"position={position} must lie in −1 (shut) to 1 (open); 0 keeps the learned ratios")
@@ -150,10 +178,10 @@ def forced(position: float) -> Callable[[FixationRatios], FixationRatios]:
 
 
 def opened(share: float) -> Callable[[FixationRatios], FixationRatios]:
-    """Return the change r ← r + share · (1 − r): 0 keeps the learned ratios, 1 opens all, as without fixation."""
+    """Return the change r ← r + share · (1 − r): a share of 0 keeps the learned ratios, 1 removes fixation."""
     return forced(share)
 
 
 def averaged(ratios: FixationRatios) -> FixationRatios:
-    """Replace each head's and channel's ratio by its mean over tokens and clips: none depends on its input then."""
+    """Replace the ratio of each head and channel by its mean over tokens and clips, which no input changes."""
     return FixationRatios(*(ratio.mean(dim=(0, 2), keepdim=True).expand_as(ratio) for ratio in ratios))

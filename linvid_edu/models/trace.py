@@ -1,4 +1,4 @@
-"""Observe a model from outside: what every attention layer saw in its last forward pass."""
+"""Observe a model from outside: what every attention layer received in the latest forward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -171,15 +171,16 @@ class Trace:
 
 @contextmanager
 def record(model: VideoTransformer) -> Iterator[Trace]:
-    """Record what every attention layer sees while the ``with`` block runs.
+    """Record what every attention layer receives while the ``with`` block runs.
 
-    The computation and the model stay as they are, also after an exception.
+    Neither the computation nor the model changes, also after an exception. Inside an intervention, such as
+    ``sharpened``, the trace shows the map and the ratios that the model used.
 
     Args:
-        model: any VideoTransformer, on any device.
+        model: Model, on any device.
 
     Returns:
-        A Trace that each forward pass fills anew; its tensors stay on the model's device.
+        Trace that each forward pass fills anew. Its tensors stay on the device of the model.
     """
     trace = Trace([{} for _ in model.blocks])
     with ExitStack() as stack:
