@@ -11,10 +11,10 @@ from torch import Tensor
 from .config import FixationKind, ModelConfig
 from .transformer import VideoTransformer
 
-# the reference's patch window: no weight's shape tells these two
+# patch window of the reference, which cannot be read off the shape of a weight
 STRIDE, PADDING = 14, 8
 
-# our names, as patterns, and the reference's
+# patterns of our names, and the names in the reference
 _NAMES = (
     (r"^temporal_embedding", "base_model.temp_embed"),
     (r"^patch_embedding\.projection\.", "base_model.patch_embed.proj."),
@@ -50,21 +50,21 @@ def load_official(
     image_size: int | tuple[int, int],
     temporal_shift_div: int | None = None,
 ) -> VideoTransformer:
-    """Build a model from a state dict in the reference implementation's own names.
+    """Build a model from a state dict of the reference implementation.
 
     Args:
-        state: name to weight (tensor or array); a leading "module." of every name is taken off.
-        heads: attention heads, which no shape tells.
-        image_size: side of a square frame, or (height, width), in pixels.
+        state: Weights by name, tensors or arrays. A leading "module." of a name is removed.
+        heads: Number of attention heads, which cannot be read off the weights.
+        image_size: Side of a square frame, or (height, width), in pixels.
         temporal_shift_div: 4 for Something-Something v2, 8 for Kinetics; None means no association.
 
     Returns:
-        The model with these weights, in evaluation mode. Frames, widths, depth, classes, fixation and whether its
-        layer is shared are read off the shapes; the patch window's stride 14 and padding 8 are the reference's.
+        Model with these weights, in evaluation mode. Frames, widths, depth, classes and the kind of fixation are read
+        off the shapes; patches have the stride 14 and the padding 8 of the reference.
 
     Raises:
-        ValueError: one error that lists every missing, unknown and misshapen weight; or heads or image_size that
-            cannot fit.
+        ValueError: If weights are missing, unknown or misshapen (one error lists all), or heads or image_size do not
+            fit.
     """
     given = {name.removeprefix("module."): torch.as_tensor(weight) for name, weight in state.items()}
     config = read_config(given, heads=heads, image_size=image_size, temporal_shift_div=temporal_shift_div)
@@ -89,8 +89,8 @@ def read_config(
 ) -> ModelConfig:
     """Read the configuration off the shapes of a state dict in the reference's names.
 
-    Where several weights tell the same size, the size that most of them tell is taken, so that one misshapen weight
-    can be named; a size that no weight tells is taken as 1 (as heads, for the width).
+    If weights disagree about a size, the most frequent value is used, so that a single misshapen weight can be named. A
+    size that no weight has is taken as 1, or as heads for the width.
     """
     blocks = {match[1] for name in state if (match := re.match(r"base_model\.blocks\.(\d+)\.", name))}
     shared = any(".pgate." in name for name in state)
@@ -130,7 +130,7 @@ def _size(state: Mapping[str, Tensor], axes: dict[str, int], *, default: int = 1
 
 
 def _compare(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """Say which weights are missing, unknown or misshapen, one line each."""
+    """Return one line for each missing, unknown or misshapen weight."""
     missing = [f"missing: {name} {tuple(expected[name].shape)}" for name in sorted(set(expected) - set(given))]
     unknown = [f"unknown: {name} {tuple(given[name].shape)}" for name in sorted(set(given) - set(expected))]
     misshapen = [

@@ -24,12 +24,12 @@ class LayerTrace:
     """One attention layer in one forward pass, all tensors detached, of shape (b heads t n d).
 
     Args:
-        span: which tokens attend to each other.
-        q, k, v: after association, before the feature map.
-        input_q, input_k: what the attention itself receives: q and k for softmax attention, r_q ∘ φ(q) and
-            r_k ∘ φ(k) for linear attention, and for a rival two factors whose product is its map, f channels wide.
-        ratios: the fixation ratios r_q and r_k; None without fixation.
-        similarity: which of the three, "softmax", "linear" or "product".
+        span: Which tokens attend to each other.
+        q, k, v: Queries, keys and values after association, before the feature map.
+        input_q, input_k: Operands of the attention function, with f channels: q and k for softmax attention,
+            r_q ∘ φ(q) and r_k ∘ φ(k) for linear attention, two factors whose product is the map for a rival.
+        ratios: Fixation ratios r_q and r_k; None without fixation.
+        similarity: How the operands make weights, "softmax", "linear" or "product".
     """
 
     span: Span
@@ -125,12 +125,12 @@ class Trace:
         Divided attention is composed of its two layers (``divided_row``), joint attention is read as it is.
 
         Args:
-            block: index of the block; −1 is the last.
-            frame, token: the query's place.
+            block: Index of the block; −1 is the last.
+            frame, token: Frame and token of the query.
 
         Raises:
-            ValueError: nothing was recorded yet.
-            IndexError: there is no such block, frame or token.
+            ValueError: If nothing was recorded yet.
+            IndexError: If there is no such block, frame or token.
         """
         layers = self._layers(block, frame, token)
         if "joint" in layers:
@@ -144,12 +144,12 @@ class Trace:
         from the query at (t, n). Joint attention is read as it is.
 
         Args:
-            block: index of the block; −1 is the last.
-            frame, token: the key's place.
+            block: Index of the block; −1 is the last.
+            frame, token: Frame and token of the key.
 
         Raises:
-            ValueError: nothing was recorded yet.
-            IndexError: there is no such block, frame or token.
+            ValueError: If nothing was recorded yet.
+            IndexError: If there is no such block, frame or token.
         """
         layers = self._layers(block, frame, token)
         if "joint" in layers:
