@@ -1,7 +1,8 @@
-"""A sweep loses nothing and runs nothing twice, whoever is killed; what is wrong is refused before it starts."""
+"""A sweep loses no run and trains none twice, whatever is killed; wrong settings are errors before it starts."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,22 +30,32 @@ from linvid_edu.training.run_lock import CLAIM, claimed
 pytestmark = pytest.mark.slow
 
 TINY = {"task": "lookup", "preset": "probe", "variant": "linear", "batch": 8, "warmup": 5}
-EFFORT = {"save_every": 20, "points": 3, "validation_clips": 16, "test_clips": 16}
-TWO_RUNS = {"fixed": TINY | {"steps": 240}, "vary": {"seed": [1000, 1001]}, "effort": EFFORT}
+EFFORT = {"save_every": 10, "points": 3, "validation_clips": 16, "test_clips": 16}
+TWO_RUNS = {"fixed": TINY | {"steps": 120}, "vary": {"seed": [1000, 1001]}, "effort": EFFORT}
 DIVERGES = {**TINY, "seed": 1002, "steps": 2, "gain": 1e30}
 NUMBERS = ("config", "accuracy", "curve", "losses", "concentration", "parameters")
-PATIENCE = 240  # seconds: a busy machine starts processes slowly
+PATIENCE_SECONDS = 240  # a busy machine starts processes slowly
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Return the numbers of the two runs that are disturbed elsewhere, by name."""
+    """Return a folder with the two runs that other tests disturb."""
     folder, threads = tmp_path_factory.mktemp("undisturbed"), torch.get_num_threads()
     runs = plan_runs(expand_grid(TWO_RUNS).settings)
     for run in runs:
         run_plain(run.config.to_dict(), folder / run.name, Effort(**EFFORT))
     torch.set_num_threads(threads)
-    return {run.name: numbers_in(folder / run.name) for run in runs}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local_cluster():
+    """A scheduler and two workers on this machine, as a sweep starts them, for all tests that need some."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in sweep_runs.WORKER_ENVIRONMENT:
+            patch.delenv(name, raising=False)
+        with sweep_runs._client(2, None) as client:
+            yield client
 
 
 def numbers_in(folder):
@@ -53,7 +64,7 @@ def numbers_in(folder):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
@@ -62,9 +73,9 @@ def wait_until(condition):
 # kills
 
 
-def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undisturbed):
+def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undisturbed, local_cluster):
     grid = expand_grid(TWO_RUNS)
-    first, second, failing = plan_runs([*grid.settings, DIVERGES])
+    first, failing = plan_runs([grid.settings[0], DIVERGES])
     killed, over = [], threading.Event()
 
     def kill():
@@ -77,7 +88,8 @@ def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undistu
 
     killer = threading.Thread(target=kill)
     killer.start()
-    progress = run_sweep([*grid.settings, DIVERGES], tmp_path, effort=grid.effort, workers=2)
+    address = local_cluster.scheduler.address
+    progress = run_sweep([grid.settings[0], DIVERGES], tmp_path, effort=grid.effort, cluster=address)
     over.set()
     killer.join()
 
@@ -85,46 +97,44 @@ def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undistu
     worker, kernel = killed
     assert "spawn_main" in " ".join(worker)
     assert "ipykernel_launcher" in " ".join(kernel)
-    assert (progress.total, progress.skipped, progress.done) == (3, 0, 2)
+    assert (progress.total, progress.skipped, progress.done) == (2, 0, 1)
     assert progress.failed[failing.name].startswith("Diverged: the ")
-    assert sorted(path.parent.name for path in tmp_path.rglob(METRICS)) == sorted([first.name, second.name])
-    assert "from checkpoint-" in said(tmp_path / first.name)
-    assert "from the start" in said(tmp_path / second.name)
-    for run in (first, second):
-        assert numbers_in(tmp_path / run.name) == undisturbed[run.name]
+    assert [path.parent.name for path in tmp_path.rglob(METRICS)] == [first.name]
+    assert "from checkpoint-" in printed_by(tmp_path / first.name)
+    assert "from the start" in printed_by(tmp_path / failing.name)
+    assert numbers_in(tmp_path / first.name) == numbers_in(undisturbed / first.name)
 
 
-def said(folder):
+def printed_by(folder):
     """Return what the executed notebook of a run printed."""
     cells = nbformat.read(folder / NOTEBOOK.name, as_version=4).cells
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
-def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed):
+def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed, local_cluster):
     first, second = plan_runs(expand_grid(TWO_RUNS).settings)
     (tmp_path / "grid.json").write_text(json.dumps(TWO_RUNS))
     folder = tmp_path / "runs"
-    command = [sys.executable, "-m", "linvid_edu.cli", "sweep", "--plain", "--workers", "1"]
-    command += ["--grid", str(tmp_path / "grid.json"), "--folder", str(folder)]
+    shutil.copytree(undisturbed / first.name, folder / first.name)
+    written = (folder / first.name / METRICS).stat().st_mtime_ns
+    arguments = ["sweep", "--plain", "--grid", str(tmp_path / "grid.json"), "--folder", str(folder)]
 
+    command = [sys.executable, "-m", "linvid_edu.cli", *arguments, "--workers", "1"]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: checkpoints(folder / second.name))
     worker = int((folder / second.name / CLAIM).read_text())
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     wait_until(lambda: gone(worker))
-    assert is_complete(first, folder)
     assert not is_complete(second, folder)
-    written = (folder / first.name / METRICS).stat().st_mtime_ns
     begun = checkpoints(folder / second.name)[-1]
 
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert again.returncode == 0, again.stderr
+    again = CliRunner().invoke(app, [*arguments, "--cluster", local_cluster.scheduler.address])
+    assert again.exit_code == 0, again.stderr
     assert again.stdout == "2 runs: 1 complete before, 1 done\n"
     assert (folder / first.name / METRICS).stat().st_mtime_ns == written
     assert checkpoints(folder / second.name)[-1] > begun
-    for run in (first, second):
-        assert numbers_in(folder / run.name) == undisturbed[run.name]
+    assert numbers_in(folder / second.name) == numbers_in(undisturbed / second.name)
 
 
 def gone(process):
@@ -133,34 +143,31 @@ def gone(process):
     return True
 
 
-def test_workers_keep_freed_memory(monkeypatch):
+def test_workers_keep_freed_memory(local_cluster):
     """With dask's own setting, each step would take its memory from the system anew, in two to three times the time."""
-    for name in sweep_runs.WORKER_ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-    with sweep_runs._client(1, None) as client:
-        found = {name: client.submit(os.environ.get, name).result() for name in sweep_runs.WORKER_ENVIRONMENT}
-    assert found == {name: str(value) for name, value in sweep_runs.WORKER_ENVIRONMENT.items()}
+    environment = {name: local_cluster.submit(os.environ.get, name).result() for name in sweep_runs.WORKER_ENVIRONMENT}
+    assert environment == {name: str(value) for name, value in sweep_runs.WORKER_ENVIRONMENT.items()}
 
 
 def test_only_one_at_a_time_holds_a_folder(tmp_path):
-    told = []
+    log = []
 
     def hold(name):
         with claimed(tmp_path):
-            told.append(name)
+            log.append(name)
             time.sleep(0.02)
-            told.append(name)
+            log.append(name)
 
     threads = [threading.Thread(target=hold, args=(name,)) for name in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told[::2] == told[1::2]
-    assert sorted(told[::2]) == [0, 1, 2, 3, 4]
+    assert log[::2] == log[1::2]
+    assert sorted(log[::2]) == [0, 1, 2, 3, 4]
 
 
-# refusals
+# errors before anything starts
 
 
 @pytest.mark.parametrize(
@@ -173,20 +180,20 @@ def test_only_one_at_a_time_holds_a_folder(tmp_path):
         ({"task": "motion"}, "frames is 1"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_starts(tmp_path, monkeypatch, change, message):
+def test_wrong_settings_are_errors_before_anything_starts(tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(sweep_runs, "LocalCluster", lambda **_: pytest.fail("workers were started"))
-    with pytest.raises(ValueError, match="run 1 of the sweep") as refused:
+    with pytest.raises(ValueError, match="run 1 of the sweep") as raised:
         run_sweep([TINY, TINY | change], tmp_path / "runs")
-    assert message in str(refused.value)
+    assert message in str(raised.value)
     assert not (tmp_path / "runs").exists()
 
 
 def test_the_notebook_has_a_parameter_for_each_setting():
-    settings = {each.name for kind in (TrainConfig, Effort) for each in fields(kind)}
-    assert set(papermill.inspect_notebook(str(NOTEBOOK))) == {*settings, "folder"}
+    names = {field.name for settings in (TrainConfig, Effort) for field in fields(settings)}
+    assert set(papermill.inspect_notebook(str(NOTEBOOK))) == {*names, "folder"}
 
 
-def test_a_notebook_without_a_parameter_is_refused(tmp_path):
+def test_a_notebook_without_a_parameter_is_an_error(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
@@ -209,14 +216,14 @@ def test_a_notebook_without_a_parameter_is_refused(tmp_path):
         ({"effort": {"points": 0}}, "points=0 must be a whole number above 0"),
     ],
 )
-def test_what_is_no_grid_is_refused(tmp_path, grid, message):
+def test_what_is_no_grid_is_an_error(tmp_path, grid, message):
     path = tmp_path / "grid.json"
     path.write_text(json.dumps(grid))
     with pytest.raises(ValueError, match=message):
         read_sweep_grid(path)
 
 
-def test_a_grid_that_is_no_json_is_refused(tmp_path):
+def test_a_grid_that_is_no_json_is_an_error(tmp_path):
     (tmp_path / "grid.json").write_text("{'fixed': {}}")
     with pytest.raises(ValueError, match=r"grid\.json is not JSON"):
         read_sweep_grid(tmp_path / "grid.json")
@@ -233,13 +240,13 @@ def test_each_entry_of_runs_is_combined_with_each_combination():
             "vary": {"seed": [0, 1], "steps": [5]},
         }
     )
-    assert [(each["variant"], each["gain"], each["seed"]) for each in grid.settings] == [
+    assert [(settings["variant"], settings["gain"], settings["seed"]) for settings in grid.settings] == [
         ("linear", 1.0, 0),
         ("linear", 1.0, 1),
         ("softmax", 2.0, 0),
         ("softmax", 2.0, 1),
     ]
-    assert all(each["task"] == "lookup" and each["steps"] == 5 for each in grid.settings)
+    assert all(settings["task"] == "lookup" and settings["steps"] == 5 for settings in grid.settings)
 
 
 def test_equal_settings_are_one_run_and_others_another():
@@ -247,19 +254,17 @@ def test_equal_settings_are_one_run_and_others_another():
     (run,) = plan_runs(once)
     assert run.name.startswith("cue-cooperative-compact-seed0-")
     others = [{}, {"seed": 1}, {"gain": 2.0, "model": {"dropout": 0.5}}, {"gain": 2.0, "steps": 999}]
-    names = {each.name for each in plan_runs(once + others)}
+    names = {run.name for run in plan_runs(once + others)}
     assert len(names) == 5
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_whole_numbers_may_be_written_either_way():
-    """In a process of its own, since the tests' type checker refuses 2 where 2.0 is meant."""
-    names = "*{run.name for run in plan_runs([{'gain': 2}, {'gain': 2.0}])}"
-    code = f"from linvid_edu.experiments.sweep_grid import plan_runs; print({names})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    assert told.stdout.split() == [plan_runs([{"gain": 2.0}])[0].name]
+    whole, fraction = plan_runs([{"gain": 2}])[0], plan_runs([{"gain": 2.0}])[0]
+    assert whole.name == fraction.name
 
 
-def test_metrics_of_another_run_are_not_taken_for_this_one(tmp_path):
+def test_metrics_of_another_run_are_an_error(tmp_path):
     one, other = plan_runs([TINY | {"seed": 1}, TINY | {"seed": 2}])
     metrics = {"config": other.config.to_dict(), "accuracy": {}}
     (tmp_path / one.name).mkdir()
@@ -303,7 +308,7 @@ def test_failed_runs_are_named_and_the_exit_code_is_1(tmp_path, monkeypatch):
     assert "failed: run-x: Diverged: the loss" in ended.stderr
 
 
-def test_after_ctrl_c_it_is_told_how_to_go_on(tmp_path, monkeypatch):
+def test_after_ctrl_c_it_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -314,13 +319,12 @@ def test_after_ctrl_c_it_is_told_how_to_go_on(tmp_path, monkeypatch):
     assert "the same command continues" in ended.stderr
 
 
-def test_a_value_of_the_wrong_type_is_told_in_one_line(tmp_path):
-    """In a process of its own, where no test's type checker comes first."""
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_value_of_the_wrong_type_is_an_error_of_one_line(tmp_path):
     (tmp_path / "grid.json").write_text(json.dumps({"fixed": TINY | {"steps": "30"}}))
-    command = [sys.executable, "-m", "linvid_edu.cli", "sweep", "--grid", str(tmp_path / "grid.json")]
-    command += ["--folder", str(tmp_path / "runs")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert ended.returncode == 1
+    arguments = ["sweep", "--grid", str(tmp_path / "grid.json"), "--folder", str(tmp_path / "runs")]
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 1
     assert ended.stderr.startswith("linvid: run 0 of the sweep")
     assert ended.stderr.endswith("steps='30' is a str, expected int\n")
     assert not (tmp_path / "runs").exists()
