@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from linvid_edu.experiments import intervention_study
-from linvid_edu.experiments.intervention_study import POWERS, SHARES, first_layer, intervene, last_model
+from linvid_edu.experiments.intervention_study import POWERS, SHARES, first_layer, intervene
 from linvid_edu.experiments.report_tables import report_interventions
 from linvid_edu.experiments.sweep_grid import plan_runs
 from linvid_edu.experiments.sweep_runs import run_plain
+from linvid_edu.models.checkpoint import load_model
 from linvid_edu.models.interventions import sharpened
 from linvid_edu.training.config import Effort
 from linvid_edu.training.metrics import read_metrics
-from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.training.run_checkpoints import checkpoints, newest_model
 from linvid_edu.training.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,7 @@ def test_powers_sharpen_the_query_and_open_ratios_change_it(table):
 
 
 def test_mass_on_the_target_is_its_share_of_the_tokens_if_the_map_is_flat(folder):
-    model = last_model(next(folder.rglob("*softmax*")))
+    model = load_model(newest_model(next(folder.rglob("*softmax*"))))
     task = TASKS["lookup"].resized(model.config.num_frames, model.config.image_size)
     with sharpened(model, 1e-6):
         flat = first_layer(model, task, clips=16)
@@ -96,5 +97,5 @@ def test_missing_runs_and_checkpoints_are_named(folder, tmp_path):
         intervene(tmp_path)
     copy = shutil.copytree(next(folder.rglob("*softmax*")), tmp_path / "run")
     shutil.rmtree(checkpoints(copy)[-1])
-    with pytest.raises(ValueError, match="has no checkpoint"):
+    with pytest.raises(ValueError, match="holds no checkpoint"):
         intervene(tmp_path)

@@ -25,7 +25,7 @@ from linvid_edu.experiments.sweep_runs import NOTEBOOK, run_plain, run_sweep
 from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.metrics import METRICS, read_metrics
 from linvid_edu.training.run_checkpoints import checkpoints
-from linvid_edu.training.run_lock import CLAIM, claimed
+from linvid_edu.training.run_lock import CLAIMED_BY, claimed
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def test_a_killed_worker_loses_nothing_and_no_run_counts_twice(tmp_path, undistu
     def kill():
         folder = tmp_path / first.name
         wait_until(lambda: over.is_set() or checkpoints(folder))
-        kernel = psutil.Process(int((folder / CLAIM).read_text()))
+        kernel = psutil.Process(int((folder / CLAIMED_BY).read_text()))
         for process in (kernel.parent(), kernel):
             killed.append(process.cmdline())
             process.kill()
@@ -122,7 +122,7 @@ def test_a_killed_driver_is_started_again_and_goes_on(tmp_path, undisturbed, loc
     command = [sys.executable, "-m", "linvid_edu.cli", *arguments, "--workers", "1"]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: checkpoints(folder / second.name))
-    worker = int((folder / second.name / CLAIM).read_text())
+    worker = int((folder / second.name / CLAIMED_BY).read_text())
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     wait_until(lambda: gone(worker))

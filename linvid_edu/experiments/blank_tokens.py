@@ -12,13 +12,14 @@ import pandas
 import torch
 from einops import reduce
 
+from linvid_edu.models.checkpoint import load_model
 from linvid_edu.models.interventions import restricted
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Bool, Float, Int
+from linvid_edu.training.run_checkpoints import newest_model
 from linvid_edu.video.batch import TEST
 from linvid_edu.video.scenes import CELL, CueLookup, render, role_mask
 
-from .intervention_study import last_model
 from .tables import complete_runs
 
 CELLS_PER_SIDE = (8, 12, 16)  # of each grid; 8 as in training
@@ -83,7 +84,7 @@ def accuracy_by_grid(
     clips_of = {cells: clips_on_grid(cells, clips=clips) for cells in grids}
     rows: list[dict[str, Any]] = []
     for path, metrics in runs:
-        model = last_model(path).eval()
+        model = load_model(newest_model(path)).eval()
         names = {"run": path.name} | {key: metrics["config"][key] for key in ("variant", "seed", "steps")}
         names["commit"] = metrics["provenance"]["commit"]
         for cells, on_grid in clips_of.items():

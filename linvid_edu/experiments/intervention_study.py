@@ -16,7 +16,7 @@ from linvid_edu.models.interventions import averaged, changed_ratios, opened, sh
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.evaluation import accuracy, concentration_per_layer
-from linvid_edu.training.run_checkpoints import checkpoints
+from linvid_edu.training.run_checkpoints import newest_model
 from linvid_edu.training.tasks import Task
 from linvid_edu.video.batch import Batch
 
@@ -81,7 +81,7 @@ def intervene(
     for path, metrics in complete_runs(folder):
         if metrics["config"]["variant"] not in variants:
             continue
-        config, model = TrainConfig.from_dict(metrics["config"]), last_model(path)
+        config, model = TrainConfig.from_dict(metrics["config"]), load_model(newest_model(path))
         task = config.data
         if not isinstance(task, Task):
             raise ValueError(f"{path} was trained on {config.task!r}, whose clips have no known objects")
@@ -99,18 +99,6 @@ def intervene(
     return pandas.DataFrame(rows).sort_values(["task", "variant", "seed", "steps", "run"], kind="stable")
 
 
-def last_model(folder: Path) -> VideoTransformer:
-    """Return the model of a run's last checkpoint.
-
-    Raises:
-        ValueError: There is no checkpoint.
-    """
-    saved = checkpoints(folder)
-    if not saved:
-        raise ValueError(f"{folder} has no checkpoint: take the folder in which the run was trained")
-    return load_model(saved[-1] / "model.safetensors")
-
-
 def first_layer(model: VideoTransformer, task: Task, *, clips: int = MAP_CLIPS) -> dict[str, float]:
     """Measure the first layer's weights for the query that decides, on the main test, averaged over heads and clips.
 
@@ -123,7 +111,7 @@ def first_layer(model: VideoTransformer, task: Task, *, clips: int = MAP_CLIPS) 
         ``query_entropy`` and ``mass_on_answer``, as of ``concentration_per_layer``.
 
     Raises:
-        ValueError: If attention is not joint.
+        ValueError: Attention is not joint.
     """
     if model.config.space_time != "joint":
         raise ValueError(f"space_time={model.config.space_time!r}: the query and its target need joint attention")
