@@ -25,7 +25,7 @@ from .tables import complete_runs
 CELLS_PER_SIDE = (8, 12, 16)  # of each grid; 8 as in training
 CLIPS_PER_GRID = 1024
 CLUTTER_CELLS = 24
-BATCH = 32  # a map of 256 tokens has 65,536 weights
+CLIPS_AT_ONCE = 32  # a map of 256 tokens has 65,536 weights
 
 
 class ClipsOnGrid(NamedTuple):
@@ -122,8 +122,8 @@ def _check_settings(runs: list[tuple[Path, dict[str, Any]]]) -> None:
 @torch.no_grad()
 def _count_correct(model: VideoTransformer, clips: ClipsOnGrid, *, only_filled: bool) -> int:
     correct = 0
-    for start in range(0, len(clips.video), BATCH):
-        batch = slice(start, start + BATCH)
+    for start in range(0, len(clips.video), CLIPS_AT_ONCE):
+        batch = slice(start, start + CLIPS_AT_ONCE)
         with restricted(model, clips.filled[batch]) if only_filled else nullcontext():
             predicted = model(clips.video[batch], clips.readout[batch]).argmax(-1)
         correct += int((predicted == clips.label[batch]).sum())

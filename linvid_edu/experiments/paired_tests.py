@@ -11,7 +11,7 @@ ALPHA = 0.05
 MOST_EXACT_PAIRS = 12  # up to here all 2^n exchanges are tried
 
 
-class Comparison(NamedTuple):
+class PairedComparison(NamedTuple):
     """Two variants on the same seeds.
 
     difference: mean over seeds of first − second
@@ -29,7 +29,7 @@ class Comparison(NamedTuple):
     seeds: int
 
 
-def compare_pairs(first: ArrayLike, second: ArrayLike) -> Comparison:
+def compare_pairs(first: ArrayLike, second: ArrayLike) -> PairedComparison:
     """Compare two variants seed by seed.
 
     The permutation test exchanges the two values of a seed in all 2^n ways. Its p-value is the share of exchanges whose
@@ -59,7 +59,7 @@ def compare_pairs(first: ArrayLike, second: ArrayLike) -> Comparison:
         rng=0,
     )
     wins = int((difference > 0).sum())
-    return Comparison(float(difference.mean()), float(low), float(high), float(test.pvalue), wins, len(a))
+    return PairedComparison(float(difference.mean()), float(low), float(high), float(test.pvalue), wins, len(a))
 
 
 def holm(p: Sequence[float]) -> list[float]:
