@@ -67,7 +67,7 @@ notebooks: setup  ## stage: every notebook runs, in its stated time
 	$(NOTEBOOKS) notebooks
 
 browser: setup  ## stage: widgets, book and lessons in a browser
-	$(BIN)/pytest tests/browser
+	$(PYTEST) tests/browser
 
 portable: setup  ## stage: the quick tests of models and training, as on an older processor
 	$(OLD_PROCESSOR) $(PYTEST) -m 'not slow' -p no:cacheprovider $(PORTABLE)
