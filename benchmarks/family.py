@@ -29,7 +29,7 @@ from linvid_edu.attention.functions import linear_attention, softmax_attention
 from linvid_edu.attention.mechanisms import LinearAttention
 from linvid_edu.attention.rivals import RIVALS, Setting
 from linvid_edu.attention.rivals.windows import WindowRival
-from linvid_edu.figures.cost import crossover, fit, one_call, peak_bytes
+from linvid_edu.figures.cost import crossover, fit_power_law, one_call_ms, peak_bytes
 from linvid_edu.files import atomic_path
 from linvid_edu.shapes import Extent
 from linvid_edu.training.provenance import provenance
@@ -77,11 +77,11 @@ def training_step(attend: Attend, leaves: list[Tensor]) -> Callable[[], object]:
 def paired(run: Callable[[], object], base: Callable[[], object], device: str, patience: float) -> tuple[float, float]:
     """Return the median of the paired ratios of time, and the median milliseconds of `run`."""
     for warm_up in (run, base):
-        one_call(warm_up, device)
+        one_call_ms(warm_up, device)
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + patience
     while len(pairs) < 3 or (len(pairs) < 30 and time.perf_counter() < end):
-        pairs.append((one_call(run, device), one_call(base, device)))
+        pairs.append((one_call_ms(run, device), one_call_ms(base, device)))
     return statistics.median(a / b for a, b in pairs), statistics.median(a for a, _ in pairs)
 
 
@@ -124,7 +124,9 @@ def summary(rows: list[dict], name: str) -> dict:
     last = own_rows[-3:]
     slope = math.log(last[-1]["ms"] / last[0]["ms"]) / math.log(last[-1]["tokens"] / last[0]["tokens"])
     sizes = [row["tokens"] for row in own_rows]
-    laws = [fit(sizes, [row[key] for row in own_rows]) for key in ("softmax_ms", "ms")] if len(own_rows) >= 3 else []
+    laws = []
+    if len(own_rows) >= 3:
+        laws = [fit_power_law(sizes, [row[key] for row in own_rows]) for key in ("softmax_ms", "ms")]
     return {"name": name, "slope": slope, "crossover": crossover(*laws, sizes[0], 16 * sizes[-1]) if laws else None}
 
 

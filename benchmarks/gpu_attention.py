@@ -7,13 +7,12 @@ from torch import Tensor, nn
 
 from linvid_edu.attention.fixation import Fixation
 from linvid_edu.attention.mechanisms import LinearAttention
-from linvid_edu.figures.cost import MECHANISMS as OF_THE_LIBRARY
-from linvid_edu.figures.cost import milliseconds
+from linvid_edu.figures.cost import ATTENTION_FUNCTIONS, median_ms
 
 HEADS, HEAD_WIDTH = 8, 64
 TOKENS = tuple(2**power for power in range(8, 17))  # 256 to 65,536
 MECHANISMS: dict[str, Callable[[], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
-    **{name: lambda attend=attend: attend for name, attend in OF_THE_LIBRARY.items()},
+    **{name: lambda attend=attend: attend for name, attend in ATTENTION_FUNCTIONS.items()},
     "cooperative": lambda: LinearAttention(Fixation(HEAD_WIDTH, kind="cooperative")),
 }
 
@@ -41,12 +40,12 @@ def measure(name: str, tokens: int, *, device: str, dtype: torch.dtype, patience
 
     row = {"mechanism": name, "tokens": tokens, "forward_ms": None, "training_ms": None, "peak_mb": None}
     try:
-        row["forward_ms"] = milliseconds(forward, device, patience=patience)
+        row["forward_ms"] = median_ms(forward, device, seconds=patience)
         for operand in (q, k, v):
             operand.requires_grad_()
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        row["training_ms"] = milliseconds(training, device, patience=patience)
+        row["training_ms"] = median_ms(training, device, seconds=patience)
         if device == "cuda":
             row["peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
     except torch.OutOfMemoryError:

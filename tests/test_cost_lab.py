@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from linvid_edu.attention.functions import softmax_attention, softmax_attention_oracle
-from linvid_edu.figures.cost import Cost, Law, crossover, fit, measure, peak_bytes
+from linvid_edu.figures.cost import Cost, PowerLaw, crossover, fit_power_law, measure_costs, peak_bytes
 from linvid_edu.widgets import CostLab
 from linvid_edu.widgets.cost import findings, summarize_costs
 
@@ -21,27 +21,27 @@ def made_up(**laws):
 
 
 def test_a_law_is_found_again():
-    law = Law(overhead=0.02, factor=3e-6, exponent=1.7)
-    found = fit(SIZES, law.at(SIZES).tolist())
+    law = PowerLaw(overhead=0.02, factor=3e-6, exponent=1.7)
+    found = fit_power_law(SIZES, law.at(SIZES).tolist())
     assert found.exponent == pytest.approx(1.7, abs=1e-3)
     assert found.at(SIZES) == pytest.approx(law.at(SIZES), rel=1e-3)
 
 
 def test_one_disturbed_time_bends_little_and_missing_ones_count_nothing():
-    times = Law(0.0, 1e-5, 2.0).at(SIZES).tolist()
+    times = PowerLaw(0.0, 1e-5, 2.0).at(SIZES).tolist()
     disturbed = [*times[:2], 5 * times[2], *times[3:]]
-    assert fit(SIZES, disturbed).exponent == pytest.approx(2, abs=0.2)
-    assert fit([*SIZES, 9999], [*times, math.nan]).exponent == pytest.approx(2, abs=1e-3)
+    assert fit_power_law(SIZES, disturbed).exponent == pytest.approx(2, abs=0.2)
+    assert fit_power_law([*SIZES, 9999], [*times, math.nan]).exponent == pytest.approx(2, abs=1e-3)
 
 
 @pytest.mark.parametrize("times", [[1.0, 2.0, math.nan, math.nan, math.nan], [1.0, 0.0, 1.0, 1.0, 1.0]])
 def test_too_few_or_impossible_times_are_refused(times):
     with pytest.raises(ValueError, match="at least 3, each above 0"):
-        fit(SIZES, times)
+        fit_power_law(SIZES, times)
 
 
 def test_the_crossover_is_where_the_second_law_becomes_cheaper_for_good():
-    quadratic, linear = Law(0.0, 1.0, 2.0), Law(0.0, 700.0, 1.0)
+    quadratic, linear = PowerLaw(0.0, 1.0, 2.0), PowerLaw(0.0, 700.0, 1.0)
     assert crossover(quadratic, linear, 16, 65536) == pytest.approx(700, rel=0.01)
     assert crossover(linear, quadratic, 16, 65536) is None
     assert crossover(quadratic, linear, 1000, 65536) is None
@@ -58,7 +58,7 @@ def test_the_explicit_map_takes_the_memory_of_two_maps_and_the_fused_kernel_none
 
 def test_every_mechanism_is_measured_at_every_size_and_threads_stay_as_they_were():
     threads = torch.get_num_threads()
-    rows = list(measure([64, 16], heads=1, e=4, budget=5))
+    rows = list(measure_costs([64, 16], heads=1, d=4, budget=5))
     assert [(row.mechanism, row.tokens) for row in rows] == [
         (name, size) for size in (16, 64) for name in ("softmax", "softmax, explicit map", "linear")
     ]
@@ -80,7 +80,7 @@ def work(power):
 
 def test_what_would_exceed_the_budget_is_not_run():
     begin = time.thread_time()
-    rows = list(measure([16, 64, 512], budget=1, mechanisms={"slow": work(2), "quick": work(0)}))
+    rows = list(measure_costs([16, 64, 512], budget=1, mechanisms={"slow": work(2), "quick": work(0)}))
     assert time.thread_time() - begin < 3
     missing = {(row.mechanism, row.tokens): row.missing for row in rows if row.missing}
     assert "more than the budget leaves" in missing["slow", 512]
@@ -89,20 +89,20 @@ def test_what_would_exceed_the_budget_is_not_run():
 
 
 def test_what_would_exceed_the_memory_is_not_run():
-    rows = list(measure([16, 64, 256, 1024], heads=1, e=4, budget=5, memory=1e6))
+    rows = list(measure_costs([16, 64, 256, 1024], heads=1, d=4, budget=5, memory=1e6))
     missing = {(row.mechanism, row.tokens): row.missing for row in rows if row.missing}
     assert set(missing) == {("softmax, explicit map", 1024)}
     assert "the limit is 1 MB" in missing["softmax, explicit map", 1024]
 
 
-@pytest.mark.parametrize("numbers", [{"heads": 0}, {"e": 0}, {"budget": 0.0}, {"sizes": [0]}])
+@pytest.mark.parametrize("numbers", [{"heads": 0}, {"d": 0}, {"budget": 0.0}, {"sizes": [0]}])
 def test_impossible_numbers_are_refused(numbers):
     with pytest.raises(ValueError, match="choose larger ones"):
-        list(measure(**{"sizes": [16], **numbers}))
+        list(measure_costs(**{"sizes": [16], **numbers}))
 
 
 def test_the_words_say_where_linear_attention_loses():
-    results = summarize_costs(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 0.7, 1.0)))
+    results = summarize_costs(made_up(softmax=PowerLaw(0.0, 1e-3, 2.0), linear=PowerLaw(0.0, 0.7, 1.0)))
     assert results.crossing == pytest.approx(700, rel=0.02)
     lines = findings(results, 64)
     assert lines[0] == "Below about 700 tokens softmax attention is quicker here, above it linear attention is."
@@ -113,7 +113,7 @@ def test_the_words_say_where_linear_attention_loses():
 
 
 def test_without_a_crossing_the_words_say_who_is_quicker_throughout():
-    results = summarize_costs(made_up(softmax=Law(0.0, 1e-3, 2.0), linear=Law(0.0, 1e-4, 1.0)))
+    results = summarize_costs(made_up(softmax=PowerLaw(0.0, 1e-3, 2.0), linear=PowerLaw(0.0, 1e-4, 1.0)))
     assert results.crossing is None
     assert "linear attention is quicker here throughout" in findings(results, 64)[0]
     assert findings(summarize_costs([]), 64) == []

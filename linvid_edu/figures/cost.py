@@ -1,4 +1,4 @@
-"""What attention costs on this machine: measured time and memory by number of tokens, and the law that fits them."""
+"""The cost of attention on this machine: measured time and memory by number of tokens, and the power law that fits."""
 
 import math
 import os
@@ -17,24 +17,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from linvid_edu.attention.functions import linear_attention, softmax_attention, softmax_attention_oracle
 
-Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
-MECHANISMS: dict[str, Attention] = {
+AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     "softmax": softmax_attention,
     "softmax, explicit map": softmax_attention_oracle,
     "linear": linear_attention,
 }
-CALLS, SHARE = 6, 0.3  # a measurement makes at least so many calls, and takes at most this share of the time left
-LARGEST_SHARE, LARGEST_MEMORY = 0.25, 2e9  # of the free memory, and bytes: no measurement takes more
+CALLS = 6  # at least, of a measurement
+LARGEST_TIME_SHARE = 0.3  # of the time left, for one measurement
+LARGEST_MEMORY_SHARE, LARGEST_MEMORY_BYTES = 0.25, 2e9  # of the free memory, and in all
 
 
 class Cost(NamedTuple):
-    """What one call of one mechanism costs on one sequence.
+    """Cost of one call of one mechanism on one sequence.
 
-    mechanism: a name in ``MECHANISMS``
-    tokens: N
-    ms: median time, forward only; NaN where it was not measured
-    peak_mb: the most that outputs and intermediate tensors take at once, in 10⁶ bytes, without q, k and v
-    missing: why it was not measured, in words; "" where it was
+    Args:
+        mechanism: Name of the mechanism, such as those in ``ATTENTION_FUNCTIONS``.
+        tokens: Number of tokens N.
+        ms: Median time in milliseconds, forward only; NaN if it was not measured.
+        peak_mb: Peak memory of outputs and intermediate tensors in 10⁶ bytes, without q, k and v.
+        missing: Reason why it was not measured; "" if it was.
     """
 
     mechanism: str
@@ -44,7 +46,7 @@ class Cost(NamedTuple):
     missing: str = ""
 
 
-class Law(NamedTuple):
+class PowerLaw(NamedTuple):
     """cost(N) = overhead + factor · N^exponent."""
 
     overhead: int | float
@@ -52,36 +54,39 @@ class Law(NamedTuple):
     exponent: int | float
 
     def at(self, tokens: Any) -> Any:
-        """Return the cost of so many tokens, a number or an array of them."""
+        """Return the cost for a number of tokens, or for an array of numbers."""
         return self.overhead + self.factor * np.asarray(tokens, dtype=float) ** self.exponent
 
 
-def milliseconds(
-    run: Callable[[], object], device: str, *, patience: int | float, clock: Callable[[], float] = time.perf_counter
+def median_ms(
+    run: Callable[[], object], device: str, *, seconds: int | float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Return the median time of one call, after two to warm up, by CUDA's own events on a GPU.
+    """Return the median time of a call in milliseconds, after two calls to warm up.
+
+    ``torch.utils.benchmark.Timer`` would limit the measurement by the clock that times the calls. Here, CPU time can be
+    measured within a limit of wall time, which a busy machine does not stretch.
 
     Args:
-        run: what is timed.
+        run: Function to time.
         device: "cpu" or "cuda".
-        patience: about how many seconds to spend; 3 to 50 calls are timed.
-        clock: of a CPU; ``time.thread_time`` leaves out what else the machine does, where one thread does all the work.
+        seconds: Wall time to spend, about; 3 to 50 calls are timed.
+        clock: Clock of a CPU. ``time.thread_time`` leaves out other processes, if one thread does all the work.
     """
     run()
-    one_call(run, device, clock)
+    one_call_ms(run, device, clock)
     times: list[float] = []
-    end = time.perf_counter() + patience
+    end = time.perf_counter() + seconds
     while len(times) < 3 or (len(times) < 50 and time.perf_counter() < end):
-        times.append(one_call(run, device, clock))
+        times.append(one_call_ms(run, device, clock))
     return statistics.median(times)
 
 
-def one_call(run: Callable[[], object], device: str, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the milliseconds of one call."""
+def one_call_ms(run: Callable[[], object], device: str, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the time of one call in milliseconds; on a GPU it is measured by CUDA's events."""
     if device == "cpu":
-        before = clock()
+        begin = clock()
         run()
-        return 1e3 * (clock() - before)
+        return 1e3 * (clock() - begin)
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     run()
@@ -91,7 +96,7 @@ def one_call(run: Callable[[], object], device: str, clock: Callable[[], float] 
 
 
 class _Tensors(TorchDispatchMode):
-    """Keep count of the bytes of all tensors that operations return, until nothing holds them any more."""
+    """Count the bytes of all tensors that operations return, for as long as something refers to them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,13 +104,13 @@ class _Tensors(TorchDispatchMode):
         self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {_address(each) for each in args if isinstance(each, Tensor)}
+        given = {_address(arg) for arg in args if isinstance(arg, Tensor)}
         out = func(*args, **(kwargs or {}))
-        for each in out if isinstance(out, (tuple, list)) else [out]:
-            if isinstance(each, Tensor) and _address(each) not in self.held.keys() | given:
-                storage = each.untyped_storage()
-                self.held[_address(each)] = storage.nbytes()
-                weakref.finalize(storage, self.held.pop, _address(each), None)
+        for result in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(result, Tensor) and _address(result) not in self.held.keys() | given:
+                storage = result.untyped_storage()
+                self.held[_address(result)] = storage.nbytes()
+                weakref.finalize(storage, self.held.pop, _address(result), None)
         self.peak = max(self.peak, sum(self.held.values()))
         return out
 
@@ -115,9 +120,9 @@ def _address(tensor: Tensor) -> int:
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """Return the most bytes that the tensors made by `run` take at once.
+    """Return the peak memory in bytes of the tensors that `run` makes.
 
-    What a fused kernel keeps for itself while it runs is not seen: for PyTorch's softmax attention about 1 MB.
+    The workspace of a fused kernel is not counted; that of PyTorch's softmax attention is about 1 MB.
     """
     with _Tensors() as tensors:
         run()
@@ -125,106 +130,106 @@ def peak_bytes(run: Callable[[], object]) -> int:
 
 
 def memory_limit(device: str = "cpu") -> float:
-    """Return how many bytes a measurement may take: a quarter of what is free, 2·10⁹ at most."""
+    """Return the largest memory of a measurement in bytes: a quarter of the free memory, 2·10⁹ at most."""
     if device == "cuda":
-        return min(LARGEST_MEMORY, LARGEST_SHARE * torch.cuda.mem_get_info()[0])
-    about = Path("/proc/meminfo")
-    if about.exists():
-        free = next(1024 * int(line.split()[1]) for line in about.read_text().splitlines() if "MemAvailable" in line)
-    else:  # where the system does not tell: half of all there is
+        return min(LARGEST_MEMORY_BYTES, LARGEST_MEMORY_SHARE * torch.cuda.mem_get_info()[0])
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        free = next(1024 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if "MemAvailable" in line)
+    else:  # the system does not report free memory: assume half of all
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return min(LARGEST_MEMORY, LARGEST_SHARE * free)
+    return min(LARGEST_MEMORY_BYTES, LARGEST_MEMORY_SHARE * free)
 
 
-def measure(
+def measure_costs(
     sizes: Iterable[int],
     *,
     heads: int = 4,
-    e: int = 32,
+    d: int = 32,
     device: str = "cpu",
     budget: int | float = 5.0,
     memory: int | float | None = None,
-    mechanisms: dict[str, Attention] = MECHANISMS,
+    mechanisms: dict[str, AttentionFunction] = ATTENTION_FUNCTIONS,
 ) -> Iterator[Cost]:
     """Measure every mechanism at every size, from few tokens to many, within a budget of time and memory.
 
-    What would not fit is not run: time and memory are taken to grow as they did between the last two sizes. A CPU works
-    on one core, since with few tokens several cores wait for each other longer than they compute, and the time is that
-    of this core alone, whatever else the machine does.
+    Sizes that would exceed the budget are not run; time and memory are predicted from their growth between the last two
+    sizes. A CPU works on one core, since with few tokens several cores wait for each other longer than they compute.
+    Only the time of this core is counted, so that other processes do not matter.
 
     Args:
-        sizes: numbers of tokens N, each at least 1.
-        heads, e: attention heads and the channels of each, at least 1.
+        sizes: Numbers of tokens N, each at least 1.
+        heads, d: Number of attention heads and head width, at least 1.
         device: "cpu" or "cuda".
-        budget: seconds for everything, above 0; one measurement may overrun it, and the smallest size is always run.
-        memory: bytes at most, q, k and v included; None asks ``memory_limit``.
-        mechanisms: name to a function of queries, keys and values.
+        budget: Seconds in all, above 0; one measurement may overrun it, and the smallest size is always run.
+        memory: Largest memory in bytes, with q, k and v; None takes ``memory_limit``.
+        mechanisms: Functions of queries, keys and values, by name.
 
     Yields:
         One row for each size and mechanism, in that order.
 
     Raises:
-        ValueError: a number below its limit.
+        ValueError: A number is below its limit.
     """
     sizes = sorted(set(sizes))
-    if min([heads, e, *sizes], default=0) < 1 or not budget > 0:
+    if min([heads, d, *sizes], default=0) < 1 or not budget > 0:
         raise ValueError(
-            f"sizes={sizes}, heads={heads}, e={e} must be at least 1, and budget={budget} s above 0: choose larger ones"
+            f"sizes={sizes}, heads={heads}, d={d} must be at least 1, and budget={budget} s above 0: choose larger ones"
         )
-    for attend in mechanisms.values():  # what PyTorch prepares once in a process is nobody's cost
-        peak_bytes(partial(attend, *torch.ones(3, 1, heads, min(sizes, default=1), e)))
+    for attend in mechanisms.values():  # warm up, so that one-time initialization is not measured
+        peak_bytes(partial(attend, *torch.ones(3, 1, heads, min(sizes, default=1), d)))
     limit = (memory_limit(device) if memory is None else memory) / 1e6
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield from _rows(sizes, mechanisms, heads, e, device, budget, limit)
+        yield from _rows(sizes, mechanisms, heads, d, device, budget, limit)
     finally:
         torch.set_num_threads(threads)
 
 
 def _rows(
     sizes: Sequence[int],
-    mechanisms: dict[str, Attention],
+    mechanisms: dict[str, AttentionFunction],
     heads: int,
-    e: int,
+    d: int,
     device: str,
     budget: int | float,
     limit_mb: int | float,
 ) -> Iterator[Cost]:
     deadline = time.perf_counter() + budget
-    patience = budget / (4 * max(1, len(sizes)) * len(mechanisms))
+    seconds = budget / (4 * max(1, len(sizes)) * len(mechanisms))
     generator = torch.Generator().manual_seed(0)
     done: dict[str, list[Cost]] = {name: [] for name in mechanisms}
     for tokens in sizes:
-        inputs_mb = 3 * heads * tokens * e * 4 / 1e6
+        inputs_mb = 3 * heads * tokens * d * 4 / 1e6
         qkv: Sequence[Tensor] = ()
         for name, attend in mechanisms.items():
             if reason := _too_much(done[name], tokens, inputs_mb, limit_mb, deadline - time.perf_counter()):
                 yield Cost(name, tokens, math.nan, math.nan, reason)
                 continue
-            if not qkv:  # 4 axes, since PyTorch fuses only those
-                qkv = torch.randn(3, 1, heads, tokens, e, generator=generator).to(device).unbind()
+            if not qkv:  # 4 axes, because PyTorch has no fused kernel for others
+                qkv = torch.randn(3, 1, heads, tokens, d, generator=generator).to(device).unbind()
             run = partial(attend, *qkv)
             with torch.no_grad():
                 peak_mb = peak_bytes(run) / 1e6
-                ms = milliseconds(run, device, patience=patience, clock=time.thread_time)
+                ms = median_ms(run, device, seconds=seconds, clock=time.thread_time)
             done[name].append(Cost(name, tokens, ms, peak_mb))
             yield done[name][-1]
 
 
 def _too_much(done: Sequence[Cost], tokens: int, inputs_mb: float, limit_mb: float, left: float) -> str:
-    """Say why a mechanism with these costs so far should not be run on so many tokens; "" where it may be."""
+    """Return why a mechanism with these costs so far must not be run on a number of tokens; "" if it may be run."""
     megabytes = inputs_mb + _expected(done, tokens, "peak_mb")
     if megabytes > limit_mb:
         return f"would take about {megabytes:,.0f} MB, the limit is {limit_mb:,.0f} MB"
     seconds = CALLS * _expected(done, tokens, "ms") / 1e3
-    if done and seconds > SHARE * left:
+    if done and seconds > LARGEST_TIME_SHARE * left:
         return f"would take about {seconds:.2g} s, more than the budget leaves for one"
     return ""
 
 
 def _expected(done: Sequence[Cost], tokens: int, what: str) -> float:
-    """Carry the growth between the last two sizes on, as N at least and N^2.2 at most; 0 where nothing was measured."""
+    """Extrapolate the growth between the last two sizes, at least as N and at most as N^2.2; 0 without measurements."""
     if not done:
         return 0.0
     before, last = done[-2:][0], done[-1]
@@ -234,25 +239,25 @@ def _expected(done: Sequence[Cost], tokens: int, what: str) -> float:
     return getattr(last, what) * (tokens / last.tokens) ** min(2.2, max(1.0, power))
 
 
-def fit(tokens: Sequence[int], values: Sequence[int | float]) -> Law:
+def fit_power_law(tokens: Sequence[int], values: Sequence[int | float]) -> PowerLaw:
     """Fit a constant and a power of N to measured costs, by least squares of their logarithms.
 
     min Σ ρ(log(overhead + factor · N^exponent) − log value), where ρ is a square up to about 0.1 and a line beyond, so
     that one disturbed measurement bends little
 
-    Without the constant, the time of starting a few operations, which small N are all about, would bend the exponent.
+    The constant stands for the time of starting operations, which dominates at small N and would bend the exponent.
 
     Args:
-        tokens: N, at least 1.
-        values: costs, above 0; NaN are left out.
+        tokens: Numbers of tokens N, at least 1.
+        values: Costs, above 0; NaN are left out.
 
     Returns:
         The law, its exponent within 0 to 4.
 
     Raises:
-        ValueError: fewer than 3 values are known, or one is not above 0.
+        ValueError: Fewer than 3 values are finite, or one is not above 0.
     """
-    from scipy.optimize import least_squares  # here, since a GPU is measured where torch, einops and numpy are alone
+    from scipy.optimize import least_squares  # imported late: the benchmark on a GPU has no SciPy
 
     n, cost = np.asarray(tokens, dtype=float), np.asarray(values, dtype=float)
     n, cost = n[np.isfinite(cost)], cost[np.isfinite(cost)]
@@ -266,18 +271,18 @@ def fit(tokens: Sequence[int], values: Sequence[int | float]) -> Law:
 
     start = [np.log(cost.min() / 2), np.log(cost[-1]) - slope * np.log(n[-1]), slope]
     bounds = [-np.inf, -np.inf, 0.0], [np.inf, np.inf, 4.0]
-    found = least_squares(misfit, start, bounds=bounds, loss="soft_l1", f_scale=0.1).x
-    return Law(float(np.exp(found[0])), float(np.exp(found[1])), float(found[2]))
+    solution = least_squares(misfit, start, bounds=bounds, loss="soft_l1", f_scale=0.1).x
+    return PowerLaw(float(np.exp(solution[0])), float(np.exp(solution[1])), float(solution[2]))
 
 
-def crossover(law: Law, other: Law, low: int | float, high: int | float) -> float | None:
+def crossover(law: PowerLaw, other: PowerLaw, low: int | float, high: int | float) -> float | None:
     """Return the number of tokens from `low` to `high` above which `other` stays cheaper than `law`.
 
     Returns:
-        N; None where one of the two is cheaper over the whole range, or `law` is cheaper at its end.
+        N; None if one of the two is cheaper over the whole range, or if `law` is cheaper at its end.
     """
-    places = np.geomspace(low, high, 4001)
-    dearer = np.flatnonzero(other.at(places) >= law.at(places))
-    if not len(dearer) or dearer[-1] == len(places) - 1:
+    sizes = np.geomspace(low, high, 4001)
+    dearer = np.flatnonzero(other.at(sizes) >= law.at(sizes))
+    if not len(dearer) or dearer[-1] == len(sizes) - 1:
         return None
-    return float(places[dearer[-1] + 1])
+    return float(sizes[dearer[-1] + 1])

@@ -10,10 +10,18 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from linvid_edu.attention.rivals import RIVALS, Rival, Setting
-from linvid_edu.figures.cost import MECHANISMS, Attention, Cost, Law, crossover, fit, measure
+from linvid_edu.figures.cost import (
+    ATTENTION_FUNCTIONS,
+    AttentionFunction,
+    Cost,
+    PowerLaw,
+    crossover,
+    fit_power_law,
+    measure_costs,
+)
 from linvid_edu.figures.plots import Picture, curves
 from linvid_edu.figures.plots.charts import LOOKS, label_above
-from linvid_edu.figures.plots.interactive import curve_twin, escape, rounded
+from linvid_edu.figures.plots.interactive import curve_twin, plotly_text, rounded
 from linvid_edu.figures.plots.picture import SOFT_INK, Words, number
 from linvid_edu.shapes import Extent
 
@@ -23,7 +31,7 @@ from .panel import Panel, html_list, side_by_side
 MEASURED_TOKENS = tuple(2**power for power in range(4, 15))  # 16 to 16,384
 CHOICES = tuple(2**power for power in range(4, 17))  # 16 to 65,536: the fitted curves reach further
 UNITS = {"ms": "time, ms", "peak_mb": "memory beside q, k and v, MB"}
-MOST_RIVALS = len(LOOKS) - len(MECHANISMS)  # lines that can be told apart
+MOST_RIVALS = len(LOOKS) - len(ATTENTION_FUNCTIONS)  # lines that can be told apart
 CHART_PIXELS = 400
 LEGEND_BELOW = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}  # in units of the plot's height
 
@@ -37,7 +45,7 @@ class CostSummary(NamedTuple):
     """
 
     costs: list[Cost]
-    laws: dict[str, Law]
+    laws: dict[str, PowerLaw]
     crossing: float | None
 
 
@@ -45,14 +53,14 @@ def summarize_costs(costs: Sequence[Cost]) -> CostSummary:
     """Fit the times of every mechanism, and find where linear attention becomes quicker than softmax attention.
 
     Args:
-        costs: Rows as ``measure`` yields them.
+        costs: Rows as ``measure_costs`` yields them.
     """
     costs = list(costs)
     laws = {}
     for name in dict.fromkeys(cost.mechanism for cost in costs):
         measured = [cost for cost in costs if cost.mechanism == name and not cost.missing]
         if len(measured) >= 3:
-            laws[name] = fit([cost.tokens for cost in measured], [cost.ms for cost in measured])
+            laws[name] = fit_power_law([cost.tokens for cost in measured], [cost.ms for cost in measured])
     crossing = None
     if {"softmax", "linear"} <= laws.keys():
         crossing = crossover(laws["softmax"], laws["linear"], min(cost.tokens for cost in costs), CHOICES[-1])
@@ -156,7 +164,7 @@ def cost_chart(summary: CostSummary, what: str, tokens: int) -> go.Figure:
             figure.add_scatter(
                 x=[summary.crossing],
                 y=[float(summary.laws["linear"].at(summary.crossing))],
-                name=escape(f"equally quick: about {number(float(f'{summary.crossing:.2g}'))} tokens"),
+                name=plotly_text(f"equally quick: about {number(float(f'{summary.crossing:.2g}'))} tokens"),
                 mode="markers",
                 marker={"symbol": "star-open", "size": 17, "color": "#cc79a7", "line": {"width": 3}},
             )
@@ -173,7 +181,7 @@ def _colors(measured: Mapping[str, Any]) -> dict[str, str]:
     return {name: color for name, (color, *_) in zip(measured, LOOKS, strict=False)}
 
 
-def rival_attention(name: str) -> Attention:
+def rival_attention(name: str) -> AttentionFunction:
     """Return a rival as a function of q, k and v, which takes tokens as one frame, as square as their number allows.
 
     Args:
@@ -269,11 +277,11 @@ class CostLab(Panel):
         where = f"on {'one core' if self.device == 'cpu' else 'the GPU'}"
         heads = f"{self.heads.value} {'head' if self.heads.value == 1 else 'heads'}"
         self.measured = f"{heads} of {self.width.value} channels, float32, forward, {where}."
-        setting = {"heads": self.heads.value, "e": self.width.value, "device": self.device}
+        setting = {"heads": self.heads.value, "d": self.width.value, "device": self.device}
         costs: list[Cost] = []
         trouble = ""
         try:
-            for cost in measure(self.sizes, budget=self.budget, mechanisms=self._mechanisms(), **setting):
+            for cost in measure_costs(self.sizes, budget=self.budget, mechanisms=self._mechanisms(), **setting):
                 costs.append(cost)
                 self._show_state(f"Measuring for about {self.budget:g} s: {cost.mechanism}, {cost.tokens:,} tokens.")
         except (ValueError, RuntimeError) as error:
@@ -281,10 +289,10 @@ class CostLab(Panel):
         self._show_state(self.measured)
         return summarize_costs(costs), trouble
 
-    def _mechanisms(self) -> dict[str, Attention]:
+    def _mechanisms(self) -> dict[str, AttentionFunction]:
         """Return the mechanisms to measure: the usual ones, the rivals, and the one that the learner added."""
         also = {} if self.also.value == "nothing" else {self.also.value: rival_attention(self.also.value)}
-        return {**MECHANISMS, **dict(list({**self.rivals, **also}.items())[-MOST_RIVALS:])}
+        return {**ATTENTION_FUNCTIONS, **dict(list({**self.rivals, **also}.items())[-MOST_RIVALS:])}
 
     def snapshot(self) -> Picture:
         """Draw the measured times, with the crossover, or the measured memory as a static picture."""

@@ -1,7 +1,7 @@
 """Lines and bars that compare mechanisms."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,17 +12,20 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .interactive import bar_twin, curve_twin
+from .interactive import curve_twin
 from .picture import (
     DPI,
     GRID,
     INK,
     LARGEST_FINE_RANGE,
     LARGEST_OWN_TICKS,
-    LINE_HEIGHT,
-    MARGIN,
+    MARGIN_INCHES,
+    PAGE_INCHES,
+    ROW_CHARACTERS,
+    SERIES_CHARACTERS,
     SOFT_INK,
-    WIDTH,
+    X_CHARACTERS,
+    Y_CHARACTERS,
     NumberFormatter,
     Picture,
     Words,
@@ -30,6 +33,8 @@ from .picture import (
     numbers,
     sentence,
     styled,
+    title_inches,
+    wrap,
     wrap_title,
 )
 
@@ -43,7 +48,7 @@ LOOKS = (
     ("#e69f00", "--", "P"),
     ("#56b4e9", "-.", "X"),
 )
-LABEL = 28  # characters in a line of a label
+LINE_STYLE: dict[str, Any] = {"linewidth": 2.2, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.8}
 BAR_COLORS = ("#0072b2", "#e69f00", "#4d4d4d", "#56b4e9")  # neighbors differ in lightness too
 
 
@@ -66,19 +71,19 @@ def curves(
     """Draw lines over one axis, told apart by color, dash and marker.
 
     Args:
-        x: (n).
-        series: label to values, (n) each; at most 7. NaN leaves a gap.
-        xlabel, ylabel: what the axes show, with units.
-        log_x, log_y: logarithmic axes, for positive values only.
-        bands: label of a series to its low and high values, (n) each, shaded behind the line.
-        band_label: what the bands are, for the legend.
-        markers: draw a marker at each value.
-        spans: label to the ends of a stretch of the axis, which is shaded and labeled; not on a logarithmic one.
+        x: Values of the axis, (n).
+        series: Values by label, (n) each; at most 7. NaN leaves a gap.
+        xlabel, ylabel: What the axes show, with units.
+        log_x, log_y: Whether the axes are logarithmic, for positive values only.
+        bands: Low and high values by label of the series, (n) each, shaded behind the line.
+        band_label: What the bands are, for the legend.
+        markers: Whether to draw a marker at each value.
+        spans: Ends of a range of the axis by label, which is shaded and labeled; not on a logarithmic axis.
         colors: Label of a series to its color; None takes colors that are easy to tell apart.
-        title: a line above.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, with an interactive twin.
+        The picture, with an interactive twin.
 
     Raises:
         ValueError: lengths disagree, there are too many series, a value on a logarithmic axis is not positive, or a
@@ -93,29 +98,17 @@ def curves(
     _check_positive(log_x, "log_x", places)
     _check_positive(log_y, "log_y", everything)
     figure, ax = panel(4.0, title)
-    looks = [
-        ((colors or {}).get(name, color), dash, marker)
-        for name, (color, dash, marker) in zip(lines, LOOKS, strict=False)
-    ]
-    for (name, y), (color, dash, marker) in zip(lines.items(), looks, strict=False):
-        ax.plot(
-            places,
-            y,
-            color=color,
-            linestyle=dash,
-            marker=marker if markers else None,
-            label=textwrap.fill(name, 24),
-            linewidth=2.2,
-            markersize=6,
-            markeredgecolor="white",
-            markeredgewidth=0.8,
-        )
+    looks = _looks(lines, colors or {})
+    for (name, y), (color, dash, marker) in zip(lines.items(), looks, strict=True):
+        style: dict[str, Any] = {"color": color, "linestyle": dash, "marker": marker if markers else None, **LINE_STYLE}
+        ax.plot(places, y, label=wrap(name, SERIES_CHARACTERS), **style)
         if name in edges:
             ax.fill_between(places, *edges[name], color=color, alpha=0.18, linewidth=0)
-    for label, (low, high) in (spans or {}).items():
+    spans = spans or {}
+    for label, (low, high) in spans.items():
         ax.axvspan(low, high, color=GRID, zorder=0)
         label_above(ax, label, high)
-    ax.set(xlabel=textwrap.fill(xlabel, 60), ylabel=textwrap.fill(ylabel, 36))
+    ax.set(xlabel=wrap(xlabel, X_CHARACTERS), ylabel=wrap(ylabel, Y_CHARACTERS))
     ax.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
     ax.grid(axis="y")
     _number_axis(ax.xaxis, places, log_x)
@@ -132,13 +125,18 @@ def curves(
         log_x=log_x,
         log_y=log_y,
         markers=markers,
-        spans=spans or {},
+        spans=spans,
         height=int(figure.get_figheight() * DPI),
     )
-    shape = f"{len(lines)} {'line' if len(lines) == 1 else 'lines'}: {ylabel} over {xlabel}"
-    shape += f"; bands: {band_label}" if edges else ""
-    shape += "".join(f"; shaded from {number(low)}: {label}" for label, (low, _) in (spans or {}).items())
-    return Picture(figure, sentence(title, shape, *(f"{name} {_course(places, y)}" for name, y in lines.items())), twin)
+    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+    content = f"{count}: {ylabel} over {xlabel}" + (f"; bands: {band_label}" if edges else "")
+    content += "".join(f"; shaded from {number(low)}: {label}" for label, (low, _) in spans.items())
+    return Picture(figure, sentence(title, content, *_describe_lines(places, lines)), twin)
+
+
+def _looks(lines: Mapping[str, np.ndarray], colors: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return color, dash and marker of each line."""
+    return [(colors.get(name, color), dash, marker) for name, (color, dash, marker) in zip(lines, LOOKS, strict=False)]
 
 
 @styled
@@ -148,14 +146,14 @@ def bars(
     """Compare numbers as horizontal bars with the numbers written beside them.
 
     Args:
-        labels: one for each group of bars, from top to bottom.
-        series: label to values, one for each group; at most 4. NaN draws no bar and says "no value".
-        xlabel: what the bars measure, with its unit.
-        log: logarithmic axis, for positive values only.
-        title: a line above.
+        labels: One for each group of bars, from top to bottom.
+        series: Values by label, one for each group; at most 4. NaN draws no bar and says "no value".
+        xlabel: What the bars measure, with its unit.
+        log: Whether the axis is logarithmic, for positive values only.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, with an interactive twin.
+        The picture; it has no interactive twin, since the numbers are written in it.
 
     Raises:
         ValueError: lengths disagree, there are too many series, or a value on a logarithmic axis is not positive.
@@ -171,10 +169,10 @@ def bars(
     step = 1 / (len(groups) + 0.16 / thick)
     for index, ((name, values), color) in enumerate(zip(groups.items(), BAR_COLORS, strict=False)):
         places = np.arange(len(labels)) + (index - (len(groups) - 1) / 2) * step
-        ax.barh(places, np.nan_to_num(values), height=step * 0.88, color=color, label=textwrap.fill(name, 24))
+        ax.barh(places, np.nan_to_num(values), height=step * 0.88, color=color, label=wrap(name, SERIES_CHARACTERS))
         _write_values(ax, places, values, texts[name], log)
-    ax.set(xlabel=textwrap.fill(xlabel, 60), xscale="log" if log else "linear")
-    ax.set_yticks(range(len(labels)), [textwrap.fill(label, 28) for label in labels])
+    ax.set(xlabel=wrap(xlabel, X_CHARACTERS), xscale="log" if log else "linear")
+    ax.set_yticks(range(len(labels)), [wrap(label, ROW_CHARACTERS) for label in labels])
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.margins(x=0.12)
     ax.tick_params(axis="y", length=0)
@@ -186,25 +184,17 @@ def bars(
     _number_axis(ax.xaxis, everything, log)
     if len(groups) > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=1.2, borderaxespad=0)
-    twin = bar_twin(
-        labels,
-        groups,
-        BAR_COLORS,
-        Words(title, xlabel),
-        log=log,
-        height=int(figure.get_figheight() * DPI),
-    )
     rows = [
         f"{label}: " + ", ".join(f"{name} {text[i]}" if len(groups) > 1 else text[i] for name, text in texts.items())
         for i, label in enumerate(labels)
     ]
-    return Picture(figure, sentence(title, f"Bars of {xlabel}", *rows), twin)
+    return Picture(figure, sentence(title, f"Bars of {xlabel}", *rows))
 
 
 def _write_values(ax: Axes, places: np.ndarray, values: np.ndarray, texts: list[str], log: bool) -> None:
     for place, value, text in zip(places, values, texts, strict=True):
-        known, left = bool(np.isfinite(value)), value < 0
-        end, frame = (0.0, ax.get_yaxis_transform()) if log and not known else (value if known else 0.0, "data")
+        finite, left = bool(np.isfinite(value)), value < 0
+        end, frame = (0.0, ax.get_yaxis_transform()) if log and not finite else (value if finite else 0.0, "data")
         ax.annotate(
             text,
             (end, place),
@@ -213,7 +203,7 @@ def _write_values(ax: Axes, places: np.ndarray, values: np.ndarray, texts: list[
             textcoords="offset points",
             va="center",
             ha="right" if left else "left",
-            color=INK if known else SOFT_INK,
+            color=INK if finite else SOFT_INK,
         )
 
 
@@ -249,14 +239,13 @@ def panel(height: float, title: str | None) -> tuple[Figure, Axes]:
     """Return a figure of the course's width with one pair of axes, its title above.
 
     Args:
-        height: without the title, in inches.
-        title: one line of text, or None.
+        height: Height in inches, without the title.
+        title: One line of text, or None.
     """
-    lines = wrap_title(title, WIDTH)
-    height += LINE_HEIGHT * (lines.count("\n") + 1) if title else 0.0
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    lines = wrap_title(title, PAGE_INCHES)
+    figure = Figure(figsize=(PAGE_INCHES, height + title_inches(lines)), layout="constrained")
     if title:
-        figure.suptitle(lines, fontsize=13, x=MARGIN / WIDTH, ha="left")
+        figure.suptitle(lines, fontsize=13, x=MARGIN_INCHES / PAGE_INCHES, ha="left")
     return figure, figure.add_subplot()
 
 
@@ -264,14 +253,14 @@ def label_above(ax: Axes, label: str, place: int | float) -> None:
     """Write a label above the axes at a value of x, on the side that has more room.
 
     Args:
-        ax: with its data drawn.
-        label: one line of text, broken where it is long.
-        place: the value.
+        ax: Axes with the data drawn.
+        label: One line of text; a long one is wrapped.
+        place: Value of x.
     """
     left, right = ax.get_xlim()
     near_right = place > (left + right) / 2
     ax.annotate(
-        textwrap.fill(label, LABEL),
+        wrap(label, ROW_CHARACTERS),
         (place, 1),
         (-2 if near_right else 2, 2),
         xycoords=("data", "axes fraction"),
@@ -287,8 +276,8 @@ def _number_axis(axis: Axis, values: np.ndarray, log: bool) -> None:
         return
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_locator(NullLocator())
-    known = values[np.isfinite(values)]
-    if known.size and known.max() < LARGEST_FINE_RANGE * known.min():
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.max() < LARGEST_FINE_RANGE * finite.min():
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 
 
@@ -299,15 +288,19 @@ def _legend(ax: Axes, lines: Mapping[str, np.ndarray], band: str | None) -> None
     ordered = [handles[i] for i in order], [labels[i] for i in order]
     if band:
         ordered[0].append(Patch(color=SOFT_INK, alpha=0.18, linewidth=0))
-        ordered[1].append(textwrap.fill(band, 24))
+        ordered[1].append(wrap(band, SERIES_CHARACTERS))
     ax.legend(*ordered, loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=3, borderaxespad=0)
 
 
-def _course(x: np.ndarray, y: np.ndarray) -> str:
-    known = np.flatnonzero(np.isfinite(y))
-    if not known.size:
+def _describe_lines(x: np.ndarray, lines: Mapping[str, np.ndarray]) -> list[str]:
+    return [f"{name} {_describe_line(x, y)}" for name, y in lines.items()]
+
+
+def _describe_line(x: np.ndarray, y: np.ndarray) -> str:
+    finite = np.flatnonzero(np.isfinite(y))
+    if not finite.size:
         return "has no values"
-    first, last, low, high = known[0], known[-1], known[np.argmin(y[known])], known[np.argmax(y[known])]
+    first, last, low, high = finite[0], finite[-1], finite[np.argmin(y[finite])], finite[np.argmax(y[finite])]
     text = f"goes from {number(y[first])} at {number(x[first])} to {number(y[last])} at {number(x[last])}"
     for word, i in (("lowest", low), ("highest", high)):
         if i not in (first, last):

@@ -1,7 +1,6 @@
 """One dot for each run: variants below each other with their intervals, or two measures against each other."""
 
 import math
-import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,13 +8,17 @@ import plotly.graph_objects as go
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .charts import LABEL, LOOKS, label_above, panel
-from .interactive import SYMBOLS, escape, rounded, ticks, twin_figure
+from .charts import LOOKS, label_above, panel
+from .interactive import SYMBOLS, plotly_text, rounded, ticks, twin_figure
 from .picture import (
     DPI,
     INK,
-    LINE_HEIGHT,
+    LINE_INCHES,
+    ROW_CHARACTERS,
+    SERIES_CHARACTERS,
     SOFT_INK,
+    X_CHARACTERS,
+    Y_CHARACTERS,
     NumberFormatter,
     Picture,
     Words,
@@ -23,11 +26,12 @@ from .picture import (
     numbers,
     sentence,
     styled,
+    wrap,
 )
 
 DOT, MEAN = "#56b4e9", "#0072b2"
 MOST_ROWS = 24
-ROW_HEIGHT = 0.36  # inches
+ROW_INCHES = 0.36
 SPREAD = 0.28  # of a row's height, over which its dots are spread, so that equal values stay countable
 
 
@@ -43,27 +47,27 @@ def dots(
     """Draw one faint dot for each seed, their mean, and its interval; rows from top to bottom.
 
     Args:
-        rows: label to values, one for each seed in the order of the seeds, NaN where a run is missing; 1 to 24 rows. A
+        rows: Label to values, one for each seed in the order of the seeds, NaN if a run is missing; 1 to 24 rows. A
             dot's height within its row tells its seed: the first is on top.
-        xlabel: what is measured.
-        intervals: label of a row to the ends of its interval; none is drawn where they are NaN.
-        marks: label to a value that is marked by a vertical line, such as chance.
-        title: a line above.
+        xlabel: What is measured.
+        intervals: Ends of an interval by label of the row; none is drawn if they are NaN.
+        marks: Values by label, each marked by a vertical line, such as chance.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, with an interactive twin.
+        The picture, with an interactive twin.
 
     Raises:
-        ValueError: too many rows, a row that is no list, or an interval of an unknown row.
+        ValueError: too many rows, a row that is no list, or an interval of an unfinite row.
     """
     values = {name: np.atleast_1d(to_numpy(row)).astype(float) for name, row in rows.items()}
     ends = dict(intervals or {})
     _check(values, ends, MOST_ROWS)
-    above = max((textwrap.fill(label, LABEL).count("\n") + 1 for label in marks or {}), default=0)
-    figure, ax = panel(ROW_HEIGHT * len(values) + 0.85 + LINE_HEIGHT * above, title)
-    known = {name: row[np.isfinite(row)] for name, row in values.items()}
-    means = [row.mean() if row.size else np.nan for row in known.values()]
-    largest = max((np.abs(row).max() for row in known.values() if row.size), default=0)
+    above = max((wrap(label, ROW_CHARACTERS).count("\n") + 1 for label in marks or {}), default=0)
+    figure, ax = panel(ROW_INCHES * len(values) + 0.85 + LINE_INCHES * above, title)
+    finite = {name: row[np.isfinite(row)] for name, row in values.items()}
+    means = [row.mean() if row.size else np.nan for row in finite.values()]
+    largest = max((np.abs(row).max() for row in finite.values() if row.size), default=0)
     digits = max(0, 3 - math.ceil(math.log10(largest))) if largest else 0  # of a mean no more than the scale calls for
     written = iter(numbers([round(mean, digits) for mean in means if np.isfinite(mean)]))
     texts = [next(written) if np.isfinite(mean) else "no runs" for mean in means]
@@ -78,28 +82,30 @@ def dots(
         ax.axvline(value, color=SOFT_INK, linewidth=0.9, linestyle=":", zorder=1)
     for label, value in (marks or {}).items():
         label_above(ax, label, value)
-    ax.set_yticks(range(len(values)), [textwrap.fill(label, 28) for label in values])
+    ax.set_yticks(range(len(values)), [wrap(label, ROW_CHARACTERS) for label in values])
     ax.set_ylim(len(values) - 0.5, -0.5)
-    ax.set_xlabel(textwrap.fill(xlabel, 60))
+    ax.set_xlabel(wrap(xlabel, X_CHARACTERS))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.xaxis.set_major_formatter(NumberFormatter())
     twin = _dot_twin(values, ends, marks or {}, Words(title, xlabel), height=int(figure.get_figheight() * DPI))
-    told = [_told(name, row, text, ends.get(name)) for (name, row), text in zip(known.items(), texts, strict=True)]
-    return Picture(figure, sentence(title, f"One dot for each seed: {xlabel}", *told), twin)
+    described = [
+        _describe_row(name, row, text, ends.get(name)) for (name, row), text in zip(finite.items(), texts, strict=True)
+    ]
+    return Picture(figure, sentence(title, f"One dot for each seed: {xlabel}", *described), twin)
 
 
 def _heights(row: np.ndarray) -> np.ndarray:
     return np.linspace(-SPREAD, SPREAD, len(row)) if len(row) > 1 else np.zeros(1)
 
 
-def _told(name: str, row: np.ndarray, text: str, ends: tuple[int | float, int | float] | None) -> str:
+def _describe_row(name: str, row: np.ndarray, text: str, ends: tuple[int | float, int | float] | None) -> str:
     if not row.size:
         return f"{name}: no runs"
-    told = f"{name}: mean {text} of {row.size}, from {number(row.min())} to {number(row.max())}"
+    text = f"{name}: mean {text} of {row.size}, from {number(row.min())} to {number(row.max())}"
     if ends is not None and np.isfinite(ends).all():
-        told += f", interval {number(ends[0])} to {number(ends[1])}"
-    return told
+        text += f", interval {number(ends[0])} to {number(ends[1])}"
+    return text
 
 
 @styled
@@ -109,12 +115,12 @@ def scatter(
     """Draw one dot for each run: one measure against another, groups told apart by color and marker.
 
     Args:
-        groups: label to x and y, (n) each; 1 to 7 groups.
-        xlabel, ylabel: what the axes show.
-        title: a line above.
+        groups: Pairs x and y by label, (n) each; 1 to 7 groups.
+        xlabel, ylabel: What the axes show.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, with an interactive twin.
+        The picture, with an interactive twin.
 
     Raises:
         ValueError: too many groups, or x and y of a group differ in length.
@@ -127,19 +133,21 @@ def scatter(
             raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}: pass one of each for a dot")
     figure, ax = panel(4.2, title)
     for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False):
-        ax.scatter(x, y, s=44, color=color, marker=marker, label=textwrap.fill(name, 24), edgecolors="white", alpha=0.8)
-    ax.set(xlabel=textwrap.fill(xlabel, 60), ylabel=textwrap.fill(ylabel, 36))
+        ax.scatter(
+            x, y, s=44, color=color, marker=marker, label=wrap(name, SERIES_CHARACTERS), edgecolors="white", alpha=0.8
+        )
+    ax.set(xlabel=wrap(xlabel, X_CHARACTERS), ylabel=wrap(ylabel, Y_CHARACTERS))
     ax.grid()
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(NumberFormatter())
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=1, borderaxespad=0)
     twin = _scatter_twin(places, Words(title, xlabel, ylabel), height=int(figure.get_figheight() * DPI))
-    told = [
+    described = [
         f"{name}: {len(x)}, {xlabel} {number(x.min())} to {number(x.max())}, "
         f"{ylabel} {number(y.min())} to {number(y.max())}"
         for name, (x, y) in places.items()
     ]
-    return Picture(figure, sentence(title, f"A dot for each run: {ylabel} against {xlabel}", *told), twin)
+    return Picture(figure, sentence(title, f"A dot for each run: {ylabel} against {xlabel}", *described), twin)
 
 
 def _check(values: Mapping[str, np.ndarray], ends: Mapping[str, tuple[int | float, int | float]], most: int) -> None:
@@ -148,8 +156,8 @@ def _check(values: Mapping[str, np.ndarray], ends: Mapping[str, tuple[int | floa
     for name, row in values.items():
         if row.ndim != 1 or not row.size:
             raise ValueError(f"{name!r} has shape {row.shape}: pass one value for each seed")
-    if unknown := [name for name in ends if name not in values]:
-        raise ValueError(f"intervals has {unknown}, the rows are {list(values)}")
+    if unfinite := [name for name in ends if name not in values]:
+        raise ValueError(f"intervals has {unfinite}, the rows are {list(values)}")
 
 
 def _dot_twin(
@@ -164,20 +172,20 @@ def _dot_twin(
     for place, (name, row) in enumerate(values.items()):
         low, high = ends.get(name, (np.nan, np.nan))
         seeds = {"x": rounded(row), "y": rounded(place + _heights(row)), "mode": "markers", "showlegend": False}
-        text = [f"{escape(name)}, seed {seed}" for seed in range(len(row))]
+        text = [f"{plotly_text(name)}, seed {seed}" for seed in range(len(row))]
         traces.append(go.Scatter(**seeds, marker={"color": DOT, "size": 8, "opacity": 0.65}, hovertext=text))
         middle = {"color": MEAN, "symbol": "diamond", "size": 10}
         line = {"mode": "lines+markers", "line": {"color": MEAN, "width": 3}, "showlegend": False}
         mean = row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan
         span = rounded(np.array([low, mean, high]))
         sizes = [0, middle["size"], 0]
-        text = [f"{escape(name)}: {part}" for part in ("low", "mean", "high")]
+        text = [f"{plotly_text(name)}: {part}" for part in ("low", "mean", "high")]
         traces.append(go.Scatter(x=span, y=[place] * 3, **line, marker=middle | {"size": sizes}, hovertext=text))
     figure = twin_figure(traces, words, height=height)
     for trace in figure.data:
         trace.hovertemplate = "%{hovertext}: %{x:.4~g}<extra></extra>"
     for label, value in marks.items():
-        figure.add_vline(value, line={"color": SOFT_INK, "dash": "dot", "width": 1}, annotation_text=escape(label))
+        figure.add_vline(value, line={"color": SOFT_INK, "dash": "dot", "width": 1}, annotation_text=plotly_text(label))
     figure.update_yaxes(range=[len(values) - 0.5, -0.5], showgrid=False, zeroline=False, **ticks(list(values)))
     figure.update_xaxes(zeroline=False)
     return figure
@@ -188,7 +196,7 @@ def _scatter_twin(places: Mapping[str, tuple[np.ndarray, np.ndarray]], words: Wo
         go.Scatter(
             x=rounded(x),
             y=rounded(y),
-            name=escape(name),
+            name=plotly_text(name),
             mode="markers",
             marker={"color": color, "symbol": SYMBOLS[marker], "size": 9},
             hovertemplate="%{x:.4~g}: %{y:.4~g}",

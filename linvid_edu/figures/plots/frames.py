@@ -1,5 +1,7 @@
 """Figures over video frames: the frames of a clip, and how a frame is cut into patches."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,22 +9,22 @@ from matplotlib.patches import ConnectionPatch
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .picture import ACCENT, LINE_HEIGHT, MARGIN, WIDTH, Picture, sentence, styled, wrap_title
-from .sheet import (
+from .frame_layout import (
     BOX_STYLE,
     Token,
     as_frames,
+    axes_at,
     captions_of,
     check_query,
+    frame_axes,
     grid_lines,
     legend,
     name_of,
     outline_box,
     outline_token,
-    place,
-    sheet,
     show_frame,
 )
+from .picture import ACCENT, MARGIN_INCHES, PAGE_INCHES, Picture, sentence, styled, title_inches, wrap_title
 
 
 @styled
@@ -40,15 +42,15 @@ def film_strip(
 
     Args:
         frames: RGB, 0 to 255, (t h w 3).
-        grid: rows and columns of the token grid, drawn as lines; None draws none.
-        times: of each frame in seconds, (t); None writes the index of the frame.
-        query: frame, row and column of a token to outline, counted from 0; needs ``grid``.
-        boxes: left, top, right, bottom in pixels, (t 4) or (t k 4); a box with NaN is not drawn.
-        columns: frames in a row, at least 1.
-        title: a line above.
+        grid: Rows and columns of the token grid, drawn as lines; None draws none.
+        times: Time of each frame in seconds, (t); None writes the index of the frame.
+        query: Frame, row and column of a token to outline, counted from 0; needs ``grid``.
+        boxes: Left, top, right, bottom in pixels, (t 4) or (t k 4); a box with NaN is not drawn.
+        columns: Frames in a row, at least 1.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: shapes disagree, or the query lies outside the grid.
@@ -63,7 +65,7 @@ def film_strip(
     captions = captions_of(times, t)
     columns = max(1, min(columns, t))
     marked = query is not None or outlines.size > 0
-    figure, axes = sheet(-(-t // columns), columns, h / w, title=title, foot=int(marked))
+    figure, axes = frame_axes(math.ceil(t / columns), columns, h / w, title=title, foot=int(marked))
     for index, ax in enumerate(axes.flat[:t]):
         asked = query is not None and query[0] == index
         show_frame(ax, pixels[index], captions[index], strong=asked)
@@ -101,12 +103,12 @@ def magnified_patch(
 
     Args:
         frame: RGB, 0 to 255, (h w 3).
-        patch: side of a patch in pixels; divides h and w.
-        zoom: row and column of the magnified patch, counted from 0; None takes the middle.
-        title: a line above.
+        patch: Side of a patch in pixels; divides h and w.
+        zoom: Row and column of the magnified patch, counted from 0; None takes the middle.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: the patch does not divide the frame, or the magnified one lies outside.
@@ -148,17 +150,18 @@ def magnified_patch(
 
 
 def _patch_axes(aspect: float, title: str | None) -> tuple[Figure, Axes, Axes, Axes]:
-    lines = wrap_title(title, WIDTH)
-    top = MARGIN + 0.3 + (LINE_HEIGHT * (lines.count("\n") + 1) + 0.1 if title else 0.0)
+    lines = wrap_title(title, PAGE_INCHES)
+    top = MARGIN_INCHES + 0.3 + (title_inches(lines) + 0.1 if title else 0.0)
     width = min(4.6, 3.6 / aspect)
-    height, zoomed = width * aspect, min(3.0, WIDTH - 2 * MARGIN - width - 0.7)
+    height, zoomed = width * aspect, min(3.0, PAGE_INCHES - 2 * MARGIN_INCHES - width - 0.7)
     tall = max(height, zoomed)
-    figure = Figure(figsize=(WIDTH, top + tall + 0.8 + MARGIN))
+    figure = Figure(figsize=(PAGE_INCHES, top + tall + 0.8 + MARGIN_INCHES))
     if title:
-        figure.text(MARGIN / WIDTH, 1 - MARGIN / figure.get_figheight(), lines, fontsize=13, va="top")
-    left = place(figure, MARGIN, top, width, height)
-    right = place(figure, WIDTH - MARGIN - zoomed, top, zoomed, zoomed)
-    return figure, left, right, place(figure, MARGIN, top + tall + 0.48, WIDTH - 2 * MARGIN, 0.26)
+        top_left = MARGIN_INCHES / PAGE_INCHES, 1 - MARGIN_INCHES / figure.get_figheight()
+        figure.text(*top_left, lines, fontsize=13, va="top")
+    left = axes_at(figure, MARGIN_INCHES, top, width, height)
+    right = axes_at(figure, PAGE_INCHES - MARGIN_INCHES - zoomed, top, zoomed, zoomed)
+    return figure, left, right, axes_at(figure, MARGIN_INCHES, top + tall + 0.48, PAGE_INCHES - 2 * MARGIN_INCHES, 0.26)
 
 
 def _heading(ax: Axes, text: str) -> None:

@@ -1,6 +1,5 @@
 """Histograms above each other that share one axis, to see how a distribution moves."""
 
-import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,21 +9,24 @@ from linvid_edu.testing import ArrayLike, to_numpy
 
 from .picture import (
     INK,
-    LINE_HEIGHT,
-    MARGIN,
+    MARGIN_INCHES,
+    PAGE_INCHES,
+    SERIES_CHARACTERS,
     SOFT_INK,
-    WIDTH,
+    X_CHARACTERS,
     NumberFormatter,
     Picture,
     number,
     sentence,
     styled,
+    title_inches,
+    wrap,
     wrap_title,
 )
 
 FILL = "#0072b2"
 MOST_ROWS = 12
-ROW_HEIGHT = 0.62  # inches
+ROW_INCHES = 0.62
 LARGEST_LABEL = 24  # characters in a line
 
 
@@ -42,14 +44,14 @@ def histograms(
     Beside each row stand its mean and the shares in the first and the last bin, which a tall bar would hide.
 
     Args:
-        rows: label to values of any shape, at least one each; 1 to 12 rows.
-        xlabel: what is counted.
-        limits: ends of the axis; no value lies outside.
-        bins: of equal width, at least 2.
-        title: a line above.
+        rows: Values by label, of any shape, at least one each; 1 to 12 rows.
+        xlabel: Name of the axis.
+        limits: Ends of the axis; no value lies outside.
+        bins: Number of bins of equal width, at least 2.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture; it has no interactive twin.
+        The picture; it has no interactive twin.
 
     Raises:
         ValueError: no or too many rows, fewer than 2 bins, or values that are missing or outside the limits.
@@ -59,25 +61,25 @@ def histograms(
     _check(values, low, high, bins)
     edges = np.linspace(low, high, bins + 1)
     shares = {name: np.histogram(row, edges)[0] / row.size for name, row in values.items()}
-    lines = wrap_title(title, WIDTH)
-    height = ROW_HEIGHT * len(rows) + 0.75 + (LINE_HEIGHT * (lines.count("\n") + 1) if title else 0.0)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    lines = wrap_title(title, PAGE_INCHES)
+    height = ROW_INCHES * len(rows) + 0.75 + title_inches(lines)
+    figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
     if title:
-        figure.suptitle(lines, fontsize=13, x=MARGIN / WIDTH, ha="left")
+        figure.suptitle(lines, fontsize=13, x=MARGIN_INCHES / PAGE_INCHES, ha="left")
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    told = []
+    described = []
     for ax, (name, share) in zip(panels, shares.items(), strict=True):
         ax.stairs(share, edges, fill=True, color=FILL)
         ax.set(xlim=(low, high), ylim=(0, 1.1 * share.max()), yticks=[])
         ax.spines["left"].set_visible(False)
-        ax.set_ylabel(textwrap.fill(name, LARGEST_LABEL), rotation=0, ha="right", va="center", color=INK)
+        ax.set_ylabel(wrap(name, SERIES_CHARACTERS), rotation=0, ha="right", va="center", color=INK)
         mean, (first, last) = number(float(values[name].mean())), (f"{100 * share[end]:.0f} %" for end in (0, -1))
         ax.text(1.02, 0.5, f"{first} … {last}\nmean {mean}", transform=ax.transAxes, va="center", color=SOFT_INK)
-        told.append(f"{name}: mean {mean}, {first} in the lowest bin, {last} in the highest")
-    panels[-1].set_xlabel(textwrap.fill(xlabel, 60))
+        described.append(f"{name}: mean {mean}, {first} in the lowest bin, {last} in the highest")
+    panels[-1].set_xlabel(wrap(xlabel, X_CHARACTERS))
     panels[-1].xaxis.set_major_formatter(NumberFormatter())
     count = f"{len(rows)} {'histogram' if len(rows) == 1 else 'histograms'} of {xlabel}"
-    return Picture(figure, sentence(title, f"{count}, {bins} bins from {number(low)} to {number(high)}", *told))
+    return Picture(figure, sentence(title, f"{count}, {bins} bins from {number(low)} to {number(high)}", *described))
 
 
 def _check(values: Mapping[str, np.ndarray], low: float, high: float, bins: int) -> None:

@@ -21,14 +21,14 @@ SYMBOLS = {
 }
 
 
-def escape(text: str | None) -> str:
+def plotly_text(text: str | None) -> str:
     """Make text safe for plotly, which reads tags, $formulas$ and %{templates} in its labels.
 
     Args:
-        text: anything.
+        text: Any text.
 
     Returns:
-        the same text with the special characters as entities, which plotly shows as they were.
+        The same text with the special characters as entities, which plotly shows as they were.
     """
     return html.escape(text or "", quote=False).replace("$", "&#36;").replace("%", "&#37;")
 
@@ -37,11 +37,11 @@ def rounded(values: np.ndarray, digits: int = 4) -> list[Any]:
     """Round to a few significant digits, for JSON.
 
     Args:
-        values: any shape.
-        digits: how many, at least 1.
+        values: Numbers, of any shape.
+        digits: Number of digits, at least 1.
 
     Returns:
-        nested lists; what is not finite becomes None.
+        Nested lists; what is not finite becomes None.
     """
     if values.ndim > 1:
         return [rounded(row, digits) for row in values]
@@ -63,23 +63,23 @@ def heat_twin(
 
     Args:
         values: (rows columns).
-        words: texts of the figure, its axes and its color bar.
-        colors: name of a plotly color scale.
-        limits: values at its two ends.
-        rows, columns: tick labels, or None for indices.
-        size: width and height of the figure in pixels.
-        square: keep the cells square.
+        words: Texts of the figure, its axes and its color bar.
+        colors: Name of a plotly color scale.
+        limits: Values at its two ends.
+        rows, columns: Tick labels, or None for indices.
+        size: Width and height of the figure in pixels.
+        square: Whether cells are square.
 
     Returns:
-        the figure.
+        The figure.
     """
     trace = go.Heatmap(
         z=rounded(values),
         zmin=limits[0],
         zmax=limits[1],
         colorscale=colors,
-        colorbar={"title": {"text": escape(words.value)}},
-        hovertemplate=f"{escape(words.y)} %{{y}}<br>{escape(words.x)} %{{x}}<br>%{{z:.3g}}<extra></extra>",
+        colorbar={"title": {"text": plotly_text(words.value)}},
+        hovertemplate=f"{plotly_text(words.y)} %{{y}}<br>{plotly_text(words.x)} %{{x}}<br>%{{z:.3g}}<extra></extra>",
     )
     figure = twin_figure([trace], words, height=size[1])
     figure.update_layout(width=size[0], plot_bgcolor=MISSING)
@@ -105,18 +105,18 @@ def curve_twin(
     """Lines with their values on hover.
 
     Args:
-        x: (n).
-        series: label to values (n).
-        looks: color, dash and marker of each line, in matplotlib's words.
-        words: texts of the figure and its axes.
-        bands: label to low and high values (n).
-        log_x, log_y: logarithmic axes.
-        markers: draw a marker at each value.
-        spans: label to the ends of a stretch of the axis.
-        height: of the figure in pixels.
+        x: Values of the axis, (n).
+        series: Values (n) by label.
+        looks: Color, dash and marker of each line, in matplotlib's words.
+        words: Texts of the figure and its axes.
+        bands: Low and high values (n) by label.
+        log_x, log_y: Whether the axes are logarithmic.
+        markers: Whether to draw a marker at each value.
+        spans: Ends of a range of the axis by label.
+        height: Height of the figure in pixels.
 
     Returns:
-        the figure.
+        The figure.
     """
     traces = []
     for (label, y), (color, dash, marker) in zip(series.items(), looks, strict=False):
@@ -126,7 +126,7 @@ def curve_twin(
             go.Scatter(
                 x=rounded(x, 9),
                 y=rounded(y),
-                name=escape(label),
+                name=plotly_text(label),
                 mode="lines+markers" if markers else "lines",
                 line={"color": color, "width": 2.5, "dash": DASHES[dash]},
                 marker={"symbol": SYMBOLS[marker], "size": 8},
@@ -145,50 +145,9 @@ def curve_twin(
             fillcolor=GRID,
             layer="below",
             line_width=0,
-            annotation_text=escape(label),
+            annotation_text=plotly_text(label),
             annotation_position="top left",
         )
-    return figure
-
-
-def bar_twin(
-    labels: Sequence[str],
-    series: Mapping[str, np.ndarray],
-    colors: Sequence[str],
-    words: Words,
-    *,
-    log: bool,
-    height: int,
-) -> go.Figure:
-    """Horizontal bars, in the order given from top to bottom.
-
-    Args:
-        labels: one for each group of bars.
-        series: label to values, one for each group.
-        colors: one for each series.
-        words: texts of the figure and its axis.
-        log: logarithmic axis.
-        height: of the figure in pixels.
-
-    Returns:
-        the figure.
-    """
-    traces = [
-        go.Bar(
-            x=rounded(values),
-            y=list(range(len(labels))),
-            orientation="h",
-            name=escape(label),
-            marker={"color": color},
-            hovertext=[escape(name) for name in labels],
-            hovertemplate="%{hovertext}: %{x:,.4~g}",
-        )
-        for (label, values), color in zip(series.items(), colors, strict=False)
-    ]
-    figure = twin_figure(traces, words, height=height)
-    figure.update_layout(showlegend=len(series) > 1, bargap=0.25)
-    figure.update_xaxes(**(_decades(np.concatenate(list(series.values()))) if log else {}))
-    figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, **ticks(labels))
     return figure
 
 
@@ -211,9 +170,9 @@ def twin_figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
     """Return a figure in the course's look.
 
     Args:
-        traces: of plotly.
-        words: texts of the figure and its axes.
-        height: in pixels.
+        traces: Traces of plotly.
+        words: Texts of the figure and its axes.
+        height: Height of the figure in pixels.
     """
     axis = {"linecolor": SOFT_INK, "ticks": "outside", "tickcolor": SOFT_INK, "gridcolor": GRID, "automargin": True}
     return go.Figure(
@@ -224,18 +183,20 @@ def twin_figure(traces: list[Any], words: Words, *, height: int) -> go.Figure:
             "plot_bgcolor": "white",
             "font": {"family": "DejaVu Sans, Verdana, sans-serif", "size": 15, "color": INK},
             "hoverlabel": {"namelength": -1, "font": {"size": 15}},
-            "title": {"text": escape(words.title), "x": 0.02, "font": {"size": 18}},
+            "title": {"text": plotly_text(words.title), "x": 0.02, "font": {"size": 18}},
             "height": height,
             "margin": {"l": 70, "r": 20, "t": 60 if words.title else 30, "b": 70},
-            "xaxis": {"title": {"text": escape(words.x), "standoff": 10}, **axis},
-            "yaxis": {"title": {"text": escape(words.y)}, **axis},
+            "xaxis": {"title": {"text": plotly_text(words.x), "standoff": 10}, **axis},
+            "yaxis": {"title": {"text": plotly_text(words.y)}, **axis},
         },
     )
 
 
 def ticks(labels: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of an axis with a label at each whole number, or none."""
-    return {} if labels is None else {"tickvals": list(range(len(labels))), "ticktext": [escape(t) for t in labels]}
+    if labels is None:
+        return {}
+    return {"tickvals": list(range(len(labels))), "ticktext": [plotly_text(label) for label in labels]}
 
 
 def _decades(values: np.ndarray) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from linvid_edu.testing import ArrayLike, to_numpy
 from .interactive import heat_twin
 from .picture import (
     DPI,
-    LINE_HEIGHT,
-    MARGIN,
+    MARGIN_INCHES,
     MISSING,
     NumberFormatter,
     Picture,
@@ -27,19 +26,20 @@ from .picture import (
     number,
     sentence,
     styled,
+    title_inches,
     wrap_title,
 )
 
-PANEL = 5.3  # inches, the longer side of a matrix
+PANEL_INCHES = 5.3  # the longer side of a matrix
 LARGEST_ANNOTATED = 10  # rows or columns with room for numbers at 11 points
 LARGEST_TWIN = 10_000  # cells of an interactive twin: about 90 kB
-SMALLEST_PANEL = 1.2  # inches, room for the name of an axis
+SMALLEST_PANEL_INCHES = 1.2  # room for the name of an axis
 
 
 class _Look(NamedTuple):
     colors: str
     limits: tuple[float, float]
-    cell: float  # inches
+    cell: float
     rows: Sequence[str] | None = None
     columns: Sequence[str] | None = None
 
@@ -57,15 +57,15 @@ def attention_heatmap(
     """Show attention weights, one row for each query and one column for each key.
 
     Args:
-        weights: at least 0, (queries keys).
-        xlabel, ylabel: names of the axes.
-        tokens_per_frame: draw a line after each this many tokens; None draws none.
-        top: the weight at the upper end of the color scale, above 0, the same for maps to compare; None takes the
+        weights: Attention weights, at least 0, (queries keys).
+        xlabel, ylabel: Names of the axes.
+        tokens_per_frame: Number of tokens after which a line is drawn; None draws none.
+        top: Weight at the upper end of the color scale, above 0; use the same for maps to compare. None takes the
             largest weight.
-        title: a line above.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture; up to 10,000 cells it has an interactive twin.
+        The picture; up to 10,000 cells it has an interactive twin.
 
     Raises:
         ValueError: the weights are no matrix, not finite or negative, or top is not above 0.
@@ -111,16 +111,16 @@ def heatmap(
     Values of both signs get colors that diverge from white at 0; −∞ and NaN stay gray.
 
     Args:
-        values: any numbers, (n m).
-        xlabel, ylabel: names of the axes.
-        columns, rows: their labels, m and n; None writes indices.
-        label: what the values are, with their unit; stands at the color bar.
-        annotate: write the numbers; None does so up to 8 × 8; 10 × 10 is the most that fits.
-        digits: decimals of the written numbers.
-        title: a line above.
+        values: Any numbers, (n m).
+        xlabel, ylabel: Names of the axes.
+        columns, rows: Their labels, m and n; None writes indices.
+        label: What the values are, with their unit; stands at the color bar.
+        annotate: Whether to write the numbers; None writes them up to 8 × 8. At most 10 × 10 fit.
+        digits: Decimals of the written numbers.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture; without written numbers, up to 10,000 cells, it has an interactive twin.
+        The picture; without written numbers, up to 10,000 cells, it has an interactive twin.
 
     Raises:
         ValueError: values are no matrix, labels do not match, or there is no room for numbers.
@@ -156,11 +156,11 @@ def _matrix(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def _cell(shape: tuple[int, ...], longest: int | None = None) -> float:
-    return min(PANEL / max(shape), 0.6) if longest is None else max(0.55, 0.095 * longest + 0.16)
+    return min(PANEL_INCHES / max(shape), 0.6) if longest is None else max(0.55, 0.095 * longest + 0.16)
 
 
 def _square(shape: tuple[int, ...], cell: float) -> bool:
-    return min(shape) * cell >= SMALLEST_PANEL  # a long, thin matrix is stretched instead
+    return min(shape) * cell >= SMALLEST_PANEL_INCHES  # a long, thin matrix is stretched instead
 
 
 def _scale(values: np.ndarray) -> tuple[str, tuple[float, float]]:
@@ -172,12 +172,12 @@ def _scale(values: np.ndarray) -> tuple[str, tuple[float, float]]:
 
 
 def _draw(values: np.ndarray, look: _Look, words: Words) -> tuple[Figure, Axes]:
-    panel = [max(SMALLEST_PANEL, look.cell * size) for size in values.shape]
+    panel = [max(SMALLEST_PANEL_INCHES, look.cell * size) for size in values.shape]
     texts = [textwrap.fill(text, max(10, int(10 * panel[0]))) for text in (words.y, words.value)]
     width = panel[1] + 2.1 + 0.2 * sum(text.count("\n") for text in texts)
     width += 0.08 * max((len(name) - 3 for name in look.rows or ("row",)), default=0)
     lines = wrap_title(words.title, width)
-    height = panel[0] + 0.85 + (LINE_HEIGHT * (lines.count("\n") + 1) + 0.1 if lines else 0.0)
+    height = panel[0] + 0.85 + (title_inches(lines) + 0.1 if lines else 0.0)
     crowded = sum(len(name) + 1 for name in look.columns or ()) * 0.09 > panel[1]
     height += 0.06 * max(len(name) for name in look.columns) if look.columns and crowded else 0.0
     figure = Figure(figsize=(width, height), layout="compressed")
@@ -200,7 +200,7 @@ def _draw(values: np.ndarray, look: _Look, words: Words) -> tuple[Figure, Axes]:
     if crowded:
         ax.tick_params(axis="x", rotation=90)
     if lines:
-        figure.suptitle(lines, fontsize=13, x=MARGIN / width, ha="left")
+        figure.suptitle(lines, fontsize=13, x=MARGIN_INCHES / width, ha="left")
     bar = figure.colorbar(image, ax=ax, aspect=24, pad=0.03, label=texts[1])
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(min(5, max(2, int(2 * panel[0]))), steps=[1, 2, 2.5, 5, 10])

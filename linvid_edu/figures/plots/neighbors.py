@@ -7,11 +7,11 @@ from matplotlib.patches import Patch, Rectangle
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .picture import LINE_HEIGHT, MARGIN, Picture, sentence, styled
-from .sheet import Token, check_query, name_of, outline_token, place, sheet, show_frame
+from .frame_layout import Token, axes_at, check_query, frame_axes, name_of, outline_token, show_frame
+from .picture import LINE_INCHES, MARGIN_INCHES, Picture, sentence, styled
 from .strips import COLORS
 
-CELL = 0.24  # inches
+CELL_INCHES = 0.24
 # by what a channel's words begin with; the first that fits counts
 FILLS = (
     ("zero", "#d0d7de"),
@@ -31,24 +31,24 @@ def channel_sources(
 
     Args:
         shares: 0 to 1, (t rows columns).
-        channels: for each channel of the token, in words, (heads e): "zero", "itself", "next frame", "above", …; with
+        channels: for each channel of the token, in words, (heads d): "zero", "itself", "next frame", "above", …; with
             ", kept" at the end where a value stayed because its neighbor lies outside.
-        query: the token, outlined.
-        title: a line above.
+        query: Frame, row and column of the token, which is outlined.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: shapes do not fit.
     """
     weights, words = to_numpy(shares).astype(float), np.asarray(channels, dtype=object)
     if weights.ndim != 3 or words.ndim != 2:
-        raise ValueError(f"shares have shape {weights.shape}, channels {words.shape}: expected (t r c) and (heads e)")
+        raise ValueError(f"shares have shape {weights.shape}, channels {words.shape}: expected (t r c) and (heads d)")
     check_query(query, weights.shape)
     t, rows, columns = weights.shape
-    below = CELL * len(words) / LINE_HEIGHT + 3
-    figure, axes = sheet(1, t, rows / columns, title=title, foot=int(np.ceil(below)))
+    below = CELL_INCHES * len(words) / LINE_INCHES + 3
+    figure, axes = frame_axes(1, t, rows / columns, title=title, foot=int(np.ceil(below)))
     top = max(weights.max(), 1e-12)
     for index, ax in enumerate(axes[0]):
         show_frame(
@@ -57,8 +57,10 @@ def channel_sources(
         if query and query[0] == index:
             outline_token(ax, *query[1:], (rows, columns), rows, columns)
     height = figure.get_figheight()
-    width = min(figure.get_figwidth() - 2 * MARGIN - 0.7, CELL * words.shape[1])
-    table = place(figure, MARGIN + 0.7, height - MARGIN - 0.5 - CELL * len(words), width, CELL * len(words))
+    width = min(figure.get_figwidth() - 2 * MARGIN_INCHES - 0.7, CELL_INCHES * words.shape[1])
+    table_height = CELL_INCHES * len(words)
+    top_of_table = height - MARGIN_INCHES - 0.5 - table_height
+    table = axes_at(figure, MARGIN_INCHES + 0.7, top_of_table, width, table_height)
     kinds = dict((*FILLS, ("a place beside it", PLACE)))
     names = np.vectorize(_kind, otypes=[object])(words)
     for (head, channel), kind in np.ndenumerate(names):
@@ -71,7 +73,7 @@ def channel_sources(
         Patch(facecolor=kinds[kind], edgecolor="black", linewidth=0.5, label=kind) for kind in kinds if kind in names
     ]
     figure.legend(
-        handles=shown, loc="lower left", bbox_to_anchor=(MARGIN / figure.get_figwidth(), 0.02), ncols=len(shown)
+        handles=shown, loc="lower left", bbox_to_anchor=(MARGIN_INCHES / figure.get_figwidth(), 0.02), ncols=len(shown)
     )
     counts = ", ".join(f"{count} {word}" for word, count in Counter(words.ravel().tolist()).items())
     asker = f"Channels of the token in {name_of(query)}" if query else "Channels of a token"

@@ -26,9 +26,10 @@ MISSING = "#c9ced3"  # cells without a finite value
 ACCENT = "#d55e00"
 ACCENT_INK = "#a84300"  # ACCENT, darkened until text in it reaches a contrast of 4.5 on white
 DPI = 110
-WIDTH = 7.6  # inches: 836 pixels, so that JupyterLab shows it uncut in a window of 1280
-MARGIN = 0.14  # inches of white around every figure, so that it reads as a card on a dark page
-LINE_HEIGHT = 0.24  # inches a line of the title takes
+PAGE_INCHES = 7.6  # 836 pixels, so that JupyterLab shows it uncut in a window of 1280
+MARGIN_INCHES = 0.14  # white around every figure, so that it reads as a card on a dark page
+LINE_INCHES = 0.24  # of the title
+SERIES_CHARACTERS, ROW_CHARACTERS, X_CHARACTERS, Y_CHARACTERS = 24, 28, 60, 36  # in a line of a label
 LARGEST_OWN_TICKS = 9  # values of a logarithmic axis, such as 64, 128, 256, that are all written as its ticks
 LARGEST_FINE_RANGE = 50  # ratio up to which a logarithmic axis has ticks at 1, 2, 5 of each decade
 
@@ -58,7 +59,7 @@ STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "text.parse_math": False,
-    "figure.constrained_layout.w_pad": MARGIN,
+    "figure.constrained_layout.w_pad": MARGIN_INCHES,
     "figure.constrained_layout.h_pad": 0.1,
 }
 
@@ -74,9 +75,9 @@ class Words(NamedTuple):
     """The texts of a figure, shown as they are.
 
     Args:
-        title: a line above, or None.
-        x, y: names of the axes.
-        value: what the colors show.
+        title: Title of the figure, or None.
+        x, y: Names of the axes.
+        value: What the colors show.
     """
 
     title: str | None
@@ -90,8 +91,8 @@ class Picture(NamedTuple):
 
     Args:
         figure: the static figure, owned by nobody else: nothing is left open.
-        alt: what the figure shows, in plain words with its key numbers.
-        interactive: the same data as a plotly figure, or None.
+        alt: What the figure shows, in plain words with its key numbers.
+        interactive: The same data as a plotly figure, or None.
     """
 
     figure: Figure
@@ -145,10 +146,10 @@ def number(value: int | float) -> str:
     """Write a number for the eye and the ear: three digits, thousands with commas, powers of ten far from 1.
 
     Args:
-        value: any float.
+        value: Any number.
 
     Returns:
-        for example 0.0123, 4,624, 1.2×10⁻⁵ or −∞.
+        For example 0.0123, 4,624, 1.2×10⁻⁵ or −∞.
     """
     value = float(value)
     if not math.isfinite(value):
@@ -163,13 +164,13 @@ def number(value: int | float) -> str:
 
 
 def numbers(values: Sequence[float]) -> list[str]:
-    """Write numbers that stand together with the same count of decimals, where that stays short.
+    """Write numbers that stand together with the same count of decimals, if that stays short.
 
     Args:
-        values: any floats.
+        values: Any numbers.
 
     Returns:
-        one text for each.
+        One text for each.
     """
     texts = [number(value) for value in values]
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
@@ -191,27 +192,37 @@ class NumberFormatter(Formatter):
         return numbers(list(values))
 
 
+def wrap(text: str, characters: int) -> str:
+    """Break a text into lines of at most `characters` characters."""
+    return textwrap.fill(text, characters)
+
+
 def wrap_title(title: str | None, width: float) -> str:
     """Break a title into lines that fit a figure.
 
     Args:
-        title: one line of text, or None.
-        width: of the figure, in inches.
+        title: One line of text, or None.
+        width: Width of the figure in inches.
 
     Returns:
-        the lines joined by newlines; "" for None.
+        The lines joined by newlines; "" for None.
     """
-    return textwrap.fill(title or "", max(10, int(width * 9.5)))
+    return wrap(title or "", max(10, int(width * 9.5)))
+
+
+def title_inches(lines: str) -> float:
+    """Return the height of a wrapped title; 0 for ""."""
+    return LINE_INCHES * (lines.count("\n") + 1) if lines else 0.0
 
 
 def sentence(*parts: str | None) -> str:
     """Join the parts of an alt text, the empty ones left out, each ended with a period.
 
     Args:
-        parts: phrases or sentences.
+        parts: Phrases or sentences.
 
     Returns:
-        one paragraph.
+        One paragraph.
     """
     return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in parts if part)
 
@@ -220,7 +231,7 @@ def luminance(color: Any) -> float:
     """Relative luminance of a color, as WCAG 2 defines it.
 
     Args:
-        color: anything matplotlib takes as a color.
+        color: Anything matplotlib takes as a color.
 
     Returns:
         0 (black) to 1 (white).
@@ -233,7 +244,7 @@ def ink_on(background: Any) -> str:
     """Choose black or white text, whichever stands out more; the better of the two reaches 4.5 on any color.
 
     Args:
-        background: anything matplotlib takes as a color.
+        background: Anything matplotlib takes as a color.
 
     Returns:
         "black" or "white".

@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .picture import ACCENT, WIDTH, Picture, number, sentence, styled
+from .picture import ACCENT, PAGE_INCHES, Picture, number, sentence, styled
 
 EDGES = np.linspace(0, 1, 21)
 KEY = "#0072b2"
@@ -18,12 +18,12 @@ def fixation_ratios(q: ArrayLike, k: ArrayLike, *, token: tuple[int, int], title
     """Draw the ratios of one token as heads × channels, and those of all tokens as histograms.
 
     Args:
-        q, k: fixation ratios of queries and keys, 0 to 1, (heads t n e).
-        token: its frame and its place in the frame.
-        title: a line above.
+        q, k: Fixation ratios of queries and keys, 0 to 1, (heads t n d).
+        token: Frame of the token, and its index in the frame.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: shapes do not fit, or a ratio lies outside 0 to 1.
@@ -32,16 +32,16 @@ def fixation_ratios(q: ArrayLike, k: ArrayLike, *, token: tuple[int, int], title
     for name, values in ratios.items():
         if values.ndim != 4 or values.shape != ratios["query"].shape:
             raise ValueError(
-                f"ratios of the {name} have shape {values.shape}: expected (heads, t, n, e), both the same"
+                f"ratios of the {name} have shape {values.shape}: expected (heads, t, n, d), both the same"
             )
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError(f"ratios of the {name} reach {number(float(values.max()))}: they must lie in 0 to 1")
     heads = ratios["query"].shape[0]
-    figure = Figure(figsize=(WIDTH, 1.7 + 0.5 * heads), layout="constrained")
-    parts = figure.subplots(2, 2, width_ratios=[2, 1])
+    figure = Figure(figsize=(PAGE_INCHES, 1.7 + 0.5 * heads), layout="constrained")
+    panels = figure.subplots(2, 2, width_ratios=[2, 1])
     if title:
         figure.suptitle(title, fontsize=13, x=0.02, ha="left")
-    for (left, right), (name, values), color in zip(parts, ratios.items(), (ACCENT, KEY), strict=True):
+    for (left, right), (name, values), color in zip(panels, ratios.items(), (ACCENT, KEY), strict=True):
         shown = left.imshow(
             values[:, token[0], token[1]], cmap=matplotlib.colormaps["viridis"], vmin=0, vmax=1, aspect="auto"
         )
@@ -50,9 +50,9 @@ def fixation_ratios(q: ArrayLike, k: ArrayLike, *, token: tuple[int, int], title
         left.set_title(f"r of the {name}", loc="left", fontsize=11)
         right.hist(values.ravel(), EDGES, weights=np.full(values.size, 100 / values.size), color=color)
         right.set(xlim=(0, 1), xlabel=f"r of every {name}", ylabel="%")
-    figure.colorbar(shown, ax=parts[:, 0], label="fixation ratio", shrink=0.8)
-    told = (_describe(name, values, token) for name, values in ratios.items())
-    return Picture(figure, sentence(title, *told))
+    figure.colorbar(shown, ax=panels[:, 0], label="fixation ratio", shrink=0.8)
+    described = (_describe(name, values, token) for name, values in ratios.items())
+    return Picture(figure, sentence(title, *described))
 
 
 def _describe(name: str, values: np.ndarray, token: tuple[int, int]) -> str:

@@ -1,5 +1,6 @@
 """The attention of one token over the frames of a clip, under one mechanism or several."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -13,19 +14,19 @@ from matplotlib.ticker import MaxNLocator
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .picture import NumberFormatter, Picture, number, sentence, styled
-from .sheet import (
+from .frame_layout import (
     Token,
     as_frames,
+    axes_at,
     captions_of,
     check_query,
+    frame_axes,
     legend,
     name_of,
     outline_token,
-    place,
-    sheet,
     show_frame,
 )
+from .picture import NumberFormatter, Picture, number, sentence, styled
 
 Scale = Literal["common", "separate"]
 
@@ -52,16 +53,16 @@ def attention_strip(
 
     Args:
         frames: RGB, 0 to 255, (t h w 3).
-        weights: at least 0, sum 1 over all tokens, (t rows columns).
-        query: frame, row and column of the query token, counted from 0, outlined.
-        times: of each frame in seconds, (t); None writes the index of the frame.
+        weights: Attention weights, at least 0 with sum 1 over all tokens, (t rows columns).
+        query: Frame, row and column of the query token, counted from 0; it is outlined.
+        times: Time of each frame in seconds, (t); None writes the index of the frame.
         scale: "common", one color scale for all frames; "separate", each frame from 0 to its own largest multiple,
             which is written below it.
-        columns: frames in a row, at least 1.
-        title: a line above.
+        columns: Frames in a row, at least 1.
+        title: Title of the figure, or None.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: shapes disagree, or the weights are no distribution.
@@ -75,15 +76,16 @@ def attention_strip(
     times_below = captions_of(times, t)
     captions = [f"{c}\nmax {number(m)}" for c, m in zip(times_below, tops, strict=True)] if separate else times_below
     columns = max(1, min(columns, t))
-    figure, axes = sheet(-(-t // columns), columns, h / w, title=title, bar=True, foot=1, caption=2 if separate else 1)
+    rows, lines = math.ceil(t / columns), 2 if separate else 1
+    figure, axes = frame_axes(rows, columns, h / w, title=title, bar=True, foot=1, caption=lines)
     for index, ax in enumerate(axes.flat[:t]):
-        _tinted(ax, pixels[index], multiples[index], float(tops[index]), captions[index], _here(query, index))
+        _tinted(ax, pixels[index], multiples[index], float(tops[index]), captions[index], _query_in_frame(query, index))
     _color_bar(figure, axes[0, -1], axes[-1, -1], None if separate else float(multiples.max()))
     legend(figure, query=query is not None, note=_unit("max" if separate else "× uniform", shares.size))
     by_frame = ", ".join(f"{c} {number(100 * s)} %" for c, s in zip(times_below, shares.sum((1, 2)), strict=True))
     alt = sentence(
         title,
-        _asker(query),
+        _describe_query(query),
         f"T{_describe(shares)[1:]}",
         f"Share of each frame: {by_frame}",
         "Each frame has its own color scale" if separate else None,
@@ -107,16 +109,16 @@ def attention_strips(
 
     Args:
         frames: RGB, 0 to 255, (t h w 3).
-        mechanisms: name to weights, at least 0 with sum 1 over all tokens, (t rows columns) each.
-        query: frame, row and column of the query token, counted from 0, outlined.
-        times: of each frame in seconds, (t); None writes the index of the frame.
+        mechanisms: Weights by name, at least 0 with sum 1 over all tokens, (t rows columns) each.
+        query: Frame, row and column of the query token, counted from 0; it is outlined.
+        times: Time of each frame in seconds, (t); None writes the index of the frame.
         scale: "common", one color scale for all rows; "separate", one for each row.
-        show: indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
-        title: a line above.
-        signed: weights may be negative, and their sizes sum to 1; the negative ones are drawn in red.
+        show: Indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
+        title: Title of the figure, or None.
+        signed: Whether weights may be negative, with sizes that sum to 1; negative ones are drawn in red.
 
     Returns:
-        the picture, without an interactive twin.
+        The picture, without an interactive twin.
 
     Raises:
         ValueError: shapes disagree, weights are no distribution, or there is no mechanism.
@@ -132,7 +134,7 @@ def attention_strips(
     shown = _shown(show, t, query)
     captions = captions_of(times, t)
     separate = _is_separate(scale)
-    figure, axes = sheet(len(shares), len(shown), h / w, title=title, bar=True, heading=1, caption=0, foot=2)
+    figure, axes = frame_axes(len(shares), len(shown), h / w, title=title, bar=True, heading=1, caption=0, foot=2)
     highest = max(float(np.abs(values).max() * values.size) for values in shares.values())
     for line, (row, (name, values)) in enumerate(zip(axes, shares.items(), strict=True)):
         multiples = values * values.size
@@ -140,17 +142,17 @@ def attention_strips(
         row[0].annotate(name, (0, 1), (0, 5), textcoords="offset points", xycoords="axes fraction")
         for index, ax in zip(shown, row, strict=True):
             caption = captions[index] if line == len(shares) - 1 else ""  # the same times for every row
-            _tinted(ax, pixels[index], multiples[index], top, caption, _here(query, index))
+            _tinted(ax, pixels[index], multiples[index], top, caption, _query_in_frame(query, index))
         if separate:
             _color_bar(figure, row[-1], row[-1], top, signed=bool((values < 0).any()))
     below = any((values < 0).any() for values in shares.values())
     if not separate:
         _color_bar(figure, axes[0, -1], axes[-1, -1], highest, signed=below)
     note = _unit("× uniform", *{values.size for values in shares.values()})
-    legend(figure, query=query is not None, note=note + "; red: negative" * below)
+    legend(figure, query=query is not None, note=f"{note}; red: negative" if below else note)
     alt = sentence(
         title,
-        _asker(query),
+        _describe_query(query),
         *(f"{name}: {_describe(values)}" for name, values in shares.items()),
         "Each row has its own color scale" if separate else "All rows share one color scale",
         f"Shown are {len(shown)} of {t} frames" if len(shown) < t else None,
@@ -181,7 +183,7 @@ def _is_separate(scale: str) -> bool:
     return scale == "separate"
 
 
-def _here(query: Token | None, index: int) -> tuple[int, int] | None:
+def _query_in_frame(query: Token | None, index: int) -> tuple[int, int] | None:
     return query[1:] if query is not None and query[0] == index else None
 
 
@@ -207,7 +209,7 @@ def _overlay(level: np.ndarray, gray: np.ndarray) -> np.ndarray:
 def _color_bar(figure: Figure, first: Axes, last: Axes, top: float | None, *, signed: bool = False) -> None:
     width, height = figure.get_size_inches()
     upper, lower = first.get_position(), last.get_position()
-    cax = place(figure, upper.x1 * width + 0.15, (1 - upper.y1) * height, 0.14, (upper.y1 - lower.y0) * height)
+    cax = axes_at(figure, upper.x1 * width + 0.15, (1 - upper.y1) * height, 0.14, (upper.y1 - lower.y0) * height)
     level = np.linspace(-1 if signed else 0, 1, 256)
     colors = ListedColormap(_overlay(level, np.full(256, DIM / 2)))  # as over a middle gray frame
     bar = figure.colorbar(ScalarMappable(Normalize(-(top or 0.0) if signed else 0, top or 1.0), colors), cax=cax)
@@ -237,7 +239,7 @@ def _shown(show: Sequence[int] | None, count: int, query: Token | None) -> list[
     return indices.tolist()
 
 
-def _asker(query: Token | None) -> str:
+def _describe_query(query: Token | None) -> str:
     return "Attention over the tokens of a clip" + (f", asked by the query token in {name_of(query)}" if query else "")
 
 

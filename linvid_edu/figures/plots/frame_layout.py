@@ -10,19 +10,20 @@ from matplotlib.patheffects import withStroke
 
 from linvid_edu.testing import ArrayLike, to_numpy
 
-from .picture import ACCENT, ACCENT_INK, DPI, INK, LINE_HEIGHT, MARGIN, SOFT_INK, WIDTH, wrap_title
+from .picture import ACCENT, ACCENT_INK, DPI, INK, MARGIN_INCHES, PAGE_INCHES, SOFT_INK, title_inches, wrap_title
 
 Token = tuple[int, int, int]
 
-GAP = 0.08  # inches between two frames
-LARGEST_FRAME = 2.4  # inches
-BAR = 0.92  # inches for a color bar with its numbers and label
-HALO = 3.6  # points of white around outlines, so that they stay visible on any frame
+GAP_INCHES = 0.08  # between two frames
+LARGEST_FRAME_INCHES = 2.4
+NARROWEST_PAGE_INCHES = 5.0
+COLOR_BAR_INCHES = 0.92  # for a color bar with its numbers and label
+HALO_POINTS = 3.6  # white around outlines, so that they stay visible on any frame
 QUERY_STYLE: dict[str, Any] = {"fill": False, "edgecolor": ACCENT, "linewidth": 1.8}
 BOX_STYLE: dict[str, Any] = {"fill": False, "edgecolor": "#0072b2", "linewidth": 1.8, "linestyle": (0, (3, 1.5))}
 
 
-def sheet(
+def frame_axes(
     rows: int,
     columns: int,
     aspect: float,
@@ -33,27 +34,38 @@ def sheet(
     foot: int = 0,
     bar: bool = False,
 ) -> tuple[Figure, np.ndarray]:
-    """Lay out equal axes for frames; aspect is height / width, heading, caption and foot are lines of text:
-    above each row, below each row, and at the bottom."""
-    side = WIDTH - 2 * MARGIN - (BAR if bar else 0.0)
-    width = min((side - GAP * (columns - 1)) / columns, LARGEST_FRAME)
+    """Lay out equal axes for frames.
+
+    Args:
+        rows, columns: Numbers of axes.
+        aspect: Height / width of a frame.
+        title: Title of the figure, or None.
+        heading, caption, foot: Lines of text above each row, below each row, and at the bottom.
+        bar: Whether to leave room for a color bar on the right.
+
+    Returns:
+        The figure, and its axes (rows columns).
+    """
+    reserved = 2 * MARGIN_INCHES + (COLOR_BAR_INCHES if bar else 0.0)
+    width = min((PAGE_INCHES - reserved - GAP_INCHES * (columns - 1)) / columns, LARGEST_FRAME_INCHES)
     height = width * aspect
-    page = min(WIDTH, max(5.0, 2 * MARGIN + columns * (width + GAP) - GAP + (BAR if bar else 0.0)))
+    page = min(PAGE_INCHES, max(NARROWEST_PAGE_INCHES, reserved + columns * (width + GAP_INCHES) - GAP_INCHES))
     lines = wrap_title(title, page)
-    top = MARGIN + (LINE_HEIGHT * (lines.count("\n") + 1) + 0.06 if title else 0.0)
-    pitch = height + 0.27 * heading + 0.22 * caption + GAP
-    figure = Figure(figsize=(page, top + rows * pitch + 0.24 * foot + MARGIN))
+    top = MARGIN_INCHES + (title_inches(lines) + 0.06 if title else 0.0)
+    pitch = height + 0.27 * heading + 0.22 * caption + GAP_INCHES
+    figure = Figure(figsize=(page, top + rows * pitch + 0.24 * foot + MARGIN_INCHES))
     if title:
-        figure.text(MARGIN / page, 1 - MARGIN / figure.get_figheight(), lines, fontsize=13, va="top")
+        figure.text(MARGIN_INCHES / page, 1 - MARGIN_INCHES / figure.get_figheight(), lines, fontsize=13, va="top")
     axes = np.empty((rows, columns), dtype=object)
     for row, column in np.ndindex(rows, columns):
-        ax = place(figure, MARGIN + column * (width + GAP), top + row * pitch + 0.27 * heading, width, height)
+        left, upper = MARGIN_INCHES + column * (width + GAP_INCHES), top + row * pitch + 0.27 * heading
+        ax = axes_at(figure, left, upper, width, height)
         ax.axis("off")
         axes[row, column] = ax
     return figure, axes
 
 
-def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes at inches from the left and from the top of the figure."""
     w, h = figure.get_size_inches()
     return figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
@@ -93,21 +105,21 @@ def outline_token(ax: Axes, row: int, column: int, grid: tuple[int, int], height
     """Outline one token of a frame."""
     tall, wide = height / grid[0], width / grid[1]
     pixel = height / (ax.get_window_extent().height * 72 / DPI)  # pixels of the frame in a point of the page
-    pad = HALO / 2 * pixel  # the outline runs around the token, never over it
+    pad = HALO_POINTS / 2 * pixel  # the outline runs around the token, never over it
     left, top = column * wide - 0.5 - pad, row * tall - 0.5 - pad
     outline_box(ax, left, top, wide + 2 * pad, tall + 2 * pad, QUERY_STYLE)
 
 
 def outline_box(ax: Axes, left: float, top: float, width: float, height: float, style: dict[str, Any]) -> None:
     """Outline a box given in pixels of the frame."""
-    halo = [withStroke(linewidth=HALO, foreground="white")]
+    halo = [withStroke(linewidth=HALO_POINTS, foreground="white")]
     ax.add_patch(Rectangle((left, top), width, height, clip_on=False, path_effects=halo, **style))
 
 
 def legend(figure: Figure, *, query: bool, boxes: bool = False, note: str = "") -> None:
     """Explain the outlines, and on the right the colors, in one line at the bottom."""
-    bottom = MARGIN / figure.get_figheight()
-    left = MARGIN / figure.get_figwidth()
+    bottom = MARGIN_INCHES / figure.get_figheight()
+    left = MARGIN_INCHES / figure.get_figwidth()
     entries = [
         Patch(label=label, **style)
         for wanted, style, label in ((query, QUERY_STYLE, "query token"), (boxes, BOX_STYLE, "box"))
