@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from linvid_edu.figures.plots.sheet import Token
+from linvid_edu.figures.plots.frame_layout import Token
 from linvid_edu.models.trace import Trace, record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Float, Grid
