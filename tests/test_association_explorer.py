@@ -94,5 +94,5 @@ def test_the_snapshot_says_what_is_seen():
     assert "12 zero" not in alt
     assert "8 zero" in alt
     assert "12 itself, kept" in alt
-    with pytest.raises(ValueError, match=r"expected \(t r c\) and \(heads e\)"):
+    with pytest.raises(ValueError, match=r"expected \(t r c\) and \(heads d\)"):
         channel_sources(torch.zeros(2, 2), [["itself"]])
