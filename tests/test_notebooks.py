@@ -103,7 +103,18 @@ def test_nothing_of_this_machine_is_stored(path):
     assert notebook == without_widgets(notebook), "widget state or views are stored: run `make lessons`"
     for cell in notebook.cells:
         assert set(cell.metadata) <= {"tags", "jupyter"}
-    assert path.stat().st_size < 2_000_000
+
+
+def test_the_notebooks_stay_light():
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < 6_000_000
+
+
+@every_notebook
+def test_imports_from_the_library_take_six_lines_at_most(path):
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    statements = re.findall(r"^from linvid_edu[\w.]* import (?:\([^)]*\)|.*)", source, re.MULTILINE)
+    lines = "\n".join(statements).count("\n") + 1
+    assert lines <= 6 or path.parent.name == "experiments"
 
 
 @every_notebook
