@@ -54,7 +54,7 @@ def test_shares_count_channels_both_ways():
     assert explorer.shares()[1, 0, 0] == 0.125
 
 
-def test_channels_are_told_in_words():
+def test_channels_are_described_in_words():
     explorer = AssociationExplorer()
     assert explorer.channels()[0] == "next frame"
     explorer.span, explorer.query = "time", (0, 0, 0)
@@ -74,7 +74,7 @@ def test_the_browser_gets_every_span_and_divisor_once():
     assert torch.equal(numbers.long(), expected.flatten())
 
 
-def test_what_there_is_not_is_refused_in_words():
+def test_what_does_not_exist_raises():
     with pytest.raises(ValueError, match="no association to show: pass a ModelConfig with association=True"):
         AssociationExplorer(ModelConfig.compact())
     explorer = AssociationExplorer()
@@ -86,7 +86,7 @@ def test_what_there_is_not_is_refused_in_words():
         explorer.span = "nowhere"
 
 
-def test_the_snapshot_says_what_is_seen():
+def test_the_snapshot_describes_what_is_shown():
     explorer = AssociationExplorer()
     explorer.span, explorer.query = "time", (0, 0, 0)
     alt = explorer.snapshot().alt

@@ -208,7 +208,7 @@ def test_a_model_that_was_never_trained_is_called_so():
     assert AttentionExplorer(clip(), {"mine": model}).packed.meta["models"][0]["status"] == ""
 
 
-def test_what_does_not_fit_is_said_in_the_widget():
+def test_the_widget_reports_what_does_not_fit():
     some = models()
     joint = VideoTransformer(replace(SIZE, space_time="joint"))
     small = {"dog": torch.ones(3, 2, 2, dtype=torch.bool)}
@@ -246,13 +246,13 @@ def test_a_clip_that_fits_is_shown_after_one_that_did_not():
         ("compared", (0, 0, 5), "column=5 does not exist: choose 0 to 4"),
     ],
 )
-def test_an_unknown_layer_or_token_is_refused(name, value, words):
+def test_an_unknown_layer_or_token_raises(name, value, words):
     explorer = AttentionExplorer(clip(), models())
     with pytest.raises(ValueError, match=words):
         setattr(explorer, name, value)
 
 
-def test_a_clip_that_does_not_fit_is_told_in_the_widget_and_the_next_one_is_shown():
+def test_a_clip_that_does_not_fit_is_reported_and_the_next_one_is_shown():
     explorer = AttentionExplorer(clip(), models())
     before = explorer.packed
     explorer.show(clip(t=5, source="folder/<img onerror=alert(1)>.mp4"))
@@ -306,7 +306,7 @@ def test_other_models_are_shown_and_the_rest_stays_as_it_was():
         (["softmax", "linear", "fixation", "sana", "fifth"], "name 1 to 4 different models"),
     ],
 )
-def test_models_that_cannot_be_shown_are_refused(shown, words):
+def test_models_that_cannot_be_shown_raise(shown, words):
     explorer = AttentionExplorer(clip(), {**models(), "fifth": models()["linear"]})
     with pytest.raises(ValueError, match=words):
         explorer.shown = shown

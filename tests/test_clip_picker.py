@@ -1,4 +1,4 @@
-"""A clip from samples, a path or an upload is shown with its facts and handed on; errors are words, names are text."""
+"""A clip from samples, a path or an upload is shown with its facts and passed on; errors are reported."""
 
 import re
 import tempfile
@@ -42,7 +42,7 @@ def send(picker, name, data, piece=10_000):
     picker.upload.receive({"kind": "end"})
 
 
-def test_it_starts_with_the_first_sample_and_tells_how_it_was_sampled(picker):
+def test_it_starts_with_the_first_sample_and_describes_its_sampling(picker):
     assert picker.clip.frames.shape == (4, 32, 32, 3)
     assert picker.trouble == ""
     assert "Video: 2 s, 24 frames, 12 a second" in picker._about.value
@@ -67,7 +67,7 @@ def test_an_explorer_gets_the_clip_now_and_on_every_change(picker):
     assert picker.trouble == ""
 
 
-def test_a_path_that_cannot_be_read_is_told_in_words_and_the_clip_stays(picker, tmp_path):
+def test_a_path_that_cannot_be_read_is_reported_and_the_clip_stays(picker, tmp_path):
     before = picker.clip
     picker.source.value = "path"
     assert picker.trouble == ""
@@ -114,7 +114,7 @@ def test_an_upload_arrives_in_pieces_and_leaves_no_file(picker, tmp_path, monkey
     assert len(picker.clip.frames) == 6
 
 
-def test_a_broken_upload_is_told_by_its_own_name_and_leaves_no_file(picker, tmp_path, monkeypatch):
+def test_a_broken_upload_is_reported_by_its_own_name_and_leaves_no_file(picker, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = picker.clip
     send(picker, "broken.mp4", SAMPLE.read_bytes()[:5000])
@@ -124,7 +124,7 @@ def test_a_broken_upload_is_told_by_its_own_name_and_leaves_no_file(picker, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_upload_above_the_limit_is_refused(picker):
+def test_an_upload_above_the_limit_is_reported(picker):
     before = picker.clip
     picker.source.value = "upload"
     picker.upload.receive({"kind": "start", "name": "long.mp4", "size": UPLOAD_BYTES + 1})
@@ -151,7 +151,7 @@ def test_names_are_shown_as_text(picker):
     assert not re.search(r"<img src=x", everything)
 
 
-def test_repeated_frames_are_told():
+def test_repeated_frames_are_described():
     clip = Clip(
         torch.zeros(3, 4, 8, 8), torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.zeros(4), "a.mp4", repeated=2
     )

@@ -1,4 +1,4 @@
-"""Costs are measured within budget and memory, fitted to laws, and said in words; made-up times show each case."""
+"""Costs are measured within budget and memory, fitted to laws, and described; made-up times show each case."""
 
 import math
 import time
@@ -35,7 +35,7 @@ def test_one_disturbed_time_bends_little_and_missing_ones_count_nothing():
 
 
 @pytest.mark.parametrize("times", [[1.0, 2.0, math.nan, math.nan, math.nan], [1.0, 0.0, 1.0, 1.0, 1.0]])
-def test_too_few_or_impossible_times_are_refused(times):
+def test_too_few_or_impossible_times_raise(times):
     with pytest.raises(ValueError, match="at least 3, each above 0"):
         fit_power_law(SIZES, times)
 
@@ -96,12 +96,12 @@ def test_what_would_exceed_the_memory_is_not_run():
 
 
 @pytest.mark.parametrize("numbers", [{"heads": 0}, {"d": 0}, {"budget": 0.0}, {"sizes": [0]}])
-def test_impossible_numbers_are_refused(numbers):
+def test_impossible_numbers_raise(numbers):
     with pytest.raises(ValueError, match="choose larger ones"):
         list(measure_costs(**{"sizes": [16], **numbers}))
 
 
-def test_the_words_say_where_linear_attention_loses():
+def test_the_findings_say_when_linear_attention_is_slower():
     results = summarize_costs(made_up(softmax=PowerLaw(0.0, 1e-3, 2.0), linear=PowerLaw(0.0, 0.7, 1.0)))
     assert results.crossing == pytest.approx(700, rel=0.02)
     lines = findings(results, 64)
@@ -112,7 +112,7 @@ def test_the_words_say_where_linear_attention_loses():
     assert "N^2.00 (softmax), N^1.00 (linear)" in lines[2]
 
 
-def test_without_a_crossing_the_words_say_who_is_quicker_throughout():
+def test_without_a_crossing_the_findings_say_which_is_quicker_throughout():
     results = summarize_costs(made_up(softmax=PowerLaw(0.0, 1e-3, 2.0), linear=PowerLaw(0.0, 1e-4, 1.0)))
     assert results.crossing is None
     assert "linear attention is quicker here throughout" in findings(results, 64)[0]
@@ -154,7 +154,7 @@ def test_the_picture_stands_beside_the_widget(lab):
     assert metadata["image/png"]["alt"] == data["text/plain"]
 
 
-def test_what_goes_wrong_is_said_in_words():
+def test_what_goes_wrong_is_reported():
     lab = CostLab(sizes=(16,), budget=1, device="no such device")
     assert 'role="alert"' in lab.trouble
     assert "Nothing more was measured" in lab.trouble
@@ -173,12 +173,12 @@ def test_rivals_are_measured_beside_the_usual_ones():
     assert {trace.name for trace in lab._figure().data} >= {"nystrom", "linear"}
 
 
-def test_what_does_not_fit_a_rival_is_told_in_the_widget():
+def test_the_widget_reports_what_does_not_fit_a_rival():
     lab = CostLab(budget=0.3, sizes=(7, 14, 28), rivals=["shuffle_window"])
     assert "window=4 does not divide the 1×7 grid" in lab.trouble
 
 
-def test_rivals_that_there_are_not_or_too_many_are_refused():
+def test_unknown_or_too_many_rivals_raise():
     with pytest.raises(ValueError, match="rival 'performre' is unknown: choose one of"):
         CostLab(rivals=["performre"])
     with pytest.raises(ValueError, match="cannot be told apart in one chart: choose at most 4"):

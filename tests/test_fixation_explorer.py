@@ -1,4 +1,4 @@
-"""The FixationExplorer without a browser: ratios and answers follow the slider, and what does not fit is told."""
+"""The FixationExplorer without a browser: ratios and answers follow the slider, and what does not fit is reported."""
 
 import pytest
 import torch
@@ -89,7 +89,7 @@ def test_channels_that_no_token_opens_are_counted():
     assert explorer.shut() == (16, 16)
 
 
-def test_what_does_not_fit_is_told_in_the_widget():
+def test_the_widget_reports_what_does_not_fit():
     clip, _ = made()
     plain = VideoTransformer(ModelConfig.compact(num_frames=FRAMES)).eval()
     explorer = FixationExplorer(clip, plain)
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_told_in_the_widget():
     assert explorer.problem == ""
 
 
-def test_places_that_there_are_not_are_refused():
+def test_places_that_do_not_exist_raise():
     clip, model = made()
     explorer = FixationExplorer(clip, model)
     for name, value, words in (
@@ -121,7 +121,7 @@ def test_places_that_there_are_not_are_refused():
             setattr(explorer, name, value)
 
 
-def test_the_snapshot_tells_the_ratios():
+def test_the_snapshot_describes_the_ratios():
     clip, model = made()
     explorer = FixationExplorer(clip, model)
     explorer.position = 1.0

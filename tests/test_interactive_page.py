@@ -1,4 +1,4 @@
-"""The page of `linvid explain --interactive`: whole in itself, small enough to mail, and alive without a network."""
+"""The page of `linvid explain --interactive`: self-contained, small enough to mail, interactive offline."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A control redraws; figures keep their alt text, and words are shown as words."""
+"""A control redraws; figures keep their alt text, and text is escaped."""
 
 import io
 
