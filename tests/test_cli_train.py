@@ -26,6 +26,8 @@ from linvid_edu.training.metrics import read_metrics
 from linvid_edu.training.run import fit
 from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY, claimed
 
+pytestmark = pytest.mark.slow
+
 QUICK = Effort(validation_clips=8, test_clips=40)
 TRAIN = ("train", "--task", "lookup", "--preset", "probe", "--steps", 4, "--batch", 8, "--warmup", 2)
 

@@ -17,6 +17,8 @@ from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import plain_fabric
 from linvid_edu.training.loop import initialize, make_optimizer, train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TINY = {"num_frames": 2, "image_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_hidden": 8, "head_hidden": 8}
 
@@ -292,7 +294,6 @@ def smoke(tmp_path_factory):
     return done.stdout, json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.slow
 def test_the_smoke_run_measures_everything(smoke):
     _, results = smoke
     assert (results["card"], results["tiny"], results["left_out"]) == ("cpu", True, [])
@@ -317,7 +318,6 @@ def test_the_smoke_run_measures_everything(smoke):
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_the_smoke_run_prints_tables(smoke):
     printed, results = smoke
     for heading in ("golden file", "attention, bfloat16", "seeds at once", "run of", "steps to .9"):
