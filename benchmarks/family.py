@@ -32,7 +32,7 @@ from linvid_edu.attention.rivals.windows import WindowRival
 from linvid_edu.figures.cost import crossover, fit_power_law, one_call_ms, peak_bytes
 from linvid_edu.files import atomic_path
 from linvid_edu.shapes import Extent
-from linvid_edu.training.provenance import provenance
+from linvid_edu.training.run_provenance import provenance
 
 HEADS, D, SIDE = 4, 32, 16
 FRAME = SIDE * SIDE

@@ -33,7 +33,7 @@ from linvid_edu.models.reference_weights import load_official  # noqa: E402
 from linvid_edu.models.variants import ABLATION  # noqa: E402
 from linvid_edu.training.config import TrainConfig  # noqa: E402
 from linvid_edu.training.fabric import make_fabric  # noqa: E402
-from linvid_edu.training.provenance import provenance  # noqa: E402
+from linvid_edu.training.run_provenance import provenance  # noqa: E402
 
 GOLDEN_LIMIT = 1e-4
 TEST_CLIPS = 512

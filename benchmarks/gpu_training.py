@@ -16,7 +16,7 @@ from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.evaluation import accuracy
 from linvid_edu.training.loop import Diverged, Record, initialize, make_optimizer, train
-from linvid_edu.training.provenance import peak_memory_mb
+from linvid_edu.training.run_provenance import peak_memory_mb
 
 WARMUP, TIMED = 3, 4  # steps of a measurement
 SHORTEST = 4  # where not even one seed fits, runs get shorter, down to this fraction of their steps

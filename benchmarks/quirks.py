@@ -23,7 +23,7 @@ from torch import Tensor
 from linvid_edu.files import atomic_path
 from linvid_edu.models.checkpoint import load_model
 from linvid_edu.models.trace import record
-from linvid_edu.training.provenance import provenance
+from linvid_edu.training.run_provenance import provenance
 from linvid_edu.video.reading import load_clip
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"

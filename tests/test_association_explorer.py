@@ -10,7 +10,7 @@ from linvid_edu.models.config import ModelConfig
 from linvid_edu.shapes import Grid
 from linvid_edu.widgets import AssociationExplorer
 from linvid_edu.widgets.association import in_words, rule, sources
-from linvid_edu.widgets.shared import NOTHING
+from linvid_edu.widgets.shared_table import NOTHING
 
 
 def test_attention_over_space_borrows_from_frames():

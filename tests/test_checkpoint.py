@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from linvid_edu.files import atomic_path
-from linvid_edu.models.checkpoint import FORMAT, CheckpointError, load_model, read_state, save_model
+from linvid_edu.models.checkpoint import MODEL_FORMAT, CheckpointError, load_model, read_state, save_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 
@@ -45,9 +45,9 @@ def test_files_without_a_format_version_are_read(saved):
     assert torch.equal(loaded(video), expected(video))
 
 
-@pytest.mark.parametrize("version", [str(FORMAT + 1), "new"])
+@pytest.mark.parametrize("version", [str(MODEL_FORMAT + 1), "new"])
 def test_a_newer_format_is_refused_in_words(saved, version):
-    words = rf"model\.safetensors has checkpoint format {version}, .* reads formats up to {FORMAT}: update linvid-edu"
+    words = rf"has checkpoint format {version}, .* reads formats up to {MODEL_FORMAT}: update linvid-edu"
     with pytest.raises(CheckpointError, match=words):
         load_model(with_format(saved, version))
 

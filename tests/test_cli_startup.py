@@ -85,9 +85,9 @@ def test_a_slow_import_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("shown", "defined"),
     [
-        (choices.TASKS, TASKS),
-        (choices.PRESETS, PRESETS),
-        (choices.PRECISIONS, PRECISIONS),
+        (choices.TASK_NAMES, TASKS),
+        (choices.PRESET_NAMES, PRESETS),
+        (choices.PRECISION_NAMES, PRECISIONS),
     ],
     ids=["tasks", "presets", "precisions"],
 )

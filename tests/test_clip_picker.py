@@ -10,7 +10,7 @@ from linvid_edu.files import materials
 from linvid_edu.video.clip import Clip
 from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
 from linvid_edu.widgets import ClipPicker
-from linvid_edu.widgets.clips import UPLOAD_BYTES, describe, read_upload
+from linvid_edu.widgets.clips import UPLOAD_BYTES, describe_clip, read_upload
 
 SAMPLE = materials().data_samples / "motion_right_plain.mp4"
 EVIL = "<img src=x onerror=alert(1)>.mp4"
@@ -155,7 +155,7 @@ def test_repeated_frames_are_described():
     clip = Clip(
         torch.zeros(3, 4, 8, 8), torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.zeros(4), "a.mp4", repeated=2
     )
-    assert describe(clip, VideoFacts(1.0, 2))[-1].endswith("2 of the 4 repeat the one before.")
+    assert describe_clip(clip, VideoFacts(1.0, 2))[-1].endswith("2 of the 4 repeat the one before.")
 
 
 def test_the_picture_stands_beside_the_widget(picker):

@@ -15,7 +15,7 @@ pytest.importorskip("anywidget")
 
 from linvid_edu.widgets import AssociationExplorer, AttentionExplorer, FixationExplorer, frontend
 from linvid_edu.widgets.frontend import front_end
-from linvid_edu.widgets.shared import ASSOCIATION_STATE, ATTENTION_STATE, FIXATION_STATE, shared
+from linvid_edu.widgets.shared_table import ASSOCIATION_STATE, ATTENTION_STATE, FIXATION_STATE, shared
 
 STATIC = files("linvid_edu.widgets").joinpath("static")
 SCRIPTS = sorted(file.name for file in STATIC.iterdir() if file.name.endswith(".js"))

@@ -22,7 +22,7 @@ from linvid_edu.figures.plots.interactive import plotly_text
 from linvid_edu.figures.plots.matrices import LARGEST_TWIN
 from linvid_edu.figures.plots.sizes import PRODUCT_INK
 from linvid_edu.figures.plots.strips import COLORS, NEGATIVE, OPACITY
-from linvid_edu.widgets.shared import shared as shared_with_browser
+from linvid_edu.widgets.shared_table import shared as shared_with_browser
 
 HOSTILE = "<img src=x onerror=alert(1)> $x_1$ 100 % %{y} a_b \\frac{ $5 & &amp;"
 GENERATOR = np.random.default_rng(0)

@@ -26,7 +26,7 @@ from linvid_edu.training.run_checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from linvid_edu.training.run_format import FORMAT
+from linvid_edu.training.run_format import RUN_FORMAT
 from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY
 
 pytest.importorskip("lightning_fabric")
@@ -243,9 +243,9 @@ def test_an_invalid_progress_raises(started, values, words):
 def test_a_checkpoint_without_a_format_is_resumed_and_a_newer_one_raises(started):
     path = checkpoint_path(started, STEPS) / "run.json"
     written = json.loads(path.read_text())
-    assert written["format"] == FORMAT
-    path.write_text(json.dumps({**written, "format": FORMAT + 1}))
-    refused(started, rf"run\.json has format {FORMAT + 1}, this version of linvid-edu reads formats up to {FORMAT}")
+    assert written["format"] == RUN_FORMAT
+    path.write_text(json.dumps({**written, "format": RUN_FORMAT + 1}))
+    refused(started, rf"run\.json has format {RUN_FORMAT + 1}, this linvid-edu reads formats up to {RUN_FORMAT}")
     del written["format"], written["clips"]  # as before formats had numbers
     path.write_text(json.dumps(written))
     assert load_checkpoint(path.parent, *parts(), CONFIG).step == STEPS

@@ -23,7 +23,7 @@ from linvid_edu.training.loop import Diverged
 from linvid_edu.training.metrics import read_metrics
 from linvid_edu.training.run import Stopped
 from linvid_edu.training.run_checkpoints import checkpoints
-from linvid_edu.training.run_format import FORMAT
+from linvid_edu.training.run_format import RUN_FORMAT
 from linvid_edu.training.run_lock import CLAIM, CLAIMED_BY, FolderTaken, claimed
 
 CONFIG = TrainConfig(task="lookup", preset="probe", variant="linear", steps=10, batch=8, warmup=2)
@@ -108,14 +108,14 @@ def test_invalid_metrics_raise(tmp_path):
 def test_metrics_without_a_format_are_read_and_newer_ones_raise(finished, tmp_path):
     folder, metrics, _ = finished
     assert next(iter(metrics)) == "format"
-    assert metrics["format"] == FORMAT
+    assert metrics["format"] == RUN_FORMAT
     written = json.loads((folder / "metrics.json").read_text())
     del written["format"], written["clips"]  # as before formats had numbers
     (tmp_path / "metrics.json").write_text(json.dumps(written))
     assert fit(CONFIG, tmp_path, plain_fabric())["accuracy"] == metrics["accuracy"]
-    (tmp_path / "metrics.json").write_text(json.dumps({**written, "format": FORMAT + 1}))
+    (tmp_path / "metrics.json").write_text(json.dumps({**written, "format": RUN_FORMAT + 1}))
     message = (
-        rf"metrics\.json has format {FORMAT + 1}, this version of linvid-edu reads formats up to {FORMAT}: install"
+        rf"metrics\.json has format {RUN_FORMAT + 1}, this linvid-edu reads formats up to {RUN_FORMAT}: install"
     )
     with pytest.raises(CheckpointError, match=message):
         fit(CONFIG, tmp_path, plain_fabric())

@@ -226,7 +226,7 @@ PEAKS = """
 import sys
 from typer.testing import CliRunner
 from linvid_edu.cli import app
-from linvid_edu.training.provenance import peak_memory_mb
+from linvid_edu.training.run_provenance import peak_memory_mb
 for path in sys.argv[1:]:
     done = CliRunner().invoke(app, ["stream", path, "--rate", "8", "--output", path + ".html"])
     assert done.exit_code == 0, done.output

@@ -7,7 +7,7 @@ import pytest
 
 from linvid_edu.training.loop import Diverged, Record
 from linvid_edu.widgets import TrainingMonitor
-from linvid_edu.widgets.monitor import DRAWING_SHARE, MOST_POINTS, learning_curves
+from linvid_edu.widgets.monitor import DRAWING_SHARE, MOST_DRAWN, learning_curves
 
 
 def records(count, loss=lambda step: 2 / step):
@@ -45,7 +45,7 @@ def test_curves_are_means_of_the_last_steps_and_speed_counts_clips():
 
 def test_long_runs_are_drawn_with_few_points_up_to_the_last_step():
     curves_of_run = learning_curves(records(5000), [0.1] * 5000, batch=1)
-    assert len(curves_of_run["step"]) == MOST_POINTS
+    assert len(curves_of_run["step"]) == MOST_DRAWN
     assert (curves_of_run["step"][0], curves_of_run["step"][-1]) == (1, 5000)
 
 

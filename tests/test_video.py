@@ -448,7 +448,7 @@ def test_large_frames_are_not_kept(tmp_path):
     path = write(tmp_path / "a.mkv", [picture] * 21, codec="mjpeg", pix_fmt="yuvj420p")
     code = """
 import sys
-from linvid_edu.training.provenance import peak_memory_mb
+from linvid_edu.training.run_provenance import peak_memory_mb
 from linvid_edu.video.reading import load_clip
 load_clip(sys.argv[1], num_frames=1)
 before = peak_memory_mb()

@@ -21,7 +21,7 @@ import nbformat
 import linvid_edu
 from linvid_edu.cli import app
 from linvid_edu.course.lessons import LESSONS, find_lessons
-from linvid_edu.training.provenance import commit
+from linvid_edu.training.run_provenance import commit
 from linvid_edu.video.samples import load_manifest
 from linvid_edu.files import materials
 from linvid_edu.experiments.sweep_runs import NOTEBOOK

@@ -1,5 +1,5 @@
 """Names that help shows and that are defined beside code that needs torch; a test compares them with this list."""
 
-TASKS = ("cue", "motion", "lookup", "flash")
-PRESETS = ("probe", "compact", "gpu")
-PRECISIONS = ("32-true", "bf16-mixed")
+TASK_NAMES = ("cue", "motion", "lookup", "flash")
+PRESET_NAMES = ("probe", "compact", "gpu")
+PRECISION_NAMES = ("32-true", "bf16-mixed")

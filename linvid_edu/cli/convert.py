@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import number
+from .options import numeric
 
 
 @app.command("convert", no_args_is_help=True)
@@ -19,11 +19,11 @@ def convert_checkpoint(
         ),
     ],
     output: Annotated[Path, typer.Argument(help="Model file to write, .safetensors.", show_default=False)],
-    heads: Annotated[int, number("Number of attention heads, which no weight shows; 8 in the paper.", min=1)],
-    image_size: Annotated[int, number("Side of a frame in pixels; 224 in the paper.", min=1)],
+    heads: Annotated[int, numeric("Number of attention heads, which no weight shows; 8 in the paper.", min=1)],
+    image_size: Annotated[int, numeric("Side of a frame in pixels; 224 in the paper.", min=1)],
     temporal_shift_div: Annotated[
         int | None,
-        number(
+        numeric(
             "Neighborhood association moves 1/N of the channels each way: 4 for Something-Something v2, "
             "8 for Kinetics.  [default: no association]",
             min=2,

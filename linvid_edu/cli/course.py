@@ -9,7 +9,7 @@ from .app import app
 
 
 @app.command("course")
-def run_lessons(
+def course_command(
     video: Annotated[
         Path | None, typer.Option(help="Video file for the lessons to show.  [default: a sample clip]")
     ] = None,

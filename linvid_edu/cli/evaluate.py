@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import app
-from .choices import TASKS
-from .options import ClipsRoot, Device, name_option, number
+from .choices import TASK_NAMES
+from .options import ClipsRoot, Device, name_option, numeric
 from .progress import step_bar
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def evaluate_model(
         Path,
         typer.Argument(help="Folder of a run or of a checkpoint, or a model.safetensors.", show_default=False),
     ],
-    task: Annotated[str | None, name_option("Task to test on, by default the one of the run", TASKS)] = None,
+    task: Annotated[str | None, name_option("Task to test on, by default the one of the run", TASK_NAMES)] = None,
     clips: ClipsRoot = None,
-    count: Annotated[int, number("Largest number of clips in a test.", min=1)] = 2048,
+    count: Annotated[int, numeric("Largest number of clips in a test.", min=1)] = 2048,
     device: Device = "auto",
     output: Annotated[
         Path | None,

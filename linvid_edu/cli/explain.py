@@ -7,7 +7,7 @@ import typer
 
 from .app import app
 from .command_line import command_line
-from .options import Page, Video, WeightsSeed, number
+from .options import Page, Video, WeightsSeed, numeric
 from .progress import step_bar
 
 
@@ -31,17 +31,17 @@ def explain_clip(
             "[default: softmax, linear, cooperative, cooperative-association]",
         ),
     ] = None,
-    frames: Annotated[int | None, number("Number of frames.  [default: the checkpoint's, else 8]", min=1)] = None,
+    frames: Annotated[int | None, numeric("Number of frames.  [default: the checkpoint's, else 8]", min=1)] = None,
     size: Annotated[
-        int | None, number("Side of a frame in pixels.  [default: the checkpoint's, else 112]", min=1)
+        int | None, numeric("Side of a frame in pixels.  [default: the checkpoint's, else 112]", min=1)
     ] = None,
     start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to begin.  [default: 0]")] = None,
     stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to end.  [default: the end]")] = None,
-    frame: Annotated[int | None, number("Frame of the query, from 0.  [default: where most changes]")] = None,
-    row: Annotated[int | None, number("Token row of the query, from 0.  [default: where most changes]")] = None,
-    column: Annotated[int | None, number("Token column of the query, from 0.  [default: where most changes]")] = None,
-    block: Annotated[int, number("Block to look at, from 0; -1 is the last.", min=None)] = -1,
-    head: Annotated[int | None, number("Attention head, from 0.  [default: the mean over heads]")] = None,
+    frame: Annotated[int | None, numeric("Frame of the query, from 0.  [default: where most changes]")] = None,
+    row: Annotated[int | None, numeric("Token row of the query, from 0.  [default: where most changes]")] = None,
+    column: Annotated[int | None, numeric("Token column of the query, from 0.  [default: where most changes]")] = None,
+    block: Annotated[int, numeric("Block to look at, from 0; -1 is the last.", min=None)] = -1,
+    head: Annotated[int | None, numeric("Attention head, from 0.  [default: the mean over heads]")] = None,
     seed: WeightsSeed = 0,
 ) -> None:
     """Show where one token of a video looks under four mechanisms, as one HTML page.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 
-def number(help: str, min: int | None = 0, max: int | None = None) -> Any:
+def numeric(help: str, min: int | None = 0, max: int | None = None) -> Any:
     """Return an option that is a number within limits."""
     return typer.Option(metavar="N", min=min, max=max, help=help)
 
@@ -48,7 +48,7 @@ def check_moments(moments: list[float] | None) -> list[float] | None:
 
 Video = Annotated[Path, typer.Argument(help="Video file, in any format that FFmpeg reads.", show_default=False)]
 Page = Annotated[Path, typer.Option(help="Page to write; its name ends in .html.", callback=check_html)]
-WeightsSeed = Annotated[int, number("Seed of the weights that are random.", max=2**32 - 1)]
+WeightsSeed = Annotated[int, numeric("Seed of the weights that are random.", max=2**32 - 1)]
 Device = Annotated[str, name_option("Device to compute on", ("auto", "cpu", "cuda", "mps"))]
 ClipsRoot = Annotated[
     Path | None,

@@ -6,17 +6,17 @@ from typing import Protocol
 
 import typer
 
-Number = int | float
+Real = int | float
 
 
 class Show(Protocol):
     """Move a progress bar to `completed` of `total`; keep the total if it is None."""
 
-    def __call__(self, text: str, completed: Number, total: Number | None = None, *, line: bool = False) -> None: ...
+    def __call__(self, text: str, completed: Real, total: Real | None = None, *, line: bool = False) -> None: ...
 
 
 @contextmanager
-def progress_bar(total: Number | None = None) -> Iterator[Show]:
+def progress_bar(total: Real | None = None) -> Iterator[Show]:
     """Show a bar on stderr. If stderr is not a terminal, print instead each text that comes with ``line=True``.
 
     Args:
@@ -30,7 +30,7 @@ def progress_bar(total: Number | None = None) -> Iterator[Show]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
 
-        def show(text: str, completed: Number, total: Number | None = None, *, line: bool = False) -> None:
+        def show(text: str, completed: Real, total: Real | None = None, *, line: bool = False) -> None:
             bar.update(task, description=text, completed=completed, total=total)
             if line and not console.is_terminal:
                 typer.echo(text, err=True)

@@ -7,7 +7,7 @@ import typer
 
 from .app import app
 from .command_line import command_line
-from .options import Page, Video, WeightsSeed, above_zero, check_moments, number
+from .options import Page, Video, WeightsSeed, above_zero, check_moments, numeric
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def stream_video(
         Path | None, typer.Option(metavar="FILE", help="Model file with linear attention.  [default: random weights]")
     ] = None,
     size: Annotated[
-        int | None, number("Side of a frame in pixels.  [default: the checkpoint's, else 64]", min=1)
+        int | None, numeric("Side of a frame in pixels.  [default: the checkpoint's, else 64]", min=1)
     ] = None,
-    row: Annotated[int | None, number("Token row of the query, from 0.  [default: the middle]")] = None,
-    column: Annotated[int | None, number("Token column of the query, from 0.  [default: the middle]")] = None,
+    row: Annotated[int | None, numeric("Token row of the query, from 0.  [default: the middle]")] = None,
+    column: Annotated[int | None, numeric("Token column of the query, from 0.  [default: the middle]")] = None,
     seed: WeightsSeed = 0,
 ) -> None:
     """Watch a video of any length frame by frame, in constant memory, and describe it on one HTML page.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import app
-from .options import number
+from .options import numeric
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def start_sweep(
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON file of the runs.", show_default=False)
     ] = None,
-    workers: Annotated[int, number("Number of processes on this machine, each with one run at a time.", min=1)] = 2,
+    workers: Annotated[int, numeric("Number of processes on this machine, each with one run at a time.", min=1)] = 2,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers to use.  [default: this machine]"),

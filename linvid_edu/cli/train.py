@@ -13,9 +13,9 @@ import typer
 from linvid_edu.models.variants import ASSOCIATION, VARIANTS, find_variant
 
 from .app import app
-from .choices import PRECISIONS, PRESETS, TASKS
+from .choices import PRECISION_NAMES, PRESET_NAMES, TASK_NAMES
 from .command_line import command_line
-from .options import ClipsRoot, Device, above_zero, name_option, number
+from .options import ClipsRoot, Device, above_zero, name_option, numeric
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _check_variant(name: str) -> str:
 
 @app.command("train")
 def train_model(
-    task: Annotated[str, name_option("Task to learn", TASKS)] = "cue",
+    task: Annotated[str, name_option("Task to learn", TASK_NAMES)] = "cue",
     clips: ClipsRoot = None,
     variant: Annotated[
         str,
@@ -51,13 +51,13 @@ def train_model(
             callback=_check_variant,
         ),
     ] = "cooperative",
-    preset: Annotated[str, name_option("Size of the model", PRESETS)] = "compact",
-    seed: Annotated[int, number("Seed of the weights and of the training clips.")] = 0,
-    steps: Annotated[int, number("Number of batches to train on.", min=1)] = 1000,
-    batch: Annotated[int, number("Number of clips in a batch, over all processes.", min=1)] = 32,
+    preset: Annotated[str, name_option("Size of the model", PRESET_NAMES)] = "compact",
+    seed: Annotated[int, numeric("Seed of the weights and of the training clips.")] = 0,
+    steps: Annotated[int, numeric("Number of batches to train on.", min=1)] = 1000,
+    batch: Annotated[int, numeric("Number of clips in a batch, over all processes.", min=1)] = 32,
     learning_rate: Annotated[float, _positive("Largest learning rate.")] = 3e-3,
-    warmup: Annotated[int, number("Number of steps until the largest learning rate.")] = 100,
-    weight_decay: Annotated[float, number("Weight decay of AdamW.")] = 0.01,
+    warmup: Annotated[int, numeric("Number of steps until the largest learning rate.")] = 100,
+    weight_decay: Annotated[float, numeric("Weight decay of AdamW.")] = 0.01,
     clip_norm: Annotated[float, _positive("Largest norm of the gradient.")] = 1.0,
     gain: Annotated[float, _positive("Scale of the initial weights.")] = 1.0,
     folder: Annotated[
@@ -68,13 +68,13 @@ def train_model(
         bool, typer.Option("--resume", help="Continue from the newest checkpoint in the folder.")
     ] = False,
     device: Device = "auto",
-    processes: Annotated[int, number("Number of processes that share each batch, one for each GPU.", min=1)] = 1,
+    processes: Annotated[int, numeric("Number of processes that share each batch, one for each GPU.", min=1)] = 1,
     precision: Annotated[
         str | None,
-        name_option("Precision of the computation, by default bf16-mixed on CUDA, else 32-true", PRECISIONS),
+        name_option("Precision of the computation, by default bf16-mixed on CUDA, else 32-true", PRECISION_NAMES),
     ] = None,
     threads: Annotated[
-        int | None, number("Number of threads of each process.  [default: one for each core]", min=1)
+        int | None, numeric("Number of threads of each process.  [default: one for each core]", min=1)
     ] = None,
 ) -> None:
     """Train a model on rendered clips or on your own, test it, and write metrics.json into the folder of the run.

@@ -16,7 +16,7 @@ from linvid_edu.files import atomic_path
 from .config import ModelConfig
 from .transformer import VideoTransformer
 
-FORMAT = 1  # raise when a file can no longer be read by an older version; files without a number count as 1
+MODEL_FORMAT = 1  # raise when a file can no longer be read by an older version; files without a number count as 1
 
 
 class CheckpointError(ValueError):
@@ -34,7 +34,7 @@ def save_model(model: VideoTransformer, path: str | Path) -> Path:
         Path of the file.
     """
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
-    metadata = {"format": str(FORMAT), "config": json.dumps(model.config.to_dict())}
+    metadata = {"format": str(MODEL_FORMAT), "config": json.dumps(model.config.to_dict())}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata=metadata)
     return Path(path)
@@ -75,9 +75,9 @@ def load_model(path: str | Path) -> VideoTransformer:
 
 def _check_format(version: str, path: Path) -> None:
     """Raise if a file has a newer format than this version of the library reads."""
-    if not version.isdecimal() or int(version) > FORMAT:
+    if not version.isdecimal() or int(version) > MODEL_FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {version}, this version of linvid-edu reads formats up to {FORMAT}: update "
+            f"{path} has checkpoint format {version}, this linvid-edu reads formats up to {MODEL_FORMAT}: update "
             "linvid-edu"
         )
 

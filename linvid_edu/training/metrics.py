@@ -8,9 +8,9 @@ from linvid_edu.models.transformer import VideoTransformer
 
 from .config import TrainConfig
 from .evaluation import accuracy, concentration_per_layer
-from .provenance import peak_memory_mb, provenance
 from .run_checkpoints import Progress
 from .run_format import read_run_file, run_header
+from .run_provenance import peak_memory_mb, provenance
 from .tasks import Data, Task
 
 METRICS = "metrics.json"

@@ -19,10 +19,10 @@ from .config import Effort, TrainConfig
 from .evaluation import accuracy
 from .loop import Diverged, Record, initialize, make_optimizer, train
 from .metrics import METRICS, final_metrics, read_metrics
-from .provenance import commit
 from .run_checkpoints import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
 from .run_format import differing_settings
 from .run_lock import FolderTaken, claimed
+from .run_provenance import commit
 from .tasks import Data
 
 

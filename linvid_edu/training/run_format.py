@@ -13,7 +13,7 @@ from linvid_edu.video.clip_folder.folder import ClipFolder
 
 from .config import CLIPS, LOADING, TrainConfig
 
-FORMAT = 1
+RUN_FORMAT = 1
 
 
 def run_header(config: TrainConfig) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def run_header(config: TrainConfig) -> dict[str, Any]:
     Returns:
         ``format``; ``config``, the settings; and ``clips``, the hash of the folder of clips, None for rendered clips.
     """
-    return {"format": FORMAT, "config": config.to_dict(), "clips": _clips_hash(config)}
+    return {"format": RUN_FORMAT, "config": config.to_dict(), "clips": _clips_hash(config)}
 
 
 def read_run_file(path: Path) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def read_run_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TypeError(f"it holds a {type(content).__name__}, expected an object")
     written = int(content.get("format", 0))
-    if written > FORMAT:
+    if written > RUN_FORMAT:
         raise CheckpointError(
-            f"{path} has format {written}, this version of linvid-edu reads formats up to {FORMAT}: install a newer "
+            f"{path} has format {written}, this linvid-edu reads formats up to {RUN_FORMAT}: install a newer "
             "version"
         )
     config = dict(content["config"])

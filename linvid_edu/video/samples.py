@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 FPS = 12
 SCENES: dict[str, type[PictureScene]] = {"cue match": CueMatch, "motion": Motion}
 # packages whose versions decide the bytes of the files
-PACKAGES = ("av", "numpy", "scikit-image")
+ENCODING_PACKAGES = ("av", "numpy", "scikit-image")
 
 
 class Sample(NamedTuple):
@@ -88,7 +88,7 @@ def write_samples(folder: Path, progress: Callable[[Path], None] | None = None) 
         path = folder / f"{sample.name}.mp4"
         clips.append(_entry(sample, scenes, path.name, data))
         paths.append(_replace(path, data, progress))
-    about = json.dumps({name: version(name) for name in PACKAGES})
+    about = json.dumps({name: version(name) for name in ENCODING_PACKAGES})
     lines = ",\n".join(json.dumps(clip) for clip in clips)
     manifest = f'{{"made_with": {about},\n"clips": [\n{lines}\n]}}\n'
     return [*paths, _replace(folder / MANIFEST, manifest.encode(), progress)]

@@ -18,7 +18,7 @@ from linvid_edu.models.layers import SpaceTimeAttention
 from linvid_edu.shapes import Grid, Int
 
 from .frontend import Pictured, front_end, style
-from .shared import ASSOCIATION_SPANS, FLOWS, NEIGHBOR_WORDS, NOTHING
+from .shared_table import ASSOCIATION_SPANS, FLOWS, NEIGHBOR_WORDS, NOTHING
 
 DIVISORS = (2, 4, 8)
 

@@ -20,7 +20,7 @@ from linvid_edu.video.sample_objects import known_objects
 
 from .frontend import Pictured, front_end, style
 from .packing import Kind, Packed, feature_numbers, pack
-from .shared import SCALES
+from .shared_table import SCALES
 from .views import MOST_MODELS, ROW, VIEW_DIRECTIONS, TracedModel, View, choices, token_weights, trace_models
 
 # up to these counts, numbers are sent to the browser as float32 and as float16; more of them stay in Python

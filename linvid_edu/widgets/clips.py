@@ -68,7 +68,7 @@ def too_large(name: str, size: int) -> str:
     )
 
 
-def describe(clip: Clip, facts: VideoFacts) -> list[str]:
+def describe_clip(clip: Clip, facts: VideoFacts) -> list[str]:
     """Describe how long a video is and how a clip was sampled from it."""
     t, h, w, _ = clip.frames.shape
     rate = number(facts.frames / facts.seconds)
@@ -218,7 +218,7 @@ class ClipPicker(Panel):
         except VideoError as error:
             self.report(f"{error}.")
             return
-        self._about.value = html_list(describe(clip, self._facts))
+        self._about.value = html_list(describe_clip(clip, self._facts))
         self._strip.draw(film_strip(clip.frames, times=clip.times))
         self.clip = clip
 
@@ -237,7 +237,7 @@ class ClipPicker(Panel):
         if self.clip is None or self._facts is None:
             return film_strip(torch.full((1, 32, 32, 3), 128, dtype=torch.uint8), title="no clip yet")
         picture = film_strip(self.clip.frames, times=self.clip.times, title=Path(self.clip.source).name)
-        return Picture(picture.figure, " ".join([picture.alt, *describe(self.clip, self._facts)[1:]]))
+        return Picture(picture.figure, " ".join([picture.alt, *describe_clip(self.clip, self._facts)[1:]]))
 
 
 def _placed(width: str) -> dict[str, Any]:

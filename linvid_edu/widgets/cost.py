@@ -29,7 +29,7 @@ from .chart import Chart
 from .panel import Panel, html_list, side_by_side
 
 MEASURED_TOKENS = tuple(2**power for power in range(4, 15))  # 16 to 16,384
-CHOICES = tuple(2**power for power in range(4, 17))  # 16 to 65,536: the fitted curves reach further
+TOKEN_CHOICES = tuple(2**power for power in range(4, 17))  # 16 to 65,536: the fitted curves reach further
 UNITS = {"ms": "time, ms", "peak_mb": "memory beside q, k and v, MB"}
 MOST_RIVALS = len(LOOKS) - len(ATTENTION_FUNCTIONS)  # lines that can be told apart
 CHART_PIXELS = 400
@@ -63,7 +63,7 @@ def summarize_costs(costs: Sequence[Cost]) -> CostSummary:
             laws[name] = fit_power_law([cost.tokens for cost in measured], [cost.ms for cost in measured])
     crossing = None
     if {"softmax", "linear"} <= laws.keys():
-        crossing = crossover(laws["softmax"], laws["linear"], min(cost.tokens for cost in costs), CHOICES[-1])
+        crossing = crossover(laws["softmax"], laws["linear"], min(cost.tokens for cost in costs), TOKEN_CHOICES[-1])
     return CostSummary(costs, laws, crossing)
 
 
@@ -99,9 +99,9 @@ def _comparison(summary: CostSummary) -> str:
     if summary.crossing is not None:
         about = number(float(f"{summary.crossing:.2g}"))
         return f"Below about {about} tokens softmax attention is quicker here, above it linear attention is."
-    smallest, linear, softmax = CHOICES[0], summary.laws["linear"], summary.laws["softmax"]
+    smallest, linear, softmax = TOKEN_CHOICES[0], summary.laws["linear"], summary.laws["softmax"]
     quicker = "linear" if linear.at(smallest) < softmax.at(smallest) else "softmax"
-    return f"Between {smallest:,} and {CHOICES[-1]:,} tokens {quicker} attention is quicker here throughout."
+    return f"Between {smallest:,} and {TOKEN_CHOICES[-1]:,} tokens {quicker} attention is quicker here throughout."
 
 
 def _at(summary: CostSummary, tokens: int) -> str:
@@ -156,7 +156,7 @@ def cost_chart(summary: CostSummary, what: str, tokens: int) -> go.Figure:
     )
     if what == "ms":
         figure.update_traces(mode="markers")
-        places, colors = np.geomspace(sizes[0], CHOICES[-1], 60), _colors(measured)
+        places, colors = np.geomspace(sizes[0], TOKEN_CHOICES[-1], 60), _colors(measured)
         for name, law in ((name, law) for name, law in summary.laws.items() if name in colors):
             y, line = rounded(law.at(places)), {"color": colors[name], "width": 1.5}
             figure.add_scatter(x=rounded(places), y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
@@ -232,7 +232,7 @@ class CostLab(Panel):
         self.budget, self.device, self.sizes = budget, device, tuple(sizes)
         wide = {"style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="26em")}
         self.tokens = ipywidgets.SelectionSlider(
-            options=[(f"{size:,}", size) for size in CHOICES], value=1024, description="tokens N", **wide
+            options=[(f"{size:,}", size) for size in TOKEN_CHOICES], value=1024, description="tokens N", **wide
         )
         self.heads = ipywidgets.Dropdown(options=[1, 2, 4, 8], value=4, description="heads", **wide)
         self.width = ipywidgets.Dropdown(options=[16, 32, 64, 128], value=32, description="head width d", **wide)

@@ -14,7 +14,7 @@ from linvid_edu.video.clip import Clip
 from .attention import AttentionExplorer
 from .frontend import front_end, style
 from .packing import Kind
-from .shared import ATTENTION_STATE
+from .shared_table import ATTENTION_STATE
 from .views import MOST_MODELS
 
 PAGE_BYTES = 8_000_000

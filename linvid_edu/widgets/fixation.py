@@ -22,7 +22,7 @@ from linvid_edu.video.clip import Clip
 from .attention import PackedData, shipped_models
 from .frontend import Pictured, front_end, style
 from .packing import pack
-from .shared import RATIO_SIDES
+from .shared_table import RATIO_SIDES
 from .views import TracedModel, trace_models
 
 

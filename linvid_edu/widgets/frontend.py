@@ -13,7 +13,7 @@ from IPython.display import display
 from linvid_edu.figures.html import STAND_IN, png_size, png_url
 from linvid_edu.figures.plots import Picture
 
-from .shared import shared
+from .shared_table import shared
 
 _IMPORT = re.compile(r'^import \{ ([\w, ]+) \} from "\./(\w+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:default .*;\n|(?=function|async function|class|const|let))", re.MULTILINE)

@@ -20,7 +20,7 @@ from .chart import Chart
 from .panel import Panel, html_list
 
 WINDOW_STEPS = 20  # averaged for one point of a curve
-MOST_POINTS = 400  # of a curve, so that drawing a long run takes no longer than drawing a short one
+MOST_DRAWN = 400  # of a curve, so that drawing a long run takes no longer than drawing a short one
 PANEL_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of the panels, visible on a light and on a dark page
 PANELS_PIXELS = 460
 DRAWING_SHARE = 0.02  # the largest share of the time that goes into drawing
@@ -46,7 +46,7 @@ def learning_curves(records: Sequence[Record], seconds: Sequence[int | float], b
     Returns:
         ``step`` and the names in ``PANELS``, (n) each with n ≤ 400; the last point is the last step.
     """
-    places = np.unique(np.linspace(0, max(0, len(records) - 1), min(MOST_POINTS, len(records))).round().astype(int))
+    places = np.unique(np.linspace(0, max(0, len(records) - 1), min(MOST_DRAWN, len(records))).round().astype(int))
     rows = [(record.step, record.loss, record.accuracy, record.learning_rate) for record in records]
     columns = np.array(rows, dtype=float).reshape(-1, 4).T
     with np.errstate(invalid="ignore", divide="ignore"):

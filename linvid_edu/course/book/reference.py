@@ -8,7 +8,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-PACKAGE = Path(__file__).parents[2]
+PACKAGE_FOLDER = Path(__file__).parents[2]
 LEFT_OUT = (  # modules without public functions to call, and the solutions of the exercises
     "cli",
     "course.book",
@@ -29,7 +29,7 @@ def setup(app: Sphinx) -> None:
 
 def modules() -> list[str]:
     """Return the names of the modules and packages in the reference, without "linvid_edu."."""
-    walked = pkgutil.walk_packages([str(PACKAGE)], "linvid_edu.")
+    walked = pkgutil.walk_packages([str(PACKAGE_FOLDER)], "linvid_edu.")
     names = (module.name.removeprefix("linvid_edu.") for module in walked)
     return sorted(name for name in names if not name.startswith(LEFT_OUT))
 
@@ -85,7 +85,7 @@ def _skip(app: Sphinx, what: str, name: str, object: Any, skip: bool, options: A
 
 def is_package(name: str) -> bool:
     """Return whether a name of ``modules`` is a package."""
-    return PACKAGE.joinpath(*name.split(".")).is_dir()
+    return PACKAGE_FOLDER.joinpath(*name.split(".")).is_dir()
 
 
 def _below(package: str, names: list[str]) -> list[str]:
@@ -119,7 +119,7 @@ def _file(name: str) -> str:
 
 
 def _docstring(name: str) -> str:
-    path = PACKAGE.joinpath(*name.split("."))
+    path = PACKAGE_FOLDER.joinpath(*name.split("."))
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from linvid_edu.course.blank_lessons import blank_lesson
 from linvid_edu.course.lessons import Lesson
 
-from .first_page import first_page
+from .front_page import first_page
 from .notebooks import cleaned, with_live_figures
 from .reference import write_reference
 

@@ -25,7 +25,7 @@ def quoted(thing: object) -> str:
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
 
 
-def describe(thing: object) -> str:
+def described(thing: object) -> str:
     """Return what something is, such as "a list of 3"."""
     if thing is None:
         return "None"
@@ -55,11 +55,11 @@ def as_array(thing: Any) -> np.ndarray:
         UnreadableAnswer: It is something else.
     """
     if not isinstance(thing, _ARRAYS):
-        raise UnreadableAnswer(describe(thing))
+        raise UnreadableAnswer(described(thing))
     try:
         array = to_numpy(thing)
     except Exception as error:
-        raise UnreadableAnswer(f"{describe(thing)} whose values cannot be read ({type(error).__name__})") from None
+        raise UnreadableAnswer(f"{described(thing)} whose values cannot be read ({type(error).__name__})") from None
     if np.iscomplexobj(array):
         raise UnreadableAnswer("complex numbers")
     if array.dtype.kind not in "fiub":
@@ -81,15 +81,15 @@ def first_difference(actual: Any, expected: Any, tolerance: float) -> str | None
         return _between_tuples(actual, expected, tolerance)
     if expected is None or isinstance(expected, str):
         same = actual is None if expected is None else isinstance(actual, str) and actual == expected
-        return None if same else f"the result is {describe(actual)}, but should be {describe(expected)}"
+        return None if same else f"the result is {described(actual)}, but should be {described(expected)}"
     if isinstance(actual, list) and isinstance(expected, Tensor):
-        return f"the result is {describe(actual)}, but should be one tensor: use torch.stack or torch.cat"
+        return f"the result is {described(actual)}, but should be one tensor: use torch.stack or torch.cat"
     if isinstance(actual, _ARRAYS) and isinstance(expected, _ARRAYS) and _shape(actual) != _shape(expected):
         return f"the result has shape {_shape(actual)}, but should have {_shape(expected)}"
     try:
         return _between_arrays(as_array(actual), as_array(expected), tolerance)
     except UnreadableAnswer as error:
-        return f"the result is {error}, but should be {describe(expected)}"
+        return f"the result is {error}, but should be {described(expected)}"
 
 
 def _shape(thing: Any) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ def _between_tuples(actual: Any, expected: tuple[Any, ...], tolerance: float) ->
     if isinstance(actual, (Tensor, np.ndarray)) and all(isinstance(number, (int, float)) for number in expected):
         actual = list(actual) if actual.shape == (len(expected),) else actual
     if not isinstance(actual, (tuple, list)) or len(actual) != len(expected):
-        return f"the result is {describe(actual)}, but should be a tuple of {len(expected)}"
+        return f"the result is {described(actual)}, but should be a tuple of {len(expected)}"
     for place, pair in enumerate(zip(actual, expected, strict=True), start=1):
         if difference := first_difference(*pair, tolerance):
             return f"{difference} (result {place} of {len(expected)})"

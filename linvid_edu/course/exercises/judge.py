@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .differences import describe
+from .differences import described
 from .exercise import Exercise, Verdict, not_right, not_yet
 from .judge_functions import judge_function
 from .judge_values import judge_value
@@ -39,7 +39,7 @@ def judge_answer(exercise: Exercise, answer: Any, *, seed: int | None = None) ->
 def _why_not_a_function(answer: Any) -> str:
     """Return why an answer cannot be called as a function, or "" if it can."""
     if isinstance(answer, type) or not callable(answer):
-        return f"this is {describe(answer)}"
+        return f"this is {described(answer)}"
     if inspect.iscoroutinefunction(answer):
         return "this is an async function, which returns only when it is awaited"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .differences import UnreadableAnswer, as_array, describe, quoted
+from .differences import UnreadableAnswer, as_array, described, quoted
 from .exercise import Exercise, Mistake, Verdict, not_right, not_yet
 from .outcomes import guarded
 
@@ -84,14 +84,14 @@ def _read(answer: Any, expected: Any) -> Any:
     """
     if isinstance(expected, str):
         if not isinstance(answer, str):
-            raise UnreadableAnswer(f"this is {describe(answer)}, but the answer is a letter in quotes")
+            raise UnreadableAnswer(f"this is {described(answer)}, but the answer is a letter in quotes")
         return answer.strip(" ().'\"").lower()
     if not isinstance(expected, tuple):
         return _number(answer)
     if isinstance(answer, (Tensor, np.ndarray)):
         answer = as_array(answer).reshape(-1).tolist()
     if not isinstance(answer, (tuple, list)):
-        raise UnreadableAnswer(f"this is {describe(answer)}, but the answer is {len(expected)} numbers in parentheses")
+        raise UnreadableAnswer(f"this is {described(answer)}, but the answer is {len(expected)} numbers in parentheses")
     return tuple(_number(number) for number in answer)
 
 
@@ -106,11 +106,11 @@ def _number(answer: Any) -> int | float:
     number_types = (int, float, Fraction, Decimal, np.number, np.ndarray, Tensor)
     if isinstance(answer, bool) or not isinstance(answer, number_types):
         way_out = ": call it, and pass what it returns" if callable(answer) else ""
-        raise UnreadableAnswer(f"this is {describe(answer)}, but the answer is a number{way_out}")
+        raise UnreadableAnswer(f"this is {described(answer)}, but the answer is a number{way_out}")
     if isinstance(answer, (Tensor, np.ndarray, np.number)):
         array = as_array(answer)
         if array.size != 1:
-            raise UnreadableAnswer(f"this is {describe(answer)}, but the answer is one number")
+            raise UnreadableAnswer(f"this is {described(answer)}, but the answer is one number")
         answer = array.item()
     try:
         value = float(answer)

@@ -19,7 +19,7 @@ from linvid_edu.files import atomic_path
 from .answers import Answer, Explanation
 from .pictures import explanation_pictures
 
-PACKAGES = ("torch", "numpy", "av", "matplotlib")
+LISTED_PACKAGES = ("torch", "numpy", "av", "matplotlib")
 COUNTS = ("one mechanism", "two mechanisms", "three mechanisms", "four mechanisms", "five mechanisms", "six mechanisms")
 LARGEST_COMMON_RATIO = 4  # of the rows' largest weights; beyond it, one color scale leaves a row without contrast
 RANDOM_NOTICE = "Weights are random: this shows the mechanisms, not what a trained model looks at."
@@ -164,7 +164,7 @@ def _table_row(name: str, details: str, measures: Concentration | None, rank: fl
 
 def _versions() -> str:
     versions = [f"linvid_edu {__version__}", f"Python {platform.python_version()}"]
-    for name in PACKAGES:
+    for name in LISTED_PACKAGES:
         with suppress(PackageNotFoundError):
             versions.append(f"{name} {version(name)}")
     return ", ".join(versions)

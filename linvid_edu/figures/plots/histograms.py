@@ -25,8 +25,8 @@ from .picture import (
 )
 
 FILL = "#0072b2"
-MOST_ROWS = 12
-ROW_INCHES = 0.62
+MOST_HISTOGRAM_ROWS = 12
+HISTOGRAM_ROW_INCHES = 0.62
 LARGEST_LABEL = 24  # characters in a line
 
 
@@ -62,7 +62,7 @@ def histograms(
     edges = np.linspace(low, high, bins + 1)
     shares = {name: np.histogram(row, edges)[0] / row.size for name, row in values.items()}
     lines = wrap_title(title, PAGE_INCHES)
-    height = ROW_INCHES * len(rows) + 0.75 + title_inches(lines)
+    height = HISTOGRAM_ROW_INCHES * len(rows) + 0.75 + title_inches(lines)
     figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
     if title:
         figure.suptitle(lines, fontsize=13, x=MARGIN_INCHES / PAGE_INCHES, ha="left")
@@ -83,8 +83,8 @@ def histograms(
 
 
 def _check(values: Mapping[str, np.ndarray], low: float, high: float, bins: int) -> None:
-    if not 1 <= len(values) <= MOST_ROWS:
-        raise ValueError(f"rows has {len(values)} entries, 1 to {MOST_ROWS} stay readable")
+    if not 1 <= len(values) <= MOST_HISTOGRAM_ROWS:
+        raise ValueError(f"rows has {len(values)} entries, 1 to {MOST_HISTOGRAM_ROWS} stay readable")
     if bins < 2:
         raise ValueError(f"bins is {bins}: pass at least 2")
     if not low < high:

@@ -11,7 +11,7 @@ from linvid_edu.models.transformer import VideoTransformer
 from .pictures import moment_picture, watched_pictures
 from .watched import Watched
 
-RANDOM_NOTICE = "Weights are random: this shows what streaming does, not what a trained model attends to."
+RANDOM_STREAM_NOTICE = "Weights are random: this shows what streaming does, not what a trained model attends to."
 MOMENTS_NOTE = (
     "At the requested moments: its weights on the tokens of its own frame, as multiples of even weights. "
     "Each picture has its own scale."
@@ -66,7 +66,7 @@ def watched_html(watched: Watched, *, name: str, model: VideoTransformer, weight
         "model": f"{config.variant}, {config.space_time} attention, {config.depth} blocks of width {config.width}",
         "embedded": f"the model has embeddings for {config.num_frames}; later frames get the last of them",
         "weights": f"random, seed {weights}" if random else str(weights),
-        "notice": RANDOM_NOTICE if random else "Curves and maps are those of the last block.",
+        "notice": RANDOM_STREAM_NOTICE if random else "Curves and maps are those of the last block.",
         "command": command,
     }
     figures = [_figure(pictures[key], *CAPTIONS[key]) for key in CAPTIONS if key in pictures]

@@ -13,7 +13,7 @@ from .canvas import GRAY, WHITE, Floats, Integers, Photographs, Scene, distinct,
 CELL = 4  # side of a cell in pixels
 SIDES = ("left", "right", "top", "bottom")
 # 8 bright hues, then the same hues at half the brightness: white is for bars, black for the flash, gray for blank cells
-COLORS = np.array(
+CELL_COLORS = np.array(
     [[255 * c for c in colorsys.hsv_to_rgb(hue / 8, 0.9, value)] for value in (1.0, 0.5) for hue in range(8)],
     dtype=np.float32,
 )
@@ -61,7 +61,7 @@ class CellScene(Scene):
     @property
     def colors(self) -> int:
         """Number of colors of objects and clutter."""
-        return len(COLORS)
+        return len(CELL_COLORS)
 
     @property
     def occupied(self) -> int:
@@ -105,13 +105,13 @@ def chances(rng: np.random.Generator, count: int, *shapes: tuple[int, ...]) -> l
 
 def with_bars(color: Integers, side: Integers) -> Floats:
     """Return cells of a color with a white bar on one side, (…) → (… 3 4 4)."""
-    return np.where(BARS[side][..., None, :, :], np.float32(WHITE), COLORS[color][..., None, None])
+    return np.where(BARS[side][..., None, :, :], np.float32(WHITE), CELL_COLORS[color][..., None, None])
 
 
 def cluttered(rng: np.random.Generator, shape: tuple[int, ...], colors: int) -> Floats:
     """Return cells of a random color with four random white pixels that form no bar, (… 3 4 4)."""
     white = TEXTURES[rng.integers(len(TEXTURES), size=shape)]
-    color = COLORS[rng.integers(colors, size=shape)]
+    color = CELL_COLORS[rng.integers(colors, size=shape)]
     return np.where(white[..., None, :, :], np.float32(WHITE), color[..., None, None])
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from .canvas import WHITE, Floats, Integers
-from .cells import CELL, COLORS, SIDES, CellScene, chances, cluttered, put, with_bars
+from .cells import CELL, CELL_COLORS, SIDES, CellScene, chances, cluttered, put, with_bars
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CueLookup(CellScene):
         for_places, for_clutter = rng.spawn(2)
         cell = self.places(for_places, count)
         cue = np.full((count, 1, 3, CELL, CELL), WHITE, dtype=np.float32)
-        cue[..., 1:-1, 1:-1] = COLORS[color[:, :1]][..., None, None]
+        cue[..., 1:-1, 1:-1] = CELL_COLORS[color[:, :1]][..., None, None]
         clutter = cluttered(for_clutter, (count, self.clutter), self.colors)
         pictures = np.concatenate([with_bars(color, side), cue, clutter], axis=1)
         frames = put(background[:, None], cell[:, None], pictures[:, None])

@@ -7,12 +7,12 @@ import numpy as np
 
 from .canvas import BLACK, PALETTE, WHITE, Floats, Integers, PictureScene, box_share, cover, disk_share, distinct
 
-GRID = 3  # objects and cue stand in different cells of a 3×3 grid, so they never overlap
+PLACES_PER_SIDE = 3  # objects and cue stand in different cells of a 3×3 grid, so they never overlap
 # shares of the frame's size
-HALF_SIDE = (0.1, 0.13)  # range for a square
+SQUARE_HALF_SIDE = (0.1, 0.13)  # range for a square
 CUE_HALF_SIDE = 0.145
 GAP = 0.012  # between a square and the border of its cell
-FRAME = 0.034  # width of the white frame of the cue
+CUE_BORDER = 0.034  # width of the white frame of the cue
 DOT = 0.5  # radius of the dot as a share of half the side of its square
 
 
@@ -66,7 +66,7 @@ class CueMatch(PictureScene):
         still = background.copy()
         for square in range(squares):
             cover(still, box_share(boxes[:, square], self.size), color[:, square])
-        inner = boxes[:, -1] + np.float32(max(0.8, FRAME * self.size)) * np.array([1, 1, -1, -1], dtype=np.float32)
+        inner = boxes[:, -1] + np.float32(max(0.8, CUE_BORDER * self.size)) * np.array([1, 1, -1, -1], dtype=np.float32)
         cover(still, box_share(boxes[:, -1], self.size), WHITE)
         cover(still, box_share(inner, self.size), color[:, 0])
         frames = self._add_dots(rng, still, boxes, events)
@@ -81,12 +81,12 @@ class CueMatch(PictureScene):
 
     def _place(self, rng: np.random.Generator, count: int) -> Floats:
         objects = len(self.roles)
-        cell = distinct(rng, count, GRID * GRID, objects)
-        corner = np.stack([cell % GRID, cell // GRID], axis=-1) / GRID  # x, y
-        half = rng.uniform(*HALF_SIDE, (count, objects, 1))
+        cell = distinct(rng, count, PLACES_PER_SIDE * PLACES_PER_SIDE, objects)
+        corner = np.stack([cell % PLACES_PER_SIDE, cell // PLACES_PER_SIDE], axis=-1) / PLACES_PER_SIDE  # x, y
+        half = rng.uniform(*SQUARE_HALF_SIDE, (count, objects, 1))
         half[:, -1] = CUE_HALF_SIDE
         room = half + GAP
-        center = corner + room + rng.random(corner.shape) * (1 / GRID - 2 * room)
+        center = corner + room + rng.random(corner.shape) * (1 / PLACES_PER_SIDE - 2 * room)
         return (self.size * np.concatenate([center - half, center + half], axis=-1)).astype(np.float32)
 
     def _add_dots(self, rng: np.random.Generator, still: Floats, boxes: Floats, events: Integers) -> Floats:

@@ -25,7 +25,7 @@ GROWTH = (0.36, 0.46)  # of the logarithm of the object's size: ×1.43 to ×1.58
 TURN_RADIANS = (math.pi / 2, 5 * math.pi / 6)
 CHANGES = (TRAVEL, TRAVEL, GROWTH, TURN_RADIANS)  # of x, y, log size and angle
 # shares of the frame's size
-HALF_SIDE = (0.095, 0.205)  # range for an object at any time
+OBJECT_HALF_SIDE = (0.095, 0.205)  # range for an object at any time
 MARGIN = 0.16  # between the center of an object and the border of the frame
 BORDER = 0.03  # width of the white border of the target
 NOTCH = 0.3  # largest distance of the inner corner of an L from its middle, in half sides
@@ -85,7 +85,7 @@ class Motion(PictureScene):
         """Return centers (b objects t 2) and half sides (b objects t) in pixels, and cos and sin of angles (… 2)."""
         amount = np.stack([rng.uniform(*limits, motions.shape) for limits in CHANGES], axis=-1)
         change = amount * np.array(list(MOVES.values()))[motions]  # x, y, log size, angle: (b objects 4)
-        low, high = np.log(HALF_SIDE)
+        low, high = np.log(OBJECT_HALF_SIDE)
         lowest = np.array([MARGIN, MARGIN, low, -math.pi])
         highest = np.array([1 - MARGIN, 1 - MARGIN, high, math.pi])
         # the whole path must stay within the limits; an angle has none

@@ -14,7 +14,7 @@ from linvid_edu.files import materials
 from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets.attention import AttentionExplorer, shipped_models
 from linvid_edu.widgets.frontend import front_end, style
-from linvid_edu.widgets.shared import ATTENTION_STATE
+from linvid_edu.widgets.shared_table import ATTENTION_STATE
 
 STEPS = {  # the first lesson of each step of the path
     "00": "From a video to tokens",
