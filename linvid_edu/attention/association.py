@@ -11,11 +11,11 @@ from linvid_edu.shapes import Float, Grid
 def temporal_association(x: Float[Tensor, "b t n width"], *, shift_div: int) -> Float[Tensor, "b t n width"]:
     """Borrow channels from the neighboring frames, for keys and values of spatial attention.
 
-    Channels 0 to c come from the next frame, channels c to 2c from the previous one, and the rest stay, with
-    c = ⌊width / shift_div⌋. Missing frames are zeros.
+    Channels 0 to c come from the next frame and channels c to 2c from the previous one, where c = ⌊width / shift_div⌋.
+    All other channels stay in place. Missing frames are zeros.
 
     Args:
-        x: Keys or values; the channels of a head are neighbors, so with shift_div 4 and 8 heads, heads 0–1 look ahead
+        x: Keys or values. The channels of each head are adjacent: with shift_div 4 and 8 heads, heads 0–1 look ahead
             and heads 2–3 look back.
         shift_div: Divisor of the width that gives c, at least 2. The paper's code uses 4 for Something-Something v2
             and 8 for Kinetics.
@@ -43,15 +43,15 @@ def spatial_association(x: Float[Tensor, "b t n width"], *, grid: Grid) -> Float
     """Borrow channels from the 8 neighboring locations, for keys and values of temporal attention.
 
     Channels g·c to (g + 1)·c come from the location at offset ``NEIGHBORS[g]``, for g = 0 … 7 and c = ⌊width / 16⌋. The
-    rest, half of all channels, stay. If the neighbor lies outside the frame, groups 0–3 become zero, but groups 4–7
-    keep the location's own value. This is a quirk of the reference implementation, kept on purpose.
+    other half of the channels stay in place. If the neighbor lies outside the frame, groups 0–3 become zero, but groups
+    4–7 keep the location's own value. This is a quirk of the reference implementation, kept on purpose.
 
     Args:
-        x: Keys or values; the channels of a head are neighbors.
+        x: Keys or values, in which the channels of each head are adjacent.
         grid: Rows and columns of the n tokens of one frame.
 
     Raises:
-        ValueError: If the grid has another number of tokens than x.
+        ValueError: If rows · columns of the grid is not n.
 
     Source: arXiv 2210.08164.
     """

@@ -26,7 +26,7 @@ class CausalAttention:
         fixation: Function of φ(q), φ(k) and v that returns the ratios, such as a ``Fixation``; None means
             r_q = r_k = 1.
 
-    Source: Transformers are RNNs, 2020, arXiv 2006.16236, for the sums; that fixation streams is an addition.
+    Source: Transformers are RNNs, 2020, arXiv 2006.16236, for the sums; streaming with fixation is an addition.
     """
 
     def __init__(
@@ -37,10 +37,11 @@ class CausalAttention:
 
     @classmethod
     def of(cls, mechanism: Mechanism) -> "CausalAttention":
-        """Return a stream of what a layer of a model computes, with its features and its fixation.
+        """Return a stream that computes what a model's mechanism computes, with the same features and fixation.
 
         Args:
-            mechanism: Linear attention, or a kernel rival whose features depend on the token and its place alone.
+            mechanism: Linear attention, or a kernel rival in which the features of a token depend only on that token
+                and its position.
 
         Raises:
             ValueError: If the mechanism has no sums to keep, or its features depend on other tokens.
@@ -70,12 +71,12 @@ class CausalAttention:
         """Take the next block, and return its attended values.
 
         Args:
-            q, k, v: Queries, keys and values of the block, at least 1 token; all other axes are those of the first
-                block.
+            q, k, v: Queries, keys and values of the block, which has at least 1 token. All other axes must match those
+                of the first block.
             extent: Frames, rows and columns of the block; None means frames of one token each.
 
         Raises:
-            ValueError: If the block is empty, or does not fit those before.
+            ValueError: If the block is empty, or its shape does not match that of the earlier blocks.
         """
         return self.observe(q, k, v, extent).out
 
@@ -86,7 +87,10 @@ class CausalAttention:
         v: Float[Tensor, "*values d_v"],
         extent: Extent | None = None,
     ) -> Passed:
-        """Take the next block, and return what attention did with it; arguments and errors are those of ``update``."""
+        """Take the next block, and return its attended values, features and ratios.
+
+        Arguments and errors are those of ``update``.
+        """
         n = q.shape[-2]
         if not n:
             raise ValueError("a block of 0 tokens: pass at least 1")
@@ -99,14 +103,15 @@ class CausalAttention:
 
 
 class CausalAssociation:
-    """Temporal association frame by frame, when the frame before is known and the next one is not.
+    """Temporal association frame by frame, without access to the next frame.
 
-    With c = ⌊width / shift_div⌋: channels 0 to c would come from the next frame and are zero, c to 2c come from the
-    frame before, the rest stay. ``temporal_association`` does the same to the last frame of a clip: each frame is
-    treated as if the clip ended with it. To wait for the next frame would delay every block of a model by one more.
+    Channels 0 to c, which a clip takes from the next frame, are zero. Channels c to 2c come from the previous frame,
+    and all others stay in place, with c = ⌊width / shift_div⌋. ``temporal_association`` does the same to the last frame
+    of a clip: each frame is treated as if the clip ended with it. Waiting for the next frame instead would add a delay
+    of one frame in every block of a model.
 
     Args:
-        shift_div: Inverse of the share of the channels that move each way, at least 2.
+        shift_div: Divisor of the width that gives c, at least 2.
 
     Raises:
         ValueError: If shift_div is below 2.
@@ -116,7 +121,7 @@ class CausalAssociation:
         if shift_div < 2:
             raise ValueError(f"shift_div={shift_div} would move more channels than there are: use 2 or more")
         self.shift_div = shift_div
-        self.before: Tensor | None = None  # channels c to 2c of the frame before
+        self.before: Tensor | None = None  # channels c to 2c of the previous frame
 
     def update(self, x: Float[Tensor, "b one n width"]) -> Float[Tensor, "b one n width"]:
         """Take the keys or values of the next frame, and return them associated."""
@@ -141,7 +146,7 @@ def frame_rows(passed: Passed, token: int) -> Float[Tensor, "batch heads n"]:
 
 
 def frame_map(passed: Passed, *, every: int = 1) -> Float[Tensor, "batch heads queries n"]:
-    """Return ``frame_rows`` of every token of the frame, or of every second, third, …
+    """Return ``frame_rows`` for every token of the frame, or only for every second, third, … token.
 
     Args:
         passed: Result of attention over space, or of joint attention.

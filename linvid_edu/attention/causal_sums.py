@@ -17,8 +17,8 @@ class State(NamedTuple):
     weighted: S = Σ_j φ(k_j) v_jᵀ
     total: z = Σ_j φ(k_j)
 
-    Both are float64 if the device supports it. In float32, sums of one token after another are off by about 1e-5 of
-    their size after 10⁵ tokens, and after 10⁷ tokens a new one no longer changes them.
+    Both are float64 if the device supports it. If tokens are added one by one in float32, the relative error of the
+    sums is about 1e-5 after 10⁵ tokens, and after 10⁷ tokens a new token no longer changes them.
     """
 
     weighted: Float[Tensor, "*batch f d_v"]
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """What causal attention did with one block of tokens.
+    """Result of causal attention for one block of tokens.
 
     out: attended values
     q, k: features r_q ∘ φ(q) and r_k ∘ φ(k) of the block
@@ -61,16 +61,16 @@ def causal_step(
     Args:
         phi_q, phi_k: Features of the queries and keys.
         v: Values.
-        state: State after the tokens before; None if there are none.
-        psi_q, psi_k: Features in the normalizer, if they are other than φ.
+        state: State after all earlier tokens; None if there are none.
+        psi_q, psi_k: Features in the normalizer; None means φ.
         eps: Number added to the normalizer.
-        floor: Least value of the normalizer.
+        floor: Smallest value that the normalizer may have.
 
     Returns:
-        What the block attended to, and the state after it.
+        The result for the block, and the state after it.
 
     Raises:
-        ValueError: If the block does not have the shape of those before.
+        ValueError: If the shape of the block does not match that of the earlier blocks.
 
     Source: Transformers are RNNs, 2020, arXiv 2006.16236.
     """

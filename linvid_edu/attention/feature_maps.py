@@ -29,7 +29,7 @@ def relu_offset(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
 
 
 def elu_plus_one(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-    """Map queries or keys to positive features without a lower bound.
+    """Map queries or keys to positive features that can come arbitrarily close to 0.
 
     φ(x) = ELU(x) + 1, which is x + 1 above 0 and exp(x) below 0
 

@@ -30,7 +30,7 @@ def constant_fixation(
     bias_q: Float[Tensor, "d"],
     bias_k: Float[Tensor, "d"],
 ) -> FixationRatios:
-    """Compute ratios that do not depend on the input: a control that can only weigh the channels.
+    """Compute ratios that do not depend on the input: a control that can only weight the channels.
 
     r_q = σ(b_q), r_k = σ(b_k)
 
@@ -66,7 +66,7 @@ def separate_fixation(
     Returns:
         Ratios in 0 to 1 for each token, head and channel.
 
-    Source: arXiv 2210.08164, where it is the ablation of cooperative fixation.
+    Source: arXiv 2210.08164, which uses it as an ablation of cooperative fixation.
     """
     return FixationRatios(
         torch.sigmoid(F.linear(phi_q, weight_q, bias_q)), torch.sigmoid(F.linear(phi_k, weight_k, bias_k))
@@ -90,8 +90,8 @@ def cooperative_fixation(
         phi_q, phi_k: Features of queries and keys; f = d in the paper.
         v: Values, after association if there is any.
         weight_q, bias_q: Linear layer for r_q, shared by all heads.
-        weight_k, bias_k: Linear layer for r_k, shared by all heads. Pass weight_q and bias_q again to share one layer
-            for both ratios, which is then computed once.
+        weight_k, bias_k: Linear layer for r_k, shared by all heads. To share one layer for both ratios, pass weight_q
+            and bias_q again; the layer is then computed once.
 
     Returns:
         Ratios in 0 to 1 for each token, head and channel.
@@ -113,8 +113,8 @@ class Fixation(nn.Module):
     Args:
         head_width: d, the width of a head.
         kind: "separate", "cooperative", or "constant" for ratios that do not depend on the input.
-        shared: Whether r_q and r_k come from one layer; for the cooperative kind only, because the layers of the
-            separate kind have different inputs.
+        shared: Whether r_q and r_k come from one layer. This is possible only for the cooperative kind, because the
+            layers of the separate kind have different inputs.
         features: f, the number of features of a query or key; None means d, as in the paper.
 
     Source: arXiv 2210.08164; the constant kind is an addition.
@@ -179,7 +179,7 @@ class ValueGate(nn.Module):
         phi_k: Float[Tensor, "*batch n d"],
         v: Float[Tensor, "*batch n d"],
     ) -> tuple[Tensor | float, Tensor | float]:
-        """Return the factors of values and outputs, 1.0 for what is not gated."""
+        """Return the factors of values and outputs; a factor is 1.0 if its target is not gated."""
         z = torch.cat([phi_q, phi_k, v], dim=-1)
         r_v = 1.0 if self.value is None else torch.sigmoid(self.value(z))
         r_o = 1.0 if self.output is None else torch.sigmoid(self.output(z))

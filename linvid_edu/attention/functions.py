@@ -1,4 +1,4 @@
-"""Softmax attention and linear attention as pure functions, each beside a readable oracle, and their explicit maps.
+"""Softmax attention and linear attention as pure functions, with readable oracles and explicit maps.
 
 Every function takes queries, keys and values of shape (…, tokens, d) with any batch axes in front, heads included.
 ``fold`` and ``unfold`` bring the tokens of a video into that shape for attention over space, over time, or over both.
@@ -53,7 +53,7 @@ def linear_attention(
     out_i = φ(q_i) · Σ_j φ(k_j) v_jᵀ / (φ(q_i) · Σ_j φ(k_j) + eps), in O((n + m)·d·d_v)
 
     Args:
-        q, k, v: Queries, keys and values, any range that the feature map takes.
+        q, k, v: Queries, keys and values, in any range that the feature map accepts.
         feature_map: φ, applied to q and k; its values must be at least 0. Pass ``identity`` if q and k are features.
         eps: Number added to the normalizer.
 

@@ -2,7 +2,8 @@
 
 Every measure takes weights a of shape (…, m), and first turns each row into shares p_j = |a_j| / Σ_j' |a_j'|. For
 weights of at least 0 this divides them by their sum. Some rivals have negative weights, in rows that do not sum to 1.
-Their shares show how the sizes of the weights are spread, but not which are subtracted; ``negative_share`` shows that.
+For these rows, the shares show how the magnitudes of the weights are distributed, but not which weights are negative;
+``negative_share`` measures that.
 """
 
 import math
@@ -36,7 +37,7 @@ def normalized_entropy(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*ba
 
 
 def effective_tokens(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch"]:
-    """exp(H), in 1 to m: the number of tokens over which uniform attention has this entropy."""
+    """exp(H), in 1 to m: the number of tokens for which uniform attention has the same entropy."""
     return entropy(weights).exp()
 
 

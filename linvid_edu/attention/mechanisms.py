@@ -25,7 +25,7 @@ def weights_between(
 
     Args:
         q, k: Queries and keys, features, or factors of a map.
-        similarity: How they make weights.
+        similarity: How q and k are combined into weights: "softmax", "linear" or "product".
     """
     if similarity == "product":
         return q @ k.mT
@@ -37,7 +37,7 @@ class AttentionInputs(NamedTuple):
 
     q, k: queries and keys, or their reweighted features, or the two factors of a map
     ratios: fixation ratios of the features; None without fixation
-    similarity: how q and k make weights, see ``weights_between``
+    similarity: how q and k are combined into weights, see ``weights_between``
     """
 
     q: Float[Tensor, "batch heads tokens f"]
@@ -49,9 +49,9 @@ class AttentionInputs(NamedTuple):
 class Mechanism(nn.Module):
     """An attention function as a layer: queries, keys and values of all heads in, attended values out.
 
-    It owns the weights that the function has beside the projections.
+    It owns the learned weights of the function, but not the projections to q, k and v.
 
-    ``not_streaming`` is the reason if a stream cannot keep sums over earlier tokens, and empty if it can.
+    ``not_streaming`` says why a stream cannot keep sums over earlier tokens; it is empty if a stream can.
     ``frames_ahead`` is the number of later frames that a token sees.
 
     Args:
@@ -91,17 +91,17 @@ class Mechanism(nn.Module):
         """Attend to a block of tokens and to all tokens before it.
 
         Args:
-            q, k, v, extent: As for ``forward``, of the block.
-            state: State after the tokens before; None if there are none.
-            seen: Number of tokens before.
+            q, k, v, extent: As for ``forward``, but for the block only.
+            state: State after all earlier tokens; None if there are none.
+            seen: Number of earlier tokens.
 
         Returns:
-            What the block attended to, and the state after it.
+            The result for the block, and the state after it.
         """
         raise NotImplementedError
 
     def randomize_buffers(self, generator: torch.Generator) -> None:
-        """Sample what is random but not learned; most mechanisms have no such buffers."""
+        """Resample the buffers that are random and not learned; most mechanisms have none."""
 
 
 class SoftmaxAttention(Mechanism):

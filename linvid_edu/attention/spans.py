@@ -35,7 +35,8 @@ _FOLDED = {"time": "(b n) heads t d", "space": "(b t) heads n d", "joint": "b he
 def fold(x: Float[Tensor, "b t n width"], span: Span, heads: int) -> Float[Tensor, "batch heads tokens d"]:
     """Split the heads, and put the tokens that attend to each other on one axis.
 
-    The span "time" joins the same location in all frames, "space" one frame, "joint" the whole clip.
+    The span "time" joins the tokens of one location in all frames, "space" those of one frame, and "joint" those of the
+    whole clip.
 
     Args:
         x: Queries, keys or values of a clip; width = heads · d, and the channels of a head are neighbors.

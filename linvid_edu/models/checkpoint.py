@@ -16,7 +16,7 @@ from linvid_edu.files import atomic_path
 from .config import ModelConfig
 from .transformer import VideoTransformer
 
-MODEL_FORMAT = 1  # raise when a file can no longer be read by an older version; files without a number count as 1
+MODEL_FORMAT = 1  # increment when older versions cannot read new files; files without a number count as 1
 
 
 class CheckpointError(ValueError):
@@ -50,8 +50,8 @@ def load_model(path: str | Path) -> VideoTransformer:
         Model on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: If the file is missing, cut, of another kind or a newer format, or does not fit the
-            configuration inside it.
+        CheckpointError: If the file is missing, truncated, of another kind or of a newer format, or if its weights do
+            not fit its configuration.
     """
     path = _existing(path)
     try:
@@ -105,7 +105,7 @@ def _fill(model: VideoTransformer, weights: dict[str, Tensor], path: Path) -> No
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the weights from a file of another program, by name, without running any code in it.
+    """Read weights by name from a file that another program wrote, without running any code in it.
 
     Args:
         path: Path of a .safetensors or .npz file, or of a file that torch.save wrote, possibly with the weights under
@@ -113,7 +113,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             arrays are left out.
 
     Raises:
-        CheckpointError: If the file is missing, cut, or holds more than weights.
+        CheckpointError: If the file is missing or truncated, or holds anything other than weights.
     """
     path = _existing(path)
     try:

@@ -59,12 +59,12 @@ class ModelConfig:
         head_hidden: Channels inside the classification head.
         dropout: Share of the head's hidden channels that are dropped in training, from 0 to below 1.
         attention: "softmax", "linear", or a rival by the name of its function, such as "performer", see ``RIVALS``.
-        settings: Constants of a rival, such as {"num_landmarks": 16}. Constants that are left out have their defaults.
+        settings: Constants of a rival, such as {"num_landmarks": 16}. Constants that are left out keep their defaults.
         feature_map: φ of linear attention, one of ``FEATURE_MAPS``; the paper's is "relu + offset".
         fixation: "none", "separate", "cooperative", or "constant", a control whose ratios do not depend on the input.
-            Linear attention has fixation, and so has every rival with features φ(q), φ(k), see ``KERNELS``.
-        gate: "none", "value", "output" or "both". A control for linear attention: it gates v and the output by layers
-            like those of cooperative fixation.
+            Fixation is available for linear attention and for every rival with features φ(q), φ(k), see ``KERNELS``.
+        gate: "none", "value", "output" or "both". A control for linear attention, which gates v or the output or both,
+            with layers like those of cooperative fixation.
         shared_fixation: Whether query and key share one layer of cooperative fixation.
         association: Whether keys and values have neighborhood association.
         shift_div: Temporal association moves 1/shift_div of the channels in each direction; at least 2.
@@ -74,7 +74,7 @@ class ModelConfig:
         spatial_embedding: Whether each location has a learned embedding. An addition: the paper has none.
 
     Raises:
-        ValueError: If a value is out of range, or a combination has no meaning.
+        ValueError: If a value is out of range, or a combination of values makes no sense.
     """
 
     num_classes: int
@@ -221,7 +221,7 @@ def _check_image_size(config: ModelConfig) -> None:
 
 
 def _check_fixation(config: ModelConfig) -> None:
-    """Check that there are features for fixation to reweight, and a layer to share."""
+    """Check that the attention has features if there is fixation, and that only cooperative fixation is shared."""
     if config.fixation != "none" and config.attention not in ("linear", *KERNELS):
         raise ValueError(
             f"fixation={config.fixation!r} reweights the features φ(q), φ(k), which attention={config.attention!r} "
@@ -232,7 +232,7 @@ def _check_fixation(config: ModelConfig) -> None:
 
 
 def _check_linear_only(config: ModelConfig) -> None:
-    """Check that a feature map or a gate is asked of linear attention alone."""
+    """Check that feature map and gate have their defaults unless attention is linear."""
     for name, default in (("feature_map", "relu + offset"), ("gate", "none")):
         value = getattr(config, name)
         if config.attention != "linear" and value != default:

@@ -22,14 +22,15 @@ from .transformer import VideoTransformer
 
 @contextmanager
 def changed_maps(model: VideoTransformer, change: Callable[[Tensor], Tensor]) -> Iterator[VideoTransformer]:
-    """Change every attention map, and let each row sum to 1 again.
+    """Change every attention map, and rescale each row to sum to 1.
 
     A_ij ← B_ij / Σ_j' B_ij' with B = change(A)
 
     Args:
-        model: Model, which is unchanged after the block, also after an exception.
+        model: Model, which is restored when the block ends, even after an exception.
         change: Function of the explicit maps of one layer, (batch heads tokens tokens), that returns maps without
-            negative weights. Whatever a rival adds beside its map, such as a convolution of v, is left out.
+            negative weights. Anything that a rival adds to the result of its map, such as a convolution of v, is left
+            out.
     """
     with ExitStack() as stack:
         for module in model.modules():
@@ -63,8 +64,8 @@ def _changed_map(mechanism: Mechanism, change: Callable[[Tensor], Tensor]) -> It
 
 @contextmanager
 def _replaced(module: nn.Module, name: str, method: Callable) -> Iterator[None]:
-    """Replace a method of one module, and put back what was there before."""
-    before = vars(module).get(name)  # of an intervention around this one; usually the method is the class's own
+    """Replace a method of one module, and restore the previous one afterward."""
+    before = vars(module).get(name)  # set by an enclosing intervention; usually None, as the method is the class's own
     setattr(module, name, method)
     try:
         yield
@@ -75,12 +76,12 @@ def _replaced(module: nn.Module, name: str, method: Callable) -> Iterator[None]:
 
 
 def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[VideoTransformer]:
-    """Raise every attention weight to a power, and let each row sum to 1 again.
+    """Raise every attention weight to a power, and rescale each row to sum to 1.
 
     A_ij ← A_ij^p / Σ_j' A_ij'^p
 
     Args:
-        model: Model, which is unchanged after the block, also after an exception.
+        model: Model, which is restored when the block ends, even after an exception.
         power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding. It is an
             inverse temperature for softmax attention.
 
@@ -95,22 +96,23 @@ def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[V
             raise ValueError(
                 f"a weight of {weights.min().item():.3g} has no power {power}: sharpen maps without negative weights"
             )
-        return (weights / weights.amax(dim=-1, keepdim=True).clamp(min=1e-30)) ** power  # so that no power underflows
+        return (weights / weights.amax(dim=-1, keepdim=True).clamp(min=1e-30)) ** power  # no row underflows to 0
 
     return changed_maps(model, change)
 
 
 def restricted(model: VideoTransformer, keys: Bool[Tensor, "b m"]) -> AbstractContextManager[VideoTransformer]:
-    """Let every query attend to some keys only: all other weights become 0, and each row sums to 1 again.
+    """Let every query attend to some keys only: set all other weights to 0, and rescale each row to sum to 1.
 
     A_ij ← m_j A_ij / Σ_j' m_j' A_ij'
 
     Args:
-        model: Model with joint attention, which is unchanged after the block, also after an exception.
-        keys: m, True for the tokens of each clip that may be attended to; b and m as in the forward passes inside.
+        model: Model with joint attention, which is restored when the block ends, even after an exception.
+        keys: m, True for the tokens of each clip that may be attended to; b and m must match the forward passes inside
+            the ``with`` block.
 
     Raises:
-        ValueError: If attention is not joint, so that a layer attends within other groups of tokens.
+        ValueError: If attention is not joint, so that a layer does not attend to the whole clip.
     """
     if model.config.space_time != "joint":
         raise ValueError(f"space_time={model.config.space_time!r}: the mask of a whole clip needs joint attention")
@@ -127,7 +129,7 @@ def changed_ratios(
     """Replace the fixation ratios of every layer, or of one.
 
     Args:
-        model: Model with fixation, which is unchanged after the block, also after an exception.
+        model: Model with fixation, which is restored when the block ends, even after an exception.
         change: Function of the learned ratios, each (batch heads tokens d), that returns ratios of the same shape, such
             as ``opened(0.5)`` or ``averaged``.
         layer: Index of a block and the span of its attention; None means all layers.
@@ -183,5 +185,5 @@ def opened(share: float) -> Callable[[FixationRatios], FixationRatios]:
 
 
 def averaged(ratios: FixationRatios) -> FixationRatios:
-    """Replace the ratio of each head and channel by its mean over tokens and clips, which no input changes."""
+    """Replace the ratio of each head and channel by its mean over tokens and clips, the same for all of them."""
     return FixationRatios(*(ratio.mean(dim=(0, 2), keepdim=True).expand_as(ratio) for ratio in ratios))

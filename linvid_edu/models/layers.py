@@ -58,7 +58,7 @@ class SpaceTimeAttention(nn.Module):
         Args:
             x: Keys or values of a clip, or of the next frame of a stream.
             grid: Rows and columns of the tokens of a frame.
-            stream: What holds the frame before, in a stream.
+            stream: Association that holds the previous frame of a stream; None for a clip.
         """
         if self.shift_div is None:
             return x
@@ -76,7 +76,7 @@ class SpaceTimeAttention(nn.Module):
         Args:
             x: Tokens of a clip, or of the next frame of a stream.
             grid: Rows and columns of the tokens of a frame.
-            state: State after the frames before, which becomes the state after this frame; None means a clip.
+            state: State after the previous frames, updated in place with this frame; None means a clip.
         """
         t, n = x.shape[1:3]
         q, k, v = self.qkv(x).chunk(3, dim=-1)
@@ -89,16 +89,17 @@ class SpaceTimeAttention(nn.Module):
 
 
 class ConvolutionalMLP(nn.Module):
-    """Mix channels, and neighboring tokens of a frame, which tells each token its position.
+    """Mix channels, and mix neighboring tokens of a frame, which tells each token its position.
 
     out = W₂ GELU(DWConv₃ₓ₃(W₁ x)), with the depthwise convolution on the grid and zeros outside
 
     Args:
         width: Channels of a token.
-        hidden: Channels in between.
-        convolution: Whether to convolve. Without, this is the usual MLP, and tokens do not know their position.
+        hidden: Channels of the hidden layer.
+        convolution: Whether to convolve. Without the convolution, this is the usual MLP, and tokens do not know their
+            position.
 
-    Source: arXiv 2210.08164; that the convolution can be left out is an addition.
+    Source: arXiv 2210.08164; the option to leave out the convolution is an addition.
     """
 
     def __init__(self, width: int, hidden: int, *, convolution: bool = True):
@@ -124,7 +125,8 @@ class Block(nn.Module):
     x ← x + attention(LayerNorm(x)) for each attention, then x ← x + MLP(LayerNorm(x))
 
     Args:
-        attention: Span to layer, in the order of application: time before space in divided attention.
+        attention: Dictionary from span to attention layer, in the order of application: time before space in divided
+            attention.
         width: Channels of a token.
         mlp: MLP at the end of the block.
 
@@ -146,7 +148,7 @@ class Block(nn.Module):
         Args:
             x: Tokens of a clip, or of the next frame of a stream.
             grid: Rows and columns of the tokens of a frame.
-            state: State of each attention layer after the frames before; None means a clip.
+            state: State of each attention layer after the previous frames; None means a clip.
         """
         for span, attention in self.attention.items():
             layer_state = None if state is None else state[cast(Span, span)]

@@ -26,7 +26,7 @@ def make_mechanism(config: "ModelConfig", span: Span, block: int = 0) -> Mechani
         block: Index of the block.
 
     Raises:
-        ValueError: If a rival has no such setting, or does not fit the model's size.
+        ValueError: If a rival does not have one of the settings, or does not fit the model's size.
     """
     head_width, kind = config.width // config.heads, config.fixation
 

@@ -89,8 +89,8 @@ def read_config(
 ) -> ModelConfig:
     """Read the configuration off the shapes of a state dict in the reference's names.
 
-    If weights disagree about a size, the most frequent value is used, so that a single misshapen weight can be named. A
-    size that no weight has is taken as 1, or as heads for the width.
+    If weights disagree about a size, the most frequent value is used, so that a single misshapen weight can be named.
+    If no weight shows a size, it is set to 1; the width is then set to heads.
     """
     blocks = {match[1] for name in state if (match := re.match(r"base_model\.blocks\.(\d+)\.", name))}
     shared = any(".pgate." in name for name in state)
@@ -119,7 +119,7 @@ def read_config(
 
 
 def _size(state: Mapping[str, Tensor], axes: dict[str, int], *, default: int = 1) -> int:
-    """Return the size that most weights whose names end like a pattern have along the pattern's axis."""
+    """Return the most frequent size among the weights whose names end with a pattern, along its axis in ``axes``."""
     sizes = [
         weight.shape[axis]
         for name, weight in state.items()

@@ -1,4 +1,4 @@
-"""What a model keeps of earlier frames when it runs over a video frame by frame."""
+"""The state that a model keeps of earlier frames when it runs over a video frame by frame."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LayerState:
-    """What one attention layer keeps of earlier frames.
+    """The state that one attention layer keeps of earlier frames.
 
     Attention over time and joint attention keep sums; attention over space sees its own frame alone, and keeps none.
     Association across frames keeps the channels of k and v that the next frame borrows.
@@ -40,7 +40,7 @@ class LayerState:
         self.values: CausalAssociation | None = None
         if layer.shift_div is not None and layer.span != "time":
             self.keys, self.values = CausalAssociation(layer.shift_div), CausalAssociation(layer.shift_div)
-        self.passed: Passed | None = None  # what attention did with the latest frame
+        self.passed: Passed | None = None  # result of attention for the latest frame
 
     def attend(
         self,
@@ -70,8 +70,8 @@ class ModelState:
     """What a model keeps of earlier frames.
 
     Args:
-        blocks: States of the layers of each block.
-        frames: Number of frames so far.
+        blocks: For each block, the states of its layers.
+        frames: Number of frames seen so far.
         grid: Rows and columns of the tokens of a frame; None before the first.
         sums: Sum over the frames of their mean tokens, in float64; None before the first.
     """

@@ -15,11 +15,12 @@ from .transformer import VideoTransformer
 
 
 class Step(NamedTuple):
-    """What a model made of one frame.
+    """Result of a model for one frame of a stream.
 
     tokens: tokens after the last LayerNorm
     logits: logits of the mean over all frames so far
-    layers: for each block, span to what attention did with this frame, in shapes (batch heads tokens …)
+    layers: for each block, a dictionary from span to the result of attention for this frame, with shapes
+        (batch heads tokens …)
     """
 
     tokens: Float[Tensor, "b n width"]
@@ -30,9 +31,9 @@ class Step(NamedTuple):
 class ModelStream:
     """Run a model over a video of any length, frame by frame, in constant memory.
 
-    Each frame goes through the forward pass of the model, with the state that the frames before left. Attention over
-    space sees its own frame, attention over time and joint attention everything so far; association treats each frame
-    as the last one. Frames after those of a clip get the last temporal embedding.
+    Each frame goes through the forward pass of the model, with the state left by the previous frames. Attention over
+    space sees the current frame only; attention over time and joint attention see all frames so far; association treats
+    each frame as the last one. Frames beyond the length of a clip get the last temporal embedding.
 
     Args:
         model: Model whose attention streams, see ``CausalAttention.of``. It is put into evaluation mode.
@@ -56,7 +57,7 @@ class ModelStream:
 
     @property
     def numbers(self) -> int:
-        """How many numbers the stream keeps of earlier frames."""
+        """Number of values that the stream keeps of earlier frames."""
         kept = [] if self.state.sums is None else [self.state.sums]
         for block in self.state.blocks:
             for layer in block.values():
@@ -68,11 +69,11 @@ class ModelStream:
         """Take the next frame.
 
         Args:
-            frame: Frame, normalized to −1 to 1. It is as large as the first one, and has the model's size if the model
-                has a spatial embedding.
+            frame: Frame, normalized to −1 to 1. It must have the size of the first frame, and the model's size if the
+                model has a spatial embedding.
 
         Raises:
-            ValueError: If the frame has another size, or is no single frame.
+            ValueError: If the frame has another size, or is not a single frame.
         """
         state = self.state
         if frame.ndim != 4:

@@ -1,4 +1,4 @@
-"""A linear layer for tokens that is quicker on some CPUs."""
+"""A linear layer for tokens that is faster on some CPUs."""
 
 import torch
 from einops import rearrange
@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 from linvid_edu.shapes import Float
 
-SMALLEST = 8192  # tokens from which the convolution is quicker
+SMALLEST = 8192  # number of tokens from which the convolution is faster
 
 
 class TokenLinear(nn.Linear):
-    """``nn.Linear`` for tokens, which uses the quicker of two ways to compute the same numbers.
+    """``nn.Linear`` for tokens, which uses the faster of two ways to compute the same numbers.
 
     A linear layer is a convolution with a 1 × 1 kernel. On a CPU, PyTorch gives matrix products to MKL and convolutions
     to oneDNN, and on some machines (AMD's with AVX-512) only oneDNN uses the full vector width. Small batches, other

@@ -21,7 +21,7 @@ from .transformer import VideoTransformer
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """One attention layer in one forward pass, all tensors detached, of shape (b heads t n d).
+    """Record of one attention layer in one forward pass. All tensors are detached and of shape (b heads t n d).
 
     Args:
         span: Which tokens attend to each other.
@@ -29,7 +29,7 @@ class LayerTrace:
         input_q, input_k: Operands of the attention function, with f channels: q and k for softmax attention,
             r_q ∘ φ(q) and r_k ∘ φ(k) for linear attention, two factors whose product is the map for a rival.
         ratios: Fixation ratios r_q and r_k; None without fixation.
-        similarity: How the operands make weights, "softmax", "linear" or "product".
+        similarity: How the operands are combined into weights: "softmax", "linear" or "product".
     """
 
     span: Span
@@ -69,9 +69,10 @@ class LayerTrace:
 
     @cached_property
     def normalizer(self) -> Float[Tensor, "b heads t n"]:
-        """What the weights of each query are divided by, computed once for a layer.
+        """The normalizer of the weights of each query, computed once for a layer.
 
-        linear: z_i = Σ_j q_i·k_j + eps, O(tokens · d); softmax: z_i = ln Σ_j exp(q_i·k_j / √d), its logarithm;
+        linear: z_i = Σ_j q_i·k_j + eps, O(tokens · d)
+        softmax: z_i = ln Σ_j exp(q_i·k_j / √d), the logarithm of the sum that divides the weights
         product: z_i = 1
         """
         q, k = self.input_q, self.input_k
@@ -90,7 +91,7 @@ class LayerTrace:
         return torch.stack([(queries @ keys).logsumexp(dim=-1) for queries in scaled.unbind(2)], dim=2)
 
     def group(self, frame: int, token: int) -> tuple[Any, Any]:
-        """Return the index, on the axes t and n, of the tokens that a token exchanges attention with."""
+        """Return the index, on the axes t and n, of the group of tokens in which a token attends."""
         frames = frame if self.span == "space" else slice(None)
         return frames, token if self.span == "time" else slice(None)
 
@@ -104,7 +105,7 @@ class LayerTrace:
         return weights_between(q.unsqueeze(-2), k, self.similarity).squeeze(-2)
 
     def _grouped(self, x: Tensor) -> Tensor:
-        """Put the tokens that attend to each other on the last but one axis."""
+        """Put the tokens that attend to each other on the second-to-last axis."""
         if self.span == "time":
             return x.transpose(2, 3)
         return x.flatten(2, 3) if self.span == "joint" else x
@@ -114,7 +115,7 @@ class LayerTrace:
 class Trace:
     """The layers of the latest forward pass, by block: ``trace.blocks[i]["time"]``, ``["space"]`` or ``["joint"]``.
 
-    A block is empty until a forward pass has run inside the ``with`` block; a further pass replaces what was there.
+    An entry is empty until a forward pass has run inside the ``with`` block; each further pass replaces it.
     """
 
     blocks: list[dict[str, LayerTrace]]
@@ -122,7 +123,8 @@ class Trace:
     def row(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
         """Return the weights of one query on all tokens of the clip.
 
-        Divided attention is composed of its two layers (``divided_row``), joint attention is read as it is.
+        For divided attention, the weights of the two layers are composed (``divided_row``); joint attention is read
+        directly.
 
         Args:
             block: Index of the block; −1 is the last.
@@ -140,8 +142,8 @@ class Trace:
     def column(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
         """Return the weights that one key gets from all queries of the clip.
 
-        Divided attention is composed: the key at frame t′ and location n′ gets A_time[n′](t, t′) · A_space[t](n, n′)
-        from the query at (t, n). Joint attention is read as it is.
+        For divided attention, the two layers are composed: the key at frame t′ and location n′ gets
+        A_time[n′](t, t′) · A_space[t](n, n′) from the query at (t, n). Joint attention is read directly.
 
         Args:
             block: Index of the block; −1 is the last.
@@ -173,14 +175,14 @@ class Trace:
 def record(model: VideoTransformer) -> Iterator[Trace]:
     """Record what every attention layer receives while the ``with`` block runs.
 
-    Neither the computation nor the model changes, also after an exception. Inside an intervention, such as
-    ``sharpened``, the trace shows the map and the ratios that the model used.
+    Recording changes neither the computation nor the model, even if an exception ends the block. Inside an
+    intervention, such as ``sharpened``, the trace shows the map and the ratios that the model used.
 
     Args:
         model: Model, on any device.
 
     Returns:
-        Trace that each forward pass fills anew. Its tensors stay on the device of the model.
+        Trace that each forward pass overwrites. Its tensors stay on the device of the model.
     """
     trace = Trace([{} for _ in model.blocks])
     with ExitStack() as stack:

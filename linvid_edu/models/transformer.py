@@ -1,4 +1,4 @@
-"""The video transformer, of which every variant of the ablation is one configuration."""
+"""The video transformer; every variant of the ablation is one of its configurations."""
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class VideoTransformer(nn.Module):
 
         Args:
             video: Clips, or the next frame of a stream with t = 1, normalized to −1 to 1.
-            state: State after the frames before, which becomes the state after this frame; None means clips.
+            state: State after the previous frames, updated in place with this frame; None means clips.
 
         Raises:
             ValueError: If the video has another number of frames or another size than the model expects.
@@ -80,9 +80,9 @@ class VideoTransformer(nn.Module):
     def embed(
         self, video: Float[Tensor, "b 3 t h w"], state: ModelState | None = None
     ) -> tuple[Float[Tensor, "b t n width"], Grid]:
-        """Return the tokens before the first block, and the grid of a frame; arguments and errors as of ``encode``.
+        """Return the tokens before the first block, and the grid of a frame; arguments and errors as for ``encode``.
 
-        Frames of a stream that come after those of a clip get the last temporal embedding.
+        Frames of a stream beyond the length of a clip get the last temporal embedding.
         """
         frames, expected = video.shape[2], self.config.num_frames
         if state is None and frames != expected:

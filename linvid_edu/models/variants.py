@@ -1,6 +1,7 @@
 """The variants of the model that are compared: the name, the label and the color of each.
 
-This table is the only place that spells a mechanism. It needs no torch, so that the command line can list the names.
+This table is the only place that defines the settings of a mechanism. It needs no torch, so that the command line can
+list the names.
 """
 
 from collections.abc import Mapping
@@ -21,14 +22,14 @@ BLACK, BLUE, SKY, ORANGE, RED, PINK, GREEN = (
 
 
 class Variant(NamedTuple):
-    """A model with one mechanism, as it is typed and as it is shown.
+    """A model with one mechanism: how users type it and how figures show it.
 
-    name: as ``TrainConfig`` and the command line take it, and as tables of results have it
-    label: as figures and pages show it
-    color: of its line in a figure
-    group: which variants it is shown with; "rival" and "rival + fixation" are those from other papers
+    name: name that ``TrainConfig`` and the command line accept, and that tables of results use
+    label: name that figures and pages show
+    color: color of its line in a figure
+    group: group of variants that it is shown with; "rival" and "rival + fixation" are those from other papers
     changes: the fields of a ``ModelConfig`` that differ from the defaults
-    matched: whether its MLP is widened until it has as many weights as with cooperative fixation
+    matched: whether its MLP is widened until the model has as many weights as with cooperative fixation
     """
 
     name: str
@@ -43,7 +44,7 @@ SOFTMAX = {"attention": "softmax"}
 COOPERATIVE = {"fixation": "cooperative"}
 ASSOCIATED = {"association": True}
 
-# what the paper has, then controls that show what a gain is due to
+# variants of the paper, then controls that show what causes a gain
 _ABLATION = (
     Variant("softmax", "softmax", BLACK, "softmax", SOFTMAX),
     Variant("softmax-association", "softmax + association", PINK, "softmax", SOFTMAX | ASSOCIATED),
@@ -105,7 +106,7 @@ _RIVALS = (
 
 
 def _rivals() -> list[Variant]:
-    """Return each rival alone, then those with features once more with cooperative fixation."""
+    """Return each rival without fixation, then each rival with features combined with cooperative fixation."""
     alone = [Variant(name, label, color, "rival", {"attention": name}) for name, label, color, _ in _RIVALS]
     fixated = [
         Variant(
@@ -145,7 +146,8 @@ def variant_of(config: "ModelConfig") -> Variant:
     """Return the variant that a configuration has.
 
     A mechanism that the table lacks gets the name of the closest variant, with the fields that differ added to it, such
-    as "constant, feature_map='relu'". The width of the MLP is no part of a mechanism: "linear-wide" counts as "linear".
+    as "constant, feature_map='relu'". The width of the MLP is not part of a mechanism: "linear-wide" counts as
+    "linear".
     """
     defaults = {field.name: field.default for field in fields(config)} | {"settings": {}}
     values = {name: getattr(config, name) for name in MECHANISM_FIELDS}
@@ -167,7 +169,7 @@ def variant_of(config: "ModelConfig") -> Variant:
 
 
 def label_of(name: str) -> str:
-    """Return the label of a name in a table of results, which may go on after a comma: "cooperative, same time"."""
+    """Return the label of a name in a table of results; the name may go on after a comma: "cooperative, same time"."""
     variant, *rest = name.split(", ", 1)
     return ", ".join([find_variant(variant).label, *rest])
 

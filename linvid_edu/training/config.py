@@ -1,4 +1,4 @@
-"""The settings that make a run what it is, and the effort with which it is carried out."""
+"""The settings that define a run, and the effort with which the run is carried out."""
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,10 +18,10 @@ LOADING = ("workers", "cache_mb")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The settings that decide a run, as plain values for JSON, a command line or a notebook.
+    """The settings that define a run, as plain values for JSON, a command line or a notebook.
 
     A folder of clips is read when ``data`` or ``model_config`` is first used, not before, so that the settings of an
-    old run can be read when its clips are gone.
+    old run can be read even if its clips are gone.
 
     Args:
         task: Name of the task, one of ``TASKS``, or "clips".
@@ -30,7 +30,8 @@ class TrainConfig:
         seed: Seed of the weights and of the training clips, 0 or more.
         steps: Number of optimizer steps, one batch each.
         batch: Number of clips in a batch, over all processes.
-        learning_rate: Largest learning rate. A linear warm-up leads to it, half a cosine from there to 0.
+        learning_rate: Largest learning rate. The rate rises linearly to this value during the warm-up, and then falls
+            to 0 along half a cosine.
         warmup: Number of warm-up steps.
         weight_decay: Weight decay of AdamW.
         clip_norm: Largest norm of the gradient; a larger gradient is scaled down to it.
@@ -40,8 +41,8 @@ class TrainConfig:
             ``read_layout`` reads, and optionally ``flips``, see ``ClipFolder``.
 
     Raises:
-        ValueError: A value has the wrong type or is out of range, or task, preset and model do not fit each other; it
-            names the value and the limit.
+        ValueError: A value has the wrong type or is out of range, or task, preset and model do not fit each other. The
+            message names the value and the limit.
     """
 
     task: str = "cue"
@@ -86,7 +87,7 @@ class TrainConfig:
 
     @property
     def model_config(self) -> ModelConfig:
-        """The model's configuration; for a folder of clips its classes are counted."""
+        """The model's configuration; for a folder of clips, the number of classes comes from the folder."""
         return model_config(self._task, self.variant, self.preset, **self.model)
 
     @cached_property
@@ -110,7 +111,7 @@ class TrainConfig:
         return ValueError(f"{error}: {way_out}")
 
     def _check_without_disk(self) -> None:
-        """Check the settings of a run on a folder of clips, and write its path in one way."""
+        """Check the settings of a run on a folder of clips, and normalize its path to forward slashes."""
         root = self.scenes.get("root")
         if not isinstance(root, str):
             raise ValueError(
@@ -124,7 +125,7 @@ class TrainConfig:
                     f"scenes={self.scenes} has a knob that task 'clips' lacks: {name!r} is none of root, flips"
                 )
         check_flips(self.scenes.get("flips"))
-        # the number of classes is not known yet, and decides nothing that is checked here
+        # the number of classes is not known yet, but nothing that is checked here depends on it
         config = variant_config(2, ClipFolder.model_fields, self.variant, self.preset, **self.model)
         try:
             check_square_frames(config, "task 'clips'")
@@ -154,7 +155,7 @@ class Effort:
     """How a run is carried out and measured. A run may be resumed with another effort.
 
     Args:
-        threads: Number of PyTorch's threads in each process. None leaves it as it is.
+        threads: Number of PyTorch's threads in each process. None leaves PyTorch's setting unchanged.
         save_every: Number of steps between checkpoints.
         points: Number of points of the learning curve.
         validation_clips: Number of validation clips for each point.

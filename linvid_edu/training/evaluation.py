@@ -28,7 +28,7 @@ SHUT, OPEN = 0.05, 0.95  # ratios < SHUT are shut, > OPEN are open
 
 
 def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> float:
-    """Return the share of clips whose largest logit is their label's.
+    """Return the share of clips whose largest logit is that of their label.
 
     Args:
         model: Model that takes video and readout; its mode is restored afterward.
@@ -41,7 +41,7 @@ def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | 
 
 @torch.no_grad()
 def count_right(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> tuple[int, int]:
-    """Return the number of clips whose largest logit is their label's, and the number of all clips.
+    """Return the number of clips whose largest logit is that of their label, and the number of all clips.
 
     Args:
         model: Model that takes video and readout; its mode is restored afterward.
@@ -65,19 +65,23 @@ def concentration_per_layer(
 
     Args:
         model: Model on the CPU; its mode is restored afterward.
-        task: Task whose test is shown.
+        task: Task from which the test comes.
         test: Name of the test.
         clips: Number of clips.
-        validation: Whether to show validation clips instead of test clips.
+        validation: Whether to use validation clips instead of test clips.
 
     Returns:
-        One row for each layer: ``block`` and ``span``; ``entropy`` (normalized), ``effective_tokens`` and ``top_mass``
-        (of the largest 5 %) over all queries; the same three for the rows of the query object (``query_…``);
-        ``mass_on_answer`` and ``mass_on_query`` for those rows, with the ``share_…`` that uniform attention would put
-        there (a layer of divided attention sees only its own frame or location); ``rank`` (numerical, relative
-        tolerance 1e-3) of the maps of 16 groups. With fixation, for r = q and k: ``mean_r``, and ``shut_r`` and
-        ``open_r``, the shares of ratios below .05 and above .95. For a rival: ``negative``, the share of |weight| that
-        is below 0, and ``row_sum``. If weights may be negative, every measure is of the shares |a_j| / Σ |a_j|.
+        One row for each layer, named by ``block`` and ``span``.
+
+        Over all queries: ``entropy`` (normalized), ``effective_tokens`` and ``top_mass`` (of the largest 5 %). The same
+        three with the prefix ``query_`` cover only the queries on the query object. For these queries,
+        ``mass_on_answer`` and ``mass_on_query`` are the attention on the two objects, and ``share_answer`` and
+        ``share_query`` are what uniform attention would put there; a layer of divided attention sees only its own frame
+        or location. If weights may be negative, the measures use the shares |a_j| / Σ_j' |a_j'|.
+
+        ``rank`` is the numerical rank (relative tolerance 1e-3) of the maps of 16 groups. With fixation, for r = q and
+        k: ``mean_r``, and ``shut_r`` and ``open_r``, the shares of ratios below .05 and above .95. For a rival:
+        ``negative``, the share of Σ |weight| that is negative, and ``row_sum``, the sum of a row.
     """
     task = task.resized(model.config.num_frames, model.config.image_size)
     scene = task.tests[test]
@@ -135,7 +139,7 @@ def _measure(layer: LayerTrace, query: Bool[Tensor, "b t n"], answer: Bool[Tenso
 
 
 def _groups(layer: LayerTrace, *masks: Tensor) -> tuple[Tensor, ...]:
-    """Return the map as (groups heads tokens tokens) and masks as (groups tokens); each group attends to itself."""
+    """Return the map as (groups heads tokens tokens) and masks as (groups tokens); tokens attend within their group."""
     maps = layer.map()
     if layer.span == "joint":
         return maps, *(mask.flatten(1) for mask in masks)
@@ -146,5 +150,5 @@ def _groups(layer: LayerTrace, *masks: Tensor) -> tuple[Tensor, ...]:
 
 
 def _whole(weights: Float[Tensor, "*batch m"]) -> Float[Tensor, "*batch m"]:
-    """Replace rows without any weight, which occur if φ has no offset, by uniform rows."""
+    """Replace rows whose weights are all 0, which occur if φ has no offset, by uniform rows."""
     return torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, torch.ones_like(weights))

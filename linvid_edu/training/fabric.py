@@ -80,7 +80,7 @@ class plain_fabric:
     def clip_gradients(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, max_norm: float, error_if_nonfinite: bool
     ) -> Tensor:
-        """Scale the gradients down to a norm of at most `max_norm`, and return the norm before.
+        """Scale the gradients down to a norm of at most `max_norm`, and return the norm before scaling.
 
         The weights are in the optimizer's order, as in Lightning Fabric, since the last bits of the norm depend on it.
         """

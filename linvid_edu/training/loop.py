@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
     step: number of the step, counted from 1
     loss: mean cross entropy of the batch before the step, in nats
-    accuracy: share of the batch's clips that were right before the step
+    accuracy: share of the batch's clips that the model classified correctly before the step
     learning_rate: learning rate of the step
     gradient_norm: norm of the gradient before it was clipped
     """
@@ -38,15 +38,15 @@ class Diverged(RuntimeError):
 
 
 def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> VideoTransformer:
-    """Draw a model's weights again, so that variants with the same seed start from the same weights.
+    """Reinitialize a model's weights, so that variants with the same seed start from the same weights.
 
     W ~ N(0, gain² / fan_in), biases and raw scales 0, embeddings ~ N(0, gain² / 4)
 
     The random numbers of a weight depend on the seed and its name alone, so a weight that two variants have in common
-    starts equal in both. With biases of 0 the fixation ratios start around 1/2.
+    starts from the same values in both. With biases of 0 the fixation ratios start around 1/2.
 
     Args:
-        model: Model to change in place; the weights of its norms stay 1.
+        model: Model to change in place; the weights of its LayerNorms stay 1.
         seed: Seed of the weights, 0 or more.
         gain: Scale of the weights, above 0.
 
@@ -124,7 +124,7 @@ def train(
     for step, batch in enumerate(batches, start=taken + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        if dropout:  # seeded in each step and process, so that a resumed run draws the same
+        if dropout:  # seeded in each step and process, so that a resumed run draws the same dropout
             torch.manual_seed(crc32(f"{config.seed} {step} {fabric.global_rank}".encode()))
         video, label, readout = _share(batch, fabric)
         logits = model(video, readout)

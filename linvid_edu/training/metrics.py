@@ -32,8 +32,8 @@ def final_metrics(
     Returns:
         ``format``, ``config`` and ``clips``, see ``run_header``; ``accuracy`` by test, and ``test_clips``; ``ceiling``
         of the main test; ``curve`` and ``losses``, see ``Progress``; ``concentration``, the rows of
-        ``concentration_per_layer`` on the main test, none if the objects of the clips are not known; ``unreadable``,
-        the clips of a folder that were skipped, and why; ``parameters``; ``seconds`` of training,
+        ``concentration_per_layer`` on the main test, or no rows if the objects of the clips are not known;
+        ``unreadable``, the clips of a folder that were skipped, and why; ``parameters``; ``seconds`` of training,
         ``clips_per_second`` and ``peak_memory_mb`` of the process; and ``provenance``.
     """
     place = next(model.parameters()).device
@@ -59,7 +59,7 @@ def final_metrics(
 
 
 def read_metrics(folder: str | Path) -> dict[str, Any] | None:
-    """Return the metrics of a finished run, None if there are none.
+    """Return the metrics of a finished run; None if the folder has none.
 
     Args:
         folder: Path of the run's folder.

@@ -45,17 +45,17 @@ def fit(
         config: Settings of the run.
         folder: Path of the run's folder; it is made if it is missing.
         fabric: Result of ``make_fabric``.
-        resume: Whether to resume from what is in the folder, if anything.
-        effort: Effort with which the run is carried out; it may differ from that of the run's first part.
+        resume: Whether to resume the run in the folder, if there is one.
+        effort: Effort with which the run is carried out; it may change when a run is resumed.
         watch: Function called with the record of each step, in every process.
 
     Returns:
-        The metrics, see ``final_metrics``. Those of a run that is complete already are only read.
+        The metrics, see ``final_metrics``. If the run is already complete, they are read from metrics.json.
 
     Raises:
         Stopped: Ctrl-C was pressed; the newest checkpoint is that of the last step.
         Diverged: The loss is not finite; the message names the last good checkpoint.
-        ValueError: The folder of clips is missing or unfit; nothing was written.
+        ValueError: The folder of clips is missing or cannot be used; nothing was written.
         CheckpointError: The folder holds another run, or cannot be resumed; nothing was changed.
         FolderTaken: Another process trains in the folder; nothing was changed.
     """
@@ -65,7 +65,7 @@ def fit(
     data = effort.loading(config.data)
     if effort.threads:
         torch.set_num_threads(effort.threads)
-    commit()  # cached now: the run ends with the code that it started with
+    commit()  # cached now, since the run uses the code of this moment until it ends
     with _claimed_together(folder, fabric):
         if metrics := _finished_metrics(folder, config, resume):  # another process may have finished it meanwhile
             return metrics
@@ -188,5 +188,5 @@ def _first_interrupt() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
-        # None stands for a handler that was not set from Python, which Python cannot set again
+        # None means that the handler was not set from Python, so Python cannot restore it
         signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)

@@ -4,8 +4,8 @@
     checkpoint-000400/optimizer.safetensors  moments of AdamW
     checkpoint-000400/run.json               format, settings of the run, and its progress: step, curve, seconds so far
 
-A checkpoint is written under another name and renamed, so that every checkpoint is whole. Seed and step are the whole
-random state, since the clips and the dropout of a step are drawn from these two.
+A checkpoint is written under another name and renamed, so that every checkpoint is whole. A checkpoint needs no random
+state other than the seed and the step, since the clips and the dropout of each step are drawn from these two numbers.
 """
 
 import json
@@ -34,9 +34,9 @@ class Progress:
 
     Args:
         step: Number of optimizer steps taken.
-        seconds: Wall time of training so far, over all parts of the run, with validation.
+        seconds: Wall time of training so far, over all parts of the run, including validation.
         curve: Validation accuracy on the main test, as pairs of step and accuracy.
-        losses: Mean training loss since the point before, as pairs of step and loss in nats.
+        losses: Mean training loss since the previous point, as pairs of step and loss in nats.
         pending: Training losses since the last point.
         unreadable: Name of each clip that was skipped, and the reason.
     """
@@ -85,7 +85,7 @@ def save_checkpoint(
     (temporary / RUN).write_text(run_file, encoding="utf-8")
     os.rename(temporary, target)
     for older in checkpoints(folder)[:-1]:
-        shutil.rmtree(older, ignore_errors=True)  # Windows keeps a file that another process reads; the next save tries
+        shutil.rmtree(older, ignore_errors=True)  # Windows cannot remove files in use; the next save retries
     return target
 
 
@@ -101,8 +101,8 @@ def load_checkpoint(
         config: Settings of the run.
 
     Raises:
-        CheckpointError: A file is missing, cut, of another kind or of a newer format, or the checkpoint belongs to
-            another run. Model and optimizer are unchanged.
+        CheckpointError: A file is missing, truncated, of another kind or of a newer format, or the checkpoint belongs
+            to another run. Model and optimizer are unchanged.
     """
     progress = _read_progress(checkpoint, config)
     path = checkpoint / OPTIMIZER
@@ -170,7 +170,7 @@ def _optimizer_tensors(model: VideoTransformer, optimizer: torch.optim.Optimizer
 
 
 def _fill_optimizer(model: VideoTransformer, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Copy the tensors: the ones from the file keep it open, and an open file cannot be removed on Windows."""
+    """Copy the tensors: those from the file would keep it open, and Windows cannot remove an open file."""
     for name, weight in model.named_parameters():
         moments = {key: tensors[f"{name}.{key}"].to(weight.device, copy=True) for key in ("exp_avg", "exp_avg_sq")}
         optimizer.state[weight] = {"step": tensors[f"{name}.step"].clone(), **moments}

@@ -56,14 +56,14 @@ def read_run_file(path: Path) -> dict[str, Any]:
 def differing_settings(run_file: dict[str, Any], config: TrainConfig) -> list[str]:
     """Return the names of the settings in which a run on disk differs from a configuration.
 
-    Folders of clips are compared by their content if it is known, else by their path.
+    Folders of clips are compared by their content if it is known, otherwise by their path.
 
     Args:
         run_file: Content of a JSON file of the run, from ``read_run_file``.
         config: Settings to compare with.
 
     Raises:
-        ValueError, TypeError: The settings in the file make no run.
+        ValueError, TypeError: The settings in the file do not define a valid run.
     """
     before = TrainConfig.from_dict(run_file["config"])
     content_before, content = run_file.get("clips"), _clips_hash(config)
@@ -74,7 +74,7 @@ def differing_settings(run_file: dict[str, Any], config: TrainConfig) -> list[st
 
 
 def _comparable(config: TrainConfig, content: str | None) -> dict[str, Any]:
-    """Return the settings, with the folder of clips under a name of its own."""
+    """Return the settings, with the content of the folder of clips, or else its path, under the key ``clips``."""
     settings = config.to_dict()
     if config.task == CLIPS:
         settings["clips"] = content or settings["scenes"]["root"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CLAIM = ".claim"  # the lock
-CLAIMED_BY = ".claimed-by"  # the number of the process that holds it, or held it last
+CLAIMED_BY = ".claimed-by"  # the ID of the process that holds the lock, or held it last
 
 
 class FolderTaken(RuntimeError):
@@ -15,7 +15,7 @@ class FolderTaken(RuntimeError):
 
 @contextmanager
 def claimed(folder: str | Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the folder of a run for this thread, which may claim it again inside.
+    """Hold the folder of a run for this thread, which may claim it again inside the ``with`` block.
 
     The operating system releases the claim when the process ends, even if it is killed. On several machines the file
     system must support locks across machines: NFS 4 does, NFS 3 only with its lock service, and some cluster file
@@ -33,7 +33,7 @@ def claimed(folder: str | Path, *, wait: bool = True) -> Iterator[None]:
 
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / CLAIM, is_singleton=True)  # one lock a folder, so that a thread may claim it twice
+    lock = FileLock(folder / CLAIM, is_singleton=True)  # one lock per folder, so that a thread may claim it twice
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout as error:
@@ -49,7 +49,7 @@ def claimed(folder: str | Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def _holder(folder: Path) -> str:
-    """Return the number of the process that holds a folder."""
+    """Return the ID of the process that holds a folder."""
     with suppress(OSError):
         return (folder / CLAIMED_BY).read_text(encoding="utf-8").strip() or "that has just begun"
     return "that has just begun"

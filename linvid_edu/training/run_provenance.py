@@ -14,7 +14,7 @@ import torch
 
 
 def peak_memory_mb() -> float | None:
-    """Return the largest memory in use so far, of the GPU if one is used, else of this process, in 10⁶ bytes.
+    """Return the peak memory so far, in 10⁶ bytes: that of the GPU if one is used, else that of this process.
 
     On Windows it is None if psutil is not installed.
     """
@@ -67,7 +67,7 @@ def _version(name: str) -> str | None:
 
 @cache
 def commit() -> str:
-    """Return the commit of this package's repository, with a mark if the library differs from it.
+    """Return the commit of this package's repository, marked "with changes" if the library differs from it.
 
     It is read at the first call and kept. Call it before a long run, so that later commits do not change the answer.
     """

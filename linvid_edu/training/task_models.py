@@ -18,10 +18,12 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
     """Return the configuration of a variant for a task.
 
     Args:
-        task: Task or folder of clips. It decides the classes, and frames, size and patches for scenes made of cells.
+        task: Task or folder of clips. It determines the classes; for scenes made of cells, also frames, size and
+            patches.
         variant: Name of the variant, see ``VARIANTS``.
-        preset: Name of the preset, one of ``PRESETS``. It decides width and depth, and frames and size for other clips.
-        changes: Fields to change after that.
+        preset: Name of the preset, one of ``PRESETS``. It determines width and depth; for all other clips, also frames
+            and size.
+        changes: Fields of the configuration that override those of task, variant and preset.
 
     Raises:
         ValueError: A name is unknown, or fields do not fit each other.
@@ -32,11 +34,11 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
 def variant_config(
     num_classes: int, model_fields: Mapping[str, Any], variant: str, preset: str, **changes: Any
 ) -> ModelConfig:
-    """Return the configuration of a variant, from the classes and the model's fields that its data decides.
+    """Return the configuration of a variant, given the number of classes and the fields that the data determines.
 
     Args:
         num_classes: Number of classes.
-        model_fields: Fields that the data decides.
+        model_fields: Fields that the data determines.
         variant, preset, changes: As for ``model_config``.
 
     Raises:
@@ -75,7 +77,7 @@ def fitted(data: Data, config: ModelConfig, name: str) -> Data:
         name: Name of the clips in error messages, such as "task 'cue'".
 
     Raises:
-        ValueError: The model does not fit these clips; it names the values of both.
+        ValueError: The model does not fit these clips; the message names the values of both.
     """
     if config.num_classes != len(data.classes):
         raise ValueError(f"the model distinguishes {config.num_classes} classes, {name} has {len(data.classes)}")

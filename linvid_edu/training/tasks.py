@@ -45,7 +45,7 @@ class Data(Protocol):
 
 
 class TaskTest(NamedTuple):
-    """One test of a task, with its knobs as data, so that no one needs to read them from its name.
+    """One test of a task, with its knobs as data, so that no one needs to parse its name.
 
     name: name of the test in ``Task.tests``, in metrics.json and in the tables of results
     scene: what is rendered
@@ -62,7 +62,7 @@ class Task:
     """The scenes that a model is trained and tested on.
 
     Args:
-        training: Scenes of the training batches, one scene a batch, in turn.
+        training: Scenes of the training batches, one scene per batch, in turn.
         tests: Name of each test and its scene. The first is the main test, which learning curves follow.
         ceiling: Accuracy that no solver exceeds on the main test.
         readout: Role whose tokens the head sees, such as "cue". None means all tokens.
@@ -79,7 +79,7 @@ class Task:
 
     @property
     def model_fields(self) -> dict[str, Any]:
-        """``model``, and the number of frames and their size if the scenes are made of cells."""
+        """``model``, plus the number of frames and their size if the scenes are made of cells."""
         scene = self.training[0]
         cells = {"num_frames": scene.frames, "image_size": scene.size} if isinstance(scene, CellScene) else {}
         return {**self.model, **cells}
@@ -108,12 +108,12 @@ class Task:
         )
 
     def find_test(self, **knobs: Any) -> TaskTest:
-        """Return the test that has these knobs, and all others as the main test has them.
+        """Return the test with these knobs; its other knobs are those of the main test.
 
         ``TASKS["lookup"].find_test(clutter=24, grid=12)`` is the test "grid 12, clutter 24".
 
         Raises:
-            ValueError: There is no such test; it lists the tests.
+            ValueError: There is no such test; the message lists the tests.
         """
         main, *_ = described = self.described_tests
         for test in described:
@@ -181,7 +181,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             model={"dropout": 0.0, "spatial_embedding": True},
         ),
         "motion": Task(
-            # linear attention left chance only with easier clips among the others
+            # linear attention rose above chance only when the training had easier clips too
             training=tuple(Motion(distractors=distractors) for distractors in (0, 1, 2)),
             tests={"test": Motion(), "clutter 0.5": Motion(clutter=0.5)},
             model={"dropout": 0.0},
@@ -196,7 +196,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             model=CELLS,
         ),
         "flash": Task(
-            # without clips of few objects nothing is learned
+            # without clips that show few objects, models learn nothing
             training=tuple(Flash(objects=objects, clutter=clutter) for clutter in (0, 6) for objects in (1, 2, 4, 8)),
             tests={
                 **{f"clutter {clutter}": Flash(clutter=clutter) for clutter in (6, 0, 3, 9, 12)},
@@ -214,7 +214,7 @@ def find_task(name: str) -> Task:
     """Return a task by name.
 
     Raises:
-        ValueError: There is no such task; it lists the names.
+        ValueError: There is no such task; the message lists the names.
     """
     return _find("task", name, TASKS)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from linvid_edu.shapes import Bool, Float, Int
 
-# what a clip is for: the first number of its seed, so that clips for one purpose never occur for another
+# purpose of a clip: the first number of its seed, so that no clip occurs for two purposes
 TRAINING, VALIDATION, TEST = range(3)
 
 

@@ -52,7 +52,7 @@ class Clip:
         frames: The same pixels for display, 0 to 255, (t h w 3).
         times: Presentation time of each frame in the source, in seconds, (t).
         source: Path of the video file, or a description of the rendered scene.
-        repeated: Number of frames that repeat the one before, because the source has too few.
+        repeated: Number of frames that repeat the previous frame, because the source has too few.
     """
 
     video: Float[Tensor, "3 t h w"]

@@ -30,7 +30,7 @@ from .timeline import (
 Number = Any
 File = str | os.PathLike
 
-MAX_ASPECT = 8  # frames that are more elongated are cropped before they are resized, to save memory
+MAX_ASPECT = 8  # longer side / shorter side; more elongated frames are cropped before resizing, to save memory
 SAME_TIME_SECONDS = 1e-6
 
 
@@ -193,7 +193,7 @@ def _readable_errors(path: File) -> Iterator[None]:
 
 
 def _check(path: File, num_frames: Number, size: Number, start: Number, stop: Number) -> None:
-    """Raise VideoError if a number fits no video or the path is not a local file."""
+    """Raise VideoError if a number is invalid for any video or the path is not a local file."""
     for name, value in (("num_frames", num_frames), ("size", size)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise VideoError(f"{path}: {name}={value!r} is not possible: choose a whole number of at least 1")
@@ -309,7 +309,7 @@ def _center(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _upright(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Rotate a picture by quarter turns, and mirror it, as a display matrix (a, b, u, c, d, v, x, y, w) says.
+    """Rotate a picture by quarter turns and mirror it, following a display matrix (a, b, u, c, d, v, x, y, w).
 
     x′ = a · x + c · y, y′ = b · x + d · y
     """

@@ -1,4 +1,4 @@
-"""Masks over the tokens for the objects of a sample clip, whose places its manifest knows."""
+"""Masks over the tokens for the objects of a sample clip, whose positions are in its manifest."""
 
 import hashlib
 import json
@@ -15,14 +15,15 @@ from .scenes import Scenes, role_mask
 
 
 def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows columns"]]:
-    """Find the objects of a sample clip by the manifest beside its file; ``linvid samples`` writes both.
+    """Find the objects of a sample clip in the manifest next to its file; ``linvid samples`` writes both.
 
     Args:
         clip: Clip with square frames, loaded whole from its file.
         grid: Rows and columns of the tokens of one frame.
 
     Returns:
-        Role, such as "cue", to the tokens that lie at least half inside one of its objects; empty for any other clip.
+        Dictionary from each role, such as "cue", to the mask of the tokens that lie at least half inside one of its
+        objects. It is empty if the clip is not a sample clip.
     """
     entry = _entry(Path(clip.source))
     if entry is None or clip.frames.shape[1] != clip.frames.shape[2]:
@@ -35,13 +36,13 @@ def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows colu
 
 
 def _entry(path: Path) -> dict | None:
-    """Return the file's entry in the manifest beside it; None if there is none or the file has changed."""
+    """Return the file's entry in the manifest next to it; None if there is no entry or the file has changed."""
     if not (path.with_name(MANIFEST).is_file() and path.is_file()):
         return None
     try:
         clips = load_manifest(path.parent)["clips"]
         entry = next((clip for clip in clips if clip["file"] == path.name), None)
     except (ValueError, KeyError, TypeError, json.JSONDecodeError):
-        return None  # a manifest of something else
+        return None  # not a manifest of sample clips
     same = entry is not None and entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     return entry if same else None

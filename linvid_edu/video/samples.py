@@ -20,7 +20,7 @@ from .scenes import CueMatch, Motion, PictureScene, Scenes, render
 MANIFEST = "manifest.json"
 FPS = 12
 SCENES: dict[str, type[PictureScene]] = {"cue match": CueMatch, "motion": Motion}
-# packages whose versions decide the bytes of the files
+# packages whose versions determine the bytes of the files
 ENCODING_PACKAGES = ("av", "numpy", "scikit-image")
 
 

@@ -13,8 +13,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-SEEK_FRAMES = 8  # to reach a keyframe this close ahead, decoding on is faster than seeking
-DEFAULT_FPS = 25  # for a file that declares no frame rate
+SEEK_FRAMES = 8  # number of frames; if the next keyframe is this close, decoding is faster than seeking
+DEFAULT_FPS = 25  # frames per second, for a file that declares no frame rate
 
 
 class Unreliable(Exception):
@@ -29,8 +29,8 @@ class Timeline(NamedTuple):
     """When each frame of a video is on screen: frame j from times[j] to times[j + 1], the last frame until ``end``.
 
     times: seconds since the first frame, ascending
-    pts: presentation time of each frame in ticks of the stream, by which decoded frames are recognized; None if frames
-        can only be counted
+    pts: presentation time of each frame in ticks of the stream, which identifies decoded frames; None if frames can
+        only be counted
     keys: pts of the frames at which decoding can start, and the timestamps that seek to them; ascending, (keys 2)
     end: seconds since the first frame
     breaks_off: whether the file declares more video after ``end``
@@ -92,8 +92,8 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
 def _falls_short(container: InputContainer, stream: VideoStream, length: float, step: float, reached: float) -> bool:
     """Return whether the packets end more than two frames before the duration that the file's header declares.
 
-    Only MP4, AVI and Matroska declare a duration; for other formats FFmpeg guesses it. Matroska declares when the last
-    of all streams ends.
+    Only MP4, AVI and Matroska declare a duration; for other formats FFmpeg guesses it. Matroska declares the end of
+    whichever stream ends last.
 
     Args:
         container: Open file.
@@ -176,8 +176,8 @@ def decoded(
 def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
     """Decode frame by frame in one pass and constant memory, each frame with its time in seconds since the first.
 
-    times[j] = pts[j] − pts[0]. A frame without a pts, or with one that is not ascending, and every frame of an AVI file
-    comes 1 / rate after the frame before it.
+    times[j] = pts[j] − pts[0]. A frame comes 1 / rate after the previous frame if it has no pts, if its pts is not
+    ascending, or if the file is an AVI file.
 
     Args:
         container: File that was just opened.
@@ -206,7 +206,7 @@ def _decoded_whole(container: InputContainer, stream: VideoStream) -> Iterator[V
     ticks = [float(one.time_base or 0) for one in container.streams]  # seconds
     first, last, reached = math.inf, 0.0, 0.0  # seconds
     packets, started = 0, False
-    all_streams = "matroska" in container.format.name  # its header declares when the last of all streams ends
+    all_streams = "matroska" in container.format.name  # its header declares the end of the stream that ends last
     for packet in container.demux() if all_streams else container.demux(stream):
         if _is_last(packet):
             break

@@ -130,10 +130,10 @@ def color_tokens(video: Float[Tensor, "b c t h w"], *, patch: int, cells: int = 
         cells: Number of parts along each side of a patch; must divide patch.
 
     Returns:
-        Tokens of length √d, like those of a LayerNorm. A patch whose color is exactly average is 0.
+        Tokens of length √d, like those of a LayerNorm. A patch whose color is exactly average gives a token of zeros.
 
     Raises:
-        ValueError: The sizes do not divide.
+        ValueError: patch does not divide h and w, or cells does not divide patch.
     """
     if patch % cells:
         raise ValueError(f"a patch of {patch} pixels cannot be split into {cells} parts a side: choose a divisor")

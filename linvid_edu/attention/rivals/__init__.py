@@ -1,6 +1,6 @@
 """The rivals: published attention functions to compare with feature fixation, each with its map and an oracle.
 
-``RIVALS`` holds those that can replace softmax attention in a model, by the name of their function:
+``RIVALS`` maps the name of a function to its rival, for all rivals that can replace softmax attention in a model:
 ``ModelConfig(attention="performer")``. To add one, write its file and import its names here.
 """
 

@@ -1,8 +1,8 @@
-"""What all rivals have in common as layers of a model: their setting, their facts, and how fixation reaches them.
+"""Base classes for rivals as layers of a model: the place of a rival, facts about it, and how fixation applies to it.
 
-A rival is a pure function first. ``Rival`` is the same function as a layer in place of softmax attention, and
-``KernelRival`` is for functions of features φ(q), φ(k), which fixation can reweight. To add a rival, write one file and
-import its names in ``__init__.py``.
+Every rival is a pure function. ``Rival`` wraps it as a layer that replaces softmax attention, and ``KernelRival`` does
+so for functions of features φ(q), φ(k), which fixation can reweight. To add a rival, write one file and import its
+names in ``__init__.py``.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Setting(NamedTuple):
     heads: number of attention heads
     head_width: d, the channels of a head
     span: which tokens attend to each other
-    extent: frames, rows and columns of these tokens, for the clips that the model is made for
+    extent: frames, rows and columns of these tokens, for clips of the size that the model is configured for
     block: index of the block, from 0; some rivals alternate from block to block
     make_fixation: function that makes the fixation layers for a given number of features; None means no fixation
     """
@@ -46,12 +46,12 @@ class Facts(NamedTuple):
     The formulas use f for features, L for landmarks and s for the side of a window.
 
     title, year, arxiv: the paper
-    rows: what the rows of the map sum to
+    rows: sum of each row of the map, in words
     signs: whether a weight of the map may be negative
     rank: upper bound of the rank of the map
     operations: number of multiplications
-    memory: numbers that are kept at the same time, beside q, k, v and the output
-    sees: what decides how far a query looks
+    memory: number of values kept in memory at the same time, not counting q, k, v and the output
+    sees: what determines the tokens that a query attends to
     """
 
     title: str
@@ -69,8 +69,8 @@ class Rival(Mechanism):
     """A published attention function as a layer, in place of softmax attention.
 
     A subclass sets ``facts`` and ``function``. It takes a ``Setting`` and its own constants by keyword, raises
-    ValueError if they do not fit together, and returns the two factors of its map from ``attention_inputs``. It enters
-    the table ``RIVALS`` under the name of its function when it is defined.
+    ValueError if they do not fit together, and returns the two factors of its map from ``attention_inputs``. Defining
+    the subclass adds it to the table ``RIVALS`` under the name of its function.
 
     Args:
         setting: Place in the model.
@@ -104,7 +104,7 @@ class Products(NamedTuple):
     phi_q, phi_k: φ, features in the numerator
     weigh_q, weigh_k: ψ, features in the normalizer; None means φ
     eps: number added to the normalizer
-    floor: least value of the normalizer
+    floor: smallest value that the normalizer may have
     """
 
     phi_q: Tensor
@@ -140,8 +140,8 @@ class KernelRival(Rival):
 
     φ(q) ← r_q ∘ φ(q), φ(k) ← r_k ∘ φ(k), then the products of the rival
 
-    ``not_streaming`` gives the reason if the features of a token depend on later tokens. It is empty if they do not, so
-    that a stream can keep sums of features.
+    If the features of a token depend on later tokens, ``not_streaming`` says why. Otherwise it is empty, and a stream
+    can keep sums of features.
 
     Args:
         setting: Place in the model.
@@ -165,7 +165,7 @@ class KernelRival(Rival):
         return Products(phi_q, phi_k)
 
     def stream_products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent, seen: int) -> Products:
-        """Return the products of a block of a stream, after a number of tokens."""
+        """Return the products of the block of a stream that comes after ``seen`` earlier tokens."""
         return self.products(phi_q, phi_k, extent)
 
     def stream(
@@ -235,5 +235,5 @@ def identity_values(v: Tensor) -> Float[Tensor, "*batch n n"]:
 
 
 def whole_map(weights: Float[Tensor, "*batch n m"]) -> AttentionInputs:
-    """Return an explicit map as the product of itself and the identity, if it has no thin factors: O(n·m)."""
+    """Return a map without thin factors as the product of itself and the identity: O(n·m)."""
     return AttentionInputs(weights, identity_values(weights.mT), similarity="product")

@@ -26,9 +26,9 @@ def cosformer(
     without a positive channel has a row of zeros. No weight is negative.
 
     Args:
-        q, k, v: Queries, keys and values, any range; no 1/√d is applied. Tokens form a
-            line: on a grid that is flattened row by row, left and right neighbors are near and the row below is far.
-        floor: Least value of the normalizer.
+        q, k, v: Queries, keys and values, any range; no 1/√d is applied. The tokens form a line: on a grid that is
+            flattened row by row, left and right neighbors are near, and the row below is far.
+        floor: Smallest value that the normalizer may have.
 
     Returns:
         A convex combination of the values for each query, or 0.
@@ -36,8 +36,9 @@ def cosformer(
     Raises:
         ValueError: If the numbers of keys and queries differ.
 
-    Source: cosFormer: Rethinking Softmax in Attention, 2022, arXiv 2202.08791. n is the number of
-    tokens, so the same two tokens get another weight in a longer sequence. The published option of ELU features fails.
+    Source: cosFormer: Rethinking Softmax in Attention, 2022, arXiv 2202.08791. n is the number of tokens, so the weight
+    between the same two tokens changes with the length of the sequence. The option for ELU features in the published
+    code fails.
     """
     return Products(*cosformer_features(q, k), eps=0.0, floor=floor).attend(v)
 
@@ -73,7 +74,7 @@ class Cosformer(KernelRival):
 
     Args:
         setting: Place in the model.
-        floor: Least value of the normalizer.
+        floor: Smallest value that the normalizer may have.
     """
 
     facts = Facts(

@@ -41,18 +41,20 @@ def dynamic_window_attention(
     negative.
 
     Args:
-        q, k, v: Tokens of one frame, row by row; the heads are split into len(windows) groups of neighbors.
-        relative_bias: Tables of all windows stacked, (Σ (2s − 1)², heads of a group), indexed by query − key.
+        q, k, v: Tokens of one frame, row by row; the heads are split into len(windows) groups of consecutive heads.
+        relative_bias: Tables of all windows stacked, (Σ (2s − 1)², heads of a group), indexed by the position of the
+            query minus that of the key.
         h, w: Rows and columns of the frame.
         windows: Side of the windows of each group, at least 1.
-        shifts: Number of tokens by which the windows of each group move down and right, 0 to side − 1. Scores between
-            tokens that are in one window only because the frame wraps around are lowered by 100.
+        shifts: Number of tokens by which the windows of each group move down and right, 0 to side − 1. The shifted
+            frame wraps around; if two tokens share a window only for this reason, their score is lowered by 100.
 
     Raises:
-        ValueError: If the grid does not hold the tokens, the heads do not split, or shifts or bias do not fit.
+        ValueError: If h · w is not the number of tokens, the heads cannot be split into equal groups, or shifts or bias
+            do not fit.
 
-    Source: Beyond Fixation: Dynamic Window Visual Transformer, 2022, arXiv 2203.12856. The released file does not parse
-    and moves the bias to a GPU; its numbers are reproduced here.
+    Source: Beyond Fixation: Dynamic Window Visual Transformer, 2022, arXiv 2203.12856. The released file has a syntax
+    error and always moves the bias to a GPU; this function reproduces its results without these two faults.
     """
     check_windows(q, relative_bias, h, w, windows, shifts)
     groups = zip(
@@ -90,7 +92,7 @@ def check_windows(
 def dynamic_window_attention_map(
     q: Tensor, k: Tensor, relative_bias: Tensor, h: int, w: int, windows: Sequence[int], shifts: Sequence[int]
 ) -> Float[Tensor, "b heads n n"]:
-    """Return the explicit map of ``dynamic_window_attention``: every pair of tokens is scored, in any two windows."""
+    """Return the explicit map of ``dynamic_window_attention``: every pair of tokens is scored, even across windows."""
     check_windows(q, relative_bias, h, w, windows, shifts)
     tables = relative_bias.split([bias_rows(side) for side in windows])
     q_groups, k_groups = (x.chunk(len(windows), dim=1) for x in (q, k))
@@ -143,7 +145,7 @@ class DynamicWindowAttention(WindowRival):
         windows: Side of the windows of each group; their number must divide the number of heads.
 
     Raises:
-        ValueError: If the heads do not split, or attention is joint over several frames.
+        ValueError: If the heads cannot be split into equal groups, or attention is joint over several frames.
     """
 
     facts = Facts(

@@ -1,4 +1,4 @@
-"""DW-ViT's whole layer: projections around windows of several sizes, whose outputs a gate weighs against each other."""
+"""DW-ViT's whole layer: projections, attention in windows of several sizes, and a gate that weights their outputs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class DynamicWindowWeights(NamedTuple):
     relative_bias: tables of all windows stacked, as for ``dynamic_window_attention``
     mix: layer from width to width channels
     squeeze: layer from width to any number of channels, ⌊width / (2·G)⌋ in the paper
-    excite: layer from these to width channels, which gate the branches
+    excite: layer from the squeezed channels to width channels, which gate the branches
     head: layer from the width / G channels of a branch to width channels
     """
 
@@ -42,7 +42,7 @@ def dynamic_window(
     shifts: Sequence[int],
     heads: int,
 ) -> Float[Tensor, "b n width"]:
-    """Compute the whole layer: project, attend in windows of several sizes, and weigh these branches by a gate.
+    """Compute the whole layer: project, attend in windows of several sizes, and weight these branches by a gate.
 
     y = dynamic_window_attention(q, k, v) with heads merged, y_g its channels of group g; m = mix(y);
     z = GELU(squeeze(mean over tokens of GELU(m))); gate = softmax over g of excite(z); out = m + head(Σ_g gate_g ∘ y_g)
@@ -59,9 +59,9 @@ def dynamic_window(
         heads: Number of heads, a divisor of width and a multiple of the number of windows.
 
     Raises:
-        ValueError: If heads do not divide width, or as for ``dynamic_window_attention``.
+        ValueError: If heads does not divide width, or for any of the reasons listed for ``dynamic_window_attention``.
 
-    Source: arXiv 2203.12856. Differs from the paper as the released code does: the gated sum takes y, not m.
+    Source: arXiv 2203.12856. Differs from the paper in the same way as the released code: the gated sum uses y, not m.
     """
     width, groups = x.shape[-1], len(windows)
     if heads < 1 or width % heads:

@@ -37,11 +37,12 @@ def faq_dynamic_queries(
         ratio: Number of base queries that are mixed into a query, a divisor of their number; 4 as released.
 
     Raises:
-        ValueError: If ratio is no divisor, or the number of weights is not that of the base queries.
+        ValueError: If ratio does not divide the number of base queries, or mix does not give one weight for each of
+            them.
 
     Source: FAQ: Feature Aggregated Queries for Transformer-based Video Object Detectors, 2023, arXiv 2303.08319.
-    Differs from the paper as the released code does: the paper speaks of weighted averages, but the weights have any
-    sign and sum.
+    Differs from the paper in the same way as the released code: the paper speaks of weighted averages, but the weights
+    may have any sign and any sum.
     """
     base = len(base_queries)
     if ratio < 1 or base % ratio:
@@ -104,7 +105,7 @@ def faq_query_aggregation(
     heads: int,
     top_k: int,
 ) -> Float[Tensor, "b queries width"]:
-    """Let the queries of a frame attend to the best queries of other frames: one stage of three.
+    """Let the queries of a frame attend to the best queries of other frames: one of three stages.
 
     picks = queries of the top_k (query, class) pairs by score; x = LN(x + self attention(x)),
     x = LN(x + attention(x, picks)), x = LN(x + W₂ ReLU(W₁ x))
@@ -119,12 +120,14 @@ def faq_query_aggregation(
         weights: Learned weights.
         heads: Number of heads, a divisor of width.
         top_k: Number of pairs, 1 to references · classes. A query that is picked for several classes appears several
-            times and counts that much more in the softmax. 80, 50 and 30 times the number of frames as released.
+            times and counts that much more in the softmax. The three stages of the released code use 80, 50 and 30
+            times the number of frames.
 
     Raises:
         ValueError: If top_k exceeds the number of pairs, or heads do not divide width.
 
-    Source: arXiv 2303.08319. Differs from the paper as the released code does: queries of frames are not averaged.
+    Source: arXiv 2303.08319. Differs from the paper in the same way as the released code: the queries of the frames are
+    not averaged.
     """
     width, references, classes = query.shape[-1], *ref_logits.shape[1:]
     if not 1 <= top_k <= references * classes:

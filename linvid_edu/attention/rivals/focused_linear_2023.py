@@ -1,4 +1,4 @@
-"""Focused linear attention (FLatten Transformer): a power of ReLU features that keeps their length sharpens the map."""
+"""Focused linear attention (FLatten Transformer): powers of ReLU features, at fixed length, sharpen the map."""
 
 import torch
 from einops import rearrange
@@ -27,12 +27,12 @@ def focused_linear(
     x ← (ReLU(x) + 1e-6) / softplus(scale), φ(x) = x^p · |x| / |x^p|, the power channel by channel
     out = φ(q) (φ(k)ᵀ v / N) / (φ(q) · Σ_j φ(k_j) / N + 1e-6) [+ DWConv(v)]
 
-    Both norms run over all heads · d channels of a token, so that heads depend on each other. This is a quirk of the
-    published code, kept on purpose.
+    Both norms are taken over all heads · d channels of a token, so the heads depend on each other. This is a quirk of
+    the published code, kept on purpose.
 
     It takes 2·N·d² multiplications, N·d·side² more with the convolution, and has a state of d² + d numbers. Rows of the
-    map sum to 1, or to less if a head holds so little of its query that 1e-6·N matters. No weight is negative. The
-    convolution is not part of the map, and can raise the rank of what is computed.
+    map sum to 1, or to less if the features of a query in one head are so small that 1e-6·N matters. No weight is
+    negative. The convolution is not part of the map, and can raise the rank of the whole operation.
 
     Args:
         q, k, v: Queries, keys and values, any range; no 1/√d is applied.
@@ -45,7 +45,7 @@ def focused_linear(
         ValueError: If a shape does not fit, or a convolution has no grid.
 
     Source: FLatten Transformer: Vision Transformer using Focused Linear Attention, 2023, arXiv 2308.00442. Differs from
-    the published layer: its learned position encoding of k is left out; add it to k before.
+    the published layer: its learned position encoding of k is left out. To use one, add it to k before the call.
     """
     phi_q, phi_k = focused_features(q, k, scale, focusing_factor)
     out = Products(phi_q, phi_k, eps=FOCUSED_OFFSET * k.shape[-2]).attend(v)
@@ -77,8 +77,8 @@ def focused_features(
 
 
 def _focus(x: Float[Tensor, "b heads n d"], power: int | float) -> Float[Tensor, "b heads n d"]:
-    """Raise positive channels to a power, and give each token the length over all heads that it had before."""
-    # the result does not depend on the scale of what is raised: dividing by the largest channel prevents underflow
+    """Raise positive channels to a power, and rescale each token to its earlier length, taken over all heads."""
+    # the scale of x cancels, so dividing by the largest channel prevents underflow and changes nothing else
     powered = (x / x.detach().amax(dim=(1, 3), keepdim=True)) ** power
     return powered * (_token_length(x) / _token_length(powered))
 
@@ -154,8 +154,8 @@ class FocusedLinear(KernelRival):
     Args:
         setting: Place in the model.
         focusing_factor: p, the power of the features.
-        side: Side of the depthwise convolution of v, odd, 5 in the paper; None means no convolution, so that the map
-            is all that the layer computes.
+        side: Side of the depthwise convolution of v, odd, 5 in the paper; None means no convolution, so the layer
+            computes its map and nothing else.
     """
 
     facts = Facts(
@@ -190,7 +190,7 @@ class FocusedLinear(KernelRival):
         return Products(phi_q, phi_k, eps=FOCUSED_OFFSET * phi_k.shape[-2])
 
     def stream_products(self, phi_q: Tensor, phi_k: Tensor, extent: Extent, seen: int) -> Products:
-        """Return the features with an eps for each key so far."""
+        """Return the features with an eps that is proportional to the number of keys so far."""
         return Products(phi_q, phi_k, eps=FOCUSED_OFFSET * (seen + phi_k.shape[-2]))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> Tensor:

@@ -33,16 +33,16 @@ def nystrom(
         q, k, v: Queries, keys and values, any range.
         num_landmarks: L, at least 1, a divisor of the number of tokens.
         iterations: Number of steps towards A⁺, 0 or more.
-        init: "original" if c is the largest column sum of A over the whole batch and all heads, so that the output for
-            a clip depends on the other clips of the batch; "exact" if each clip and head has its own c.
+        init: With "original", c is the largest column sum of A over the whole batch and all heads, so the output for a
+            clip depends on the other clips of the batch. With "exact", each clip and head has its own c.
 
     Raises:
         ValueError: If L does not divide the number of tokens, iterations are negative, or init is unknown.
 
     Source: Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, 2021, arXiv 2102.03902. Differs
-    from the paper as the published code does: c leaves out the second norm, which is 1 because rows of A sum to 1. That
-    code checks one configuration key and reads another, so that "exact" cannot be selected there; here it can. The
-    optional convolution of v is left out.
+    from the paper in the same way as the published code: c leaves out the second norm, which is 1 because rows of A sum
+    to 1. That code checks one configuration key and reads another, so that "exact" cannot be selected there; here it
+    can. The optional convolution of v is left out.
     """
     forward, inverse, back = nystrom_factors(q, k, num_landmarks, iterations, init)
     return forward @ (inverse @ (back @ v))

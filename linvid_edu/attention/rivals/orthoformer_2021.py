@@ -32,11 +32,11 @@ def orthoformer(
             ``orthoformer_landmarks``. No gradient flows into the choice or the landmarks.
 
     Raises:
-        ValueError: If there are no landmarks or more than queries, or an index is out of range.
+        ValueError: If there are no landmarks, there are more landmarks than queries, or an index is out of range.
 
     Source: Keeping Your Eye on the Ball: Trajectory Attention in Video Transformers, 2021, arXiv 2106.05392. Differs
-    from the paper as the published code does: only queries are candidates, never keys. In Motionformer itself the
-    second softmax runs within each frame and a frame axis remains, see ``orthoformer_frames``.
+    from the paper in the same way as the published code: only queries are candidates, never keys. In Motionformer
+    itself the second softmax runs within each frame and a frame axis remains, see ``orthoformer_frames``.
     """
     to_landmarks, to_keys = orthoformer_factors(q, k, landmark_index)
     return to_landmarks @ (to_keys @ v)
@@ -81,7 +81,7 @@ def orthoformer_landmarks(
     unit = F.normalize(q.detach(), dim=-1)
     newest = first_index.long().unsqueeze(-1)  # (b heads 1)
     chosen = [newest]
-    nearest = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with a chosen one
+    nearest = torch.zeros_like(unit[..., 0])  # the largest |cosine| of each query with a chosen landmark
     for _ in range(num_landmarks - 1):
         cosine = (unit @ take_landmarks(unit, newest).mT).squeeze(-1)
         nearest = torch.maximum(nearest, cosine.abs()).scatter(-1, newest, torch.inf)  # never choose it again

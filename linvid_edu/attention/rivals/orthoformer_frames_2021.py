@@ -1,4 +1,4 @@
-"""Orthoformer inside Motionformer: each frame is read on its own, and the result keeps a frame axis."""
+"""Orthoformer inside Motionformer: queries attend to each frame separately, and the result keeps a frame axis."""
 
 import torch
 from einops import rearrange
@@ -17,7 +17,7 @@ def orthoformer_frames(
     num_frames: int,
     shared_landmarks: bool = True,
 ) -> Float[Tensor, "b heads tokens t d_v"]:
-    """Read each frame on its own, through landmarks: the first half of trajectory attention.
+    """Attend to each frame separately, through landmarks: the first half of trajectory attention.
 
     out[i, g] = softmax(q_i P_gᵀ / √d) (softmax(P_f k_gᵀ / √d) v_g), for query i of frame f and the keys of frame g
 
@@ -29,14 +29,14 @@ def orthoformer_frames(
         landmark_index: Indices of tokens of the clip, (b heads landmarks), if all frames share the landmarks; otherwise
             indices of tokens within each frame, (b heads t landmarks), whose order matters.
         num_frames: t, a divisor of the number of tokens.
-        shared_landmarks: Whether P_f = P_g = P.
+        shared_landmarks: Whether all frames share the landmarks: P_f = P_g = P.
 
     Raises:
         ValueError: If num_frames does not divide the tokens, or landmarks do not fit.
 
     Source: Keeping Your Eye on the Ball: Trajectory Attention in Video Transformers, 2021, arXiv 2106.05392. If each
-    frame has its own landmarks, this differs from the paper as the published code does: landmark l of the frame of the
-    query is paired with landmark l of the frame of the key, although they are different vectors.
+    frame has its own landmarks, this differs from the paper in the same way as the published code: landmark l of the
+    frame of the query is paired with landmark l of the frame of the key, although they are different vectors.
     """
     landmarks = _frame_landmarks(q, landmark_index, num_frames, shared_landmarks)
     frames_q, frames_k, frames_v = (rearrange(x, "b heads (t n) d -> b heads t n d", t=num_frames) for x in (q, k, v))
@@ -69,7 +69,7 @@ def _frame_landmarks(
 def orthoformer_frames_map(
     q: Tensor, k: Tensor, landmark_index: Tensor, num_frames: int, shared_landmarks: bool = True
 ) -> Float[Tensor, "b heads tokens t n"]:
-    """Return the explicit map of ``orthoformer_frames``, for one pair of frames after another."""
+    """Return the explicit map of ``orthoformer_frames``, one pair of frames at a time."""
     landmarks = _frame_landmarks(q, landmark_index, num_frames, shared_landmarks).unbind(2)
     frames_q, frames_k = (x.chunk(num_frames, dim=-2) for x in (q, k))
     scale, rows = q.shape[-1] ** 0.5, []

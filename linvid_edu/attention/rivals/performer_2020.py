@@ -32,7 +32,7 @@ def performer(
         q, k, v: Queries, keys and values, any range.
         projection: W, shared by all heads; see ``orthogonal_projection``.
         feature_offset: Number added to each feature. The exponential of the largest key of a head is about 1, so the
-            offset is a floor under the weights of much smaller keys.
+            offset acts as a lower bound on the weights of much smaller keys.
 
     Returns:
         A convex combination of the values for each query.
@@ -40,9 +40,9 @@ def performer(
     Raises:
         ValueError: If the projection is for another head width, or has no rows.
 
-    Source: Rethinking Attention with Performers, 2020, arXiv 2009.14794. Differs from the paper as the published code
-    does: c and feature_offset leave the estimate of softmax attention slightly biased, and the offset is 1e-4, while
-    the code of the paper's authors has 1e-6 for softmax attention.
+    Source: Rethinking Attention with Performers, 2020, arXiv 2009.14794. Differs from the paper in the same way as the
+    published code: c and feature_offset leave the estimate of softmax attention slightly biased, and the offset is
+    1e-4, while the code of the paper's authors has 1e-6 for softmax attention.
     """
     return Products(*performer_features(q, k, projection, feature_offset), eps=0.0).attend(v)
 
@@ -149,7 +149,7 @@ class Performer(KernelRival):
         self.register_buffer("projection", orthogonal_projection(f, d))
 
     def randomize_buffers(self, generator: torch.Generator) -> None:
-        """Sample another projection."""
+        """Sample a new projection."""
         features, head_width = self.projection.shape
         self.projection.copy_(orthogonal_projection(features, head_width, generator))
 

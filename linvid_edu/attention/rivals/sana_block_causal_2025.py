@@ -39,11 +39,11 @@ def sana_block_causal(
         block_starts: First frame of each block, in ascending order from 0 and below t.
 
     Raises:
-        ValueError: If block_starts is not ascending from 0, or as for ``sana_video_attention``.
+        ValueError: If block_starts is not ascending from 0, or for any of the reasons listed for
+            ``sana_video_attention``.
 
-    Source: arXiv 2509.24695. Differs from the released cached class, which returns the sums of one block and leaves it
-    to the pipeline to keep and add up a pair of sums for each block, so that its memory grows. Here one running sum is
-    kept.
+    Source: arXiv 2509.24695. Differs from the released cached class, which returns the sums of one block. Its pipeline
+    keeps a pair of sums for each block and adds them up, so its memory grows. This function keeps one running sum.
     """
     extent = Extent(t, h, w)
     return _block_causal(rotated_products(q.relu(), k.relu(), extent, theta, eps), v, extent, block_starts)
@@ -59,7 +59,7 @@ def sana_block_causal_map(
     theta: int | float = THETA,
     eps: int | float = SANA_EPS,
 ) -> Float[Tensor, "b heads n n"]:
-    """Return the explicit map of ``sana_block_causal``: for each block, its rows of the map of all frames up to it."""
+    """Return the explicit map of ``sana_block_causal``: a block takes its rows from the map of all frames so far."""
     rows = []
     for start, end in _blocks(block_starts, Extent(t, h, w)):
         prefix = sana_video_attention_map(q[:, :, :end], k[:, :, :end], end // (h * w), h, w, theta, eps)

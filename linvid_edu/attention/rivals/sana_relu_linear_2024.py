@@ -21,13 +21,13 @@ def sana_relu_linear(
 
     out_i = φ(q_i) · Σ_j φ(k_j) v_jᵀ / (φ(q_i) · Σ_j φ(k_j) + eps), φ(x) = ReLU(x)
 
-    A head takes 2·N·d·d_v multiplications and has a state of d·d_v + d numbers. Rows of the map sum to S / (S + eps),
-    which is 1 for the default eps; no weight is negative. A query without a positive channel has a row of zeros and
-    output 0.
+    A head takes 2·N·d·d_v multiplications and has a state of d·d_v + d numbers. Row i of the map sums to S / (S + eps)
+    with S = φ(q_i) · Σ_j φ(k_j), which is 1 for the default eps; no weight is negative. A query without a positive
+    channel has a row of zeros and output 0.
 
     Args:
-        q, k, v: Queries, keys and values, any range; no 1/√d is applied. SANA's video models normalize q
-            and k over all heads before (RMSNorm), which is not part of this function.
+        q, k, v: Queries, keys and values, any range; no 1/√d is applied. SANA's video models first normalize q and k
+            over all heads (RMSNorm), which is not part of this function.
         eps: Number added to the normalizer.
 
     Returns:

@@ -35,7 +35,7 @@ def rotary_angles(extent: Extent, head_width: int, theta: int | float = THETA) -
         theta: Base of the frequencies, above 0.
 
     Returns:
-        Angles in float64, which positions of long clips need, on the CPU.
+        Angles on the CPU, in float64, because the positions in long clips need this precision.
     """
     positions = torch.meshgrid(*(torch.arange(size, dtype=torch.float64) for size in extent), indexing="ij")
     angles = [
@@ -63,12 +63,12 @@ def sana_video_attention(
     theta: int | float = THETA,
     eps: int | float = SANA_EPS,
 ) -> Float[Tensor, "b heads n d_v"]:
-    """Weight the values by products of rotated ReLU features, and normalize by products before the rotation.
+    """Weight the values by products of rotated ReLU features, and normalize by products of the unrotated features.
 
     out_i = Σ_j (R_i a_i · R_j b_j) v_j / (a_i · Σ_j b_j + eps), a = ReLU(q), b = ReLU(k), R the rotary rotation
 
     It takes 2·N·d·d_v multiplications and has a state of d·d_v + d numbers. Rows of the map do not sum to 1 and weights
-    may be negative, so the output is not an average of the values. Without the rotation, the normalizer is at least 0.
+    may be negative, so the output is not an average of the values. The normalizer has no rotation, so it is at least 0.
     It can be 0 while the rotated numerator is not: a query that shares no channel with any key before the rotation may
     share one after it, and its output is then as large as 1/eps. Few keys and narrow heads make this likely.
 
@@ -112,7 +112,7 @@ def sana_video_attention_oracle(
 
 
 def rotated_products(a: Tensor, b: Tensor, extent: Extent, theta: int | float, eps: int | float) -> Products:
-    """Return the products of ReLU features a, b: rotated in the numerator, as they are in the normalizer."""
+    """Return the products of ReLU features a, b: rotated in the numerator, unrotated in the normalizer."""
     extent.expect(a.shape[-2])
     angles = rotary_angles(extent, a.shape[-1], theta)
     return Products(rotate(a, angles), rotate(b, angles), a, b, eps=eps)

@@ -40,7 +40,7 @@ def sana_video_mixffn(
     N·(4·M + 3·width) numbers at the same time. It reads later frames too, so it does not stream.
 
     Args:
-        x: Tokens frame by frame, row by row. The residual connection around the whole is left to the caller.
+        x: Tokens frame by frame, row by row. The caller adds the residual connection around this function.
         weights: Learned weights.
         t, h, w: Frames, rows and columns.
 

@@ -36,8 +36,8 @@ def shuffle_window(
 
     Args:
         q, k, v: Tokens of one frame, row by row.
-        relative_bias: Table ((2s − 1)², heads), indexed by the places inside the window; with shuffle one step stands
-            for h/s rows or w/s columns.
+        relative_bias: Table ((2s − 1)², heads), indexed by the offset between two places of the window. With shuffle,
+            an offset of one step means h/s rows or w/s columns.
         h, w: Rows and columns of the frame.
         window: s, the side of a window, a divisor of h and w.
         shuffle: Whether the tokens of a window are far apart.
@@ -47,7 +47,7 @@ def shuffle_window(
 
     Source: Shuffle Transformer: Rethinking Spatial Shuffle for Vision Transformer, 2021, arXiv 2106.03650. The
     published code accepts a bias for its projections and does not use it. The convolution between attention and MLP,
-    by which windows meet, is not part of this function.
+    through which windows exchange information, is not part of this function.
     """
     check_window(q, relative_bias, h, w, window)
     pattern = _SHUFFLED if shuffle else _NEIGHBORS

@@ -1,4 +1,4 @@
-"""What the rivals with windows share: frames cut into windows, and a bias between the places of a window.
+"""Functions that the rivals with windows share: cutting frames into windows, and a bias between places of a window.
 
 A window of side s holds s² places, numbered row by row.
 """
@@ -27,7 +27,7 @@ def window_partition(x: Float[Tensor, "b heads h w d"], side: int) -> Float[Tens
 def window_reverse(
     windows: Float[Tensor, "b windows heads places d"], side: int, h: int, w: int
 ) -> Float[Tensor, "b heads h w d"]:
-    """Put windows of side × side tokens together again to frames of h × w tokens: undo ``window_partition``."""
+    """Reassemble windows of side × side tokens into frames of h × w tokens: undo ``window_partition``."""
     return rearrange(
         windows, "b (y x) heads (i j) d -> b heads (y i) (x j) d", y=h // side, x=w // side, i=side, j=side
     )
@@ -44,7 +44,7 @@ def windowed_softmax(
 
 
 def bias_rows(side: int) -> int:
-    """Return the number of rows of a relative bias, (2·side − 1)²: one for each offset of two places."""
+    """Return the number of rows of a relative bias, (2·side − 1)²: one for each offset between two places."""
     return (2 * side - 1) ** 2
 
 
@@ -66,7 +66,7 @@ def bias_index(side: int, device: torch.device | str = "cpu") -> Int[Tensor, "pl
 
 
 def window_bias(relative_bias: Float[Tensor, "offsets heads"], side: int) -> Float[Tensor, "heads places places"]:
-    """Return the bias between all places of a window, from its table with a row for each offset."""
+    """Return the bias between all pairs of places of a window, from a table with one row for each offset."""
     return rearrange(relative_bias[bias_index(side, relative_bias.device)], "i j heads -> heads i j")
 
 
@@ -105,7 +105,7 @@ def shifted_window_attention(
 
 @lru_cache(maxsize=64)
 def wrapped_pairs(h: int, w: int, side: int, shift: int, device: torch.device) -> Bool[Tensor, "windows places places"]:
-    """Return which tokens of a window are there only because the shifted frame wraps around, computed once.
+    """Return which pairs of tokens share a window only because the shifted frame wraps around; cached.
 
     Args:
         h, w: Rows and columns of the padded frame.
@@ -121,7 +121,7 @@ def wrapped_pairs(h: int, w: int, side: int, shift: int, device: torch.device) -
 
 
 def shift_bands(size: int, side: int, shift: int, device: torch.device | str = "cpu") -> Int[Tensor, "size"]:
-    """Number the bands of a shifted axis: 0 up to size − side, 1 up to size − shift, 2 for what wrapped around."""
+    """Number the bands of a shifted axis: 0 up to size − side, 1 up to size − shift, 2 for the part that wraps."""
     place = torch.arange(size, device=device)
     return (place >= size - side).long() + (place >= size - shift).long()
 
@@ -129,7 +129,7 @@ def shift_bands(size: int, side: int, shift: int, device: torch.device | str = "
 class WindowRival(Rival):
     """A rival with windows inside each frame.
 
-    Attention over time has no frame to cut. Its tokens, one of each frame, attend to each other by softmax attention.
+    Attention over time has no frame to cut into windows, so its tokens, one from each frame, use softmax attention.
 
     Args:
         setting: Place in the model.

@@ -1,4 +1,4 @@
-"""Decode labeled clips in worker processes, and keep their frames in memory while there is room."""
+"""Decode labeled clips in worker processes, and keep their frames in memory up to a limit."""
 
 import gc
 import signal
@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from .layouts import LabeledClip
 
-SECONDS_PER_BATCH = 600  # time limit for a worker
+SECONDS_PER_BATCH = 600  # time limit for a worker to decode one batch
 
 Pixels = NDArray[np.uint8]  # (t h w 3)
 
 
 class FrameCache(dict[LabeledClip, "Pixels | None"]):
-    """Decoded frames of the clips that came first, up to a limit in bytes; None marks an unreadable clip.
+    """Decoded frames of the clips that were added first, up to a limit in bytes; None marks an unreadable clip.
 
     Args:
         limit: Largest total size of the frames, in bytes.
@@ -43,7 +43,7 @@ class DecodedClip(NamedTuple):
 
     clip: the clip that was requested
     frames: its frames, or those of its replacement; None if there is no readable one
-    errors: path of each unreadable clip that was tried, and the reason
+    errors: for each unreadable clip that was tried, its path and the reason
     """
 
     clip: LabeledClip
@@ -54,9 +54,9 @@ class DecodedClip(NamedTuple):
 class DecodedBatch(NamedTuple):
     """The clips of one batch.
 
-    clips: as requested
-    frames: of each clip; None if neither it nor a replacement can be read
-    errors: path of each unreadable clip that was tried, and the reason
+    clips: the requested clips
+    frames: frames of each clip; None if neither the clip nor a replacement can be read
+    errors: for each unreadable clip that was tried, its path and the reason
     """
 
     clips: list[LabeledClip]
@@ -94,7 +94,7 @@ class ClipDecoder(Dataset[list[DecodedClip]]):
         return DecodedClip(self.clips[index], None, errors)
 
     def _candidates(self, index: int) -> Iterator[Path]:
-        """Yield the clip, then the clips that may replace it: the others of its class, in the order after it."""
+        """Yield the clip, then the clips that may replace it: others of its class, first those that come after it."""
         yield self.clips[index].path
         if self.replaces:
             for other in (*self.clips[index + 1 :], *self.clips[:index]):

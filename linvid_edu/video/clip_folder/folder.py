@@ -20,7 +20,7 @@ from linvid_edu.video.tokens import pair
 from .decoding import ClipDecoder, DecodedBatch, FrameCache, decode
 from .layouts import LabeledClip, Layout, content_hash, read_layout
 
-HELD_OUT = 10  # one in ten training clips of a class is for validation if there is no split for it
+HELD_OUT = 10  # one in ten training clips of a class is for validation if the layout has no other split for it
 ORDER, FLIPS = range(2)  # the first number of a seed
 
 
@@ -36,17 +36,17 @@ class ClipFolder:
     calling script, which then needs ``if __name__ == "__main__":``, unless ``workers`` is 0.
 
     Args:
-        layout: Result of ``read_layout``. Tests use its split "test", or "val" if there is no "test". In that case the
-            last tenth of the training clips of each class, by name, is for validation; clips cut from one video mostly
-            have names that are close, and so stay on one side.
+        layout: Result of ``read_layout``. Tests use its split "test", or "val" if there is no "test". Unless the layout
+            has both, validation uses the last tenth of the training clips of each class, sorted by name. Clips cut from
+            one video usually have similar names, so they mostly stay on the same side.
         num_frames: Number of frames of a clip, t.
         size: Height and width of the frames in pixels.
         flips: Whether half of the training clips are flipped. None follows the layout: yes for folders of classes,
-            unless the name of a class contains a direction; no for label files as of Something-Something.
+            unless the name of a class contains a direction; no for label files in the format of Something-Something.
         workers: Number of processes that decode. 0 decodes in this process. It does not change the clips.
         cache_mb: Limit on the decoded frames kept in memory, in 10⁶ bytes, for all splits together; a clip takes
-            t · h · w · 3 bytes. The clips that came first stay, since all of them come once an epoch. Up to two batches
-            for each worker are in memory besides.
+            t · h · w · 3 bytes. Clips that were decoded first stay in memory, since every clip is used once per epoch.
+            In addition, up to two batches for each worker are in memory.
 
     Raises:
         ValueError: A number is out of range, or there are too few clips.
@@ -78,7 +78,7 @@ class ClipFolder:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """Name of the one split that is for tests."""
+        """Name of the split that is used for tests, as the only element."""
         return ("test",) if "test" in self.layout.splits else ("val",)
 
     @cached_property
@@ -100,7 +100,7 @@ class ClipFolder:
         """Return the same clips with ``flips`` changed.
 
         Raises:
-            TypeError: There is another knob.
+            TypeError: A knob other than ``flips`` is given.
         """
         if unknown := sorted(set(knobs) - {"flips"}):
             raise TypeError(f"{unknown[0]!r} is not flips")
@@ -179,7 +179,7 @@ class ClipFolder:
         return training, validation, splits[self.tests[0]]
 
     def _decode(self, purpose: int, batches: Iterable[list[int]]) -> Iterator[DecodedBatch]:
-        """Decode batches of clips for one purpose, and note which cannot be read."""
+        """Decode batches of clips for one purpose, and note the clips that cannot be read."""
         decoder = ClipDecoder(self._splits[purpose], self.num_frames, self.size, replaces=purpose == TRAINING)
         for decoded in decode(decoder, batches, self.frame_cache, workers=self.workers):
             self.unreadable.update({self._name(path): reason for path, reason in decoded.errors.items()})
@@ -201,7 +201,8 @@ class ClipFolder:
 def epochs(count: int, *, seed: int, batch: int, start: int, stop: int) -> Iterator[list[int]]:
     """Yield the indices of the clips of each step.
 
-    The epochs follow each other without a gap: step s has the places s · batch … (s + 1) · batch − 1 of all epochs.
+    The epochs follow each other without a gap: step s takes the clips at positions s · batch … (s + 1) · batch − 1 of
+    their concatenation.
 
     Args:
         count: Number of clips, each of which comes once in an epoch.

@@ -1,4 +1,4 @@
-"""How clips and their labels are stored: in folders of classes, or with label files as of Something-Something."""
+"""How clips and their labels are stored: in folders of classes, or with label files as for Something-Something."""
 
 import json
 import re
@@ -68,7 +68,8 @@ def class_folders(root: Path) -> Layout:
         root: Path of the folder.
 
     Raises:
-        ValueError: There is no train, neither val nor test, a class without clips, or a class that train lacks.
+        ValueError: There is no train split, there is neither val nor test, a class has no clips, or train lacks a
+            class.
     """
     folders = _by_split(root, ((path.name.lower(), path) for path in _visible(root) if path.is_dir()))
     classes = tuple(path.name for path in _visible(folders["train"]) if path.is_dir())
@@ -87,12 +88,12 @@ def class_folders(root: Path) -> Layout:
 
 
 def label_files(root: Path) -> Layout:
-    """Read label files as of Something-Something v2, with the folder of clips beside them.
+    """Read label files in the format of Something-Something v2, with the folder of clips next to them.
 
         labels.json      {"Pushing something from left to right": "0", …}
         train.json       [{"id": "78687", "template": "Pushing [something] from left to right", …}, …]
         validation.json  the same
-        test.json        the same; it is ignored if no clip in it has a template, as in the published one
+        test.json        the same; it is ignored if no clip in it has a template, as in the published file
         any_name/        78687.webm, …: the only other folder
 
     The files are in root or in root/labels; a prefix such as "something-something-v2-" is allowed. A listed clip whose
@@ -138,7 +139,7 @@ def names_direction(name: str) -> bool:
 def content_hash(layout: Layout) -> str:
     """Return a hash of a layout's classes, and of the name, label and size in bytes of every clip.
 
-    It is the same wherever the folder is and however its path is written.
+    It does not depend on where the folder is or how its path is written.
 
     Args:
         layout: Result of ``read_layout``.

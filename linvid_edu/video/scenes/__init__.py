@@ -1,9 +1,9 @@
-"""Rendered clips with known objects: four scenes whose answer, and where it can be seen, are known exactly.
+"""Rendered clips with known objects: four scenes in which the answer and its position are known exactly.
 
 ``CueMatch`` asks for a lookup: which object has the color of the cue, and what happens to it? ``Motion`` asks how an
 object moves. ``CueLookup`` and ``Flash`` ask the same two questions in frames made of cells, one cell per token, in
-which one token of many decides. ``render`` makes clips of any scene; ``box_coverage`` and ``role_mask`` say which
-tokens its objects cover.
+which a single token among many determines the answer. ``render`` makes clips of any scene; ``box_coverage`` and
+``role_mask`` say which tokens its objects cover.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ __all__ = [
     "role_mask",
 ]
 
-VALUES_PER_CHUNK = 2**19  # few enough to stay in the cache
+VALUES_PER_CHUNK = 2**19  # few enough to stay in the CPU's cache
 
 
 class Scenes(NamedTuple):

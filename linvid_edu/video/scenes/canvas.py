@@ -1,7 +1,7 @@
 """What all rendered scenes share: their settings, and how to paint backgrounds, shapes and noise.
 
-While a clip is painted, it is float32, 0 to 255, with the color axis before height and width, (b 3 h w) or (b t 3 h w):
-NumPy is fast along a long last axis, and slow along one of three colors.
+While a clip is painted, it is float32, 0 to 255, with the color axis before height and width, (b 3 h w) or (b t 3 h w),
+because NumPy is fast along a long last axis and slow along an axis of three colors.
 """
 
 import math

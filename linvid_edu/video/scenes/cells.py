@@ -17,10 +17,10 @@ CELL_COLORS = np.array(
     [[255 * c for c in colorsys.hsv_to_rgb(hue / 8, 0.9, value)] for value in (1.0, 0.5) for hue in range(8)],
     dtype=np.float32,
 )
-# pixels of each side, (side row column)
+# pixels of the bar on each side of a cell, (side row column)
 BARS = np.zeros((4, CELL, CELL), dtype=bool)
 BARS[0, :, 0] = BARS[1, :, -1] = BARS[2, 0, :] = BARS[3, -1, :] = True
-# every choice of as many pixels as a bar has, without the four bars themselves, (texture row column)
+# every set of as many pixels as a bar has, except the four bars themselves, (texture row column)
 _CHOICES = np.array(list(combinations(range(CELL * CELL), CELL)))
 TEXTURES = (_CHOICES[..., None] == np.arange(CELL * CELL)).any(axis=1).reshape(-1, CELL, CELL)
 TEXTURES = TEXTURES[~(TEXTURES[:, None] == BARS).all(axis=(-1, -2)).any(axis=1)]
@@ -34,7 +34,8 @@ class CellScene(Scene):
         grid: Number of cells along each side of a frame. Blank cells are tokens too, so a larger grid adds irrelevant
             tokens.
         objects: Number of colored objects, including the target.
-        clutter: Number of cells that show a color of the objects and four random white pixels, but no bar.
+        clutter: Number of clutter cells. Each shows one of the object colors and four random white pixels that form no
+            bar.
         noise: Standard deviation of the pixel noise as a share of the full range, 0 to 1.
 
     Raises:

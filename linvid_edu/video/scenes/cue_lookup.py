@@ -16,7 +16,8 @@ class CueLookup(CellScene):
     Objects have different colors, and each has a bar on a random side. Clutter has the same colors and as many white
     pixels as a bar. A solver that ignores the cue and picks one of K objects is right for 1/K + (1 − 1/K)/4 of the
     clips.
-    The best it can do is to name the most frequent side: .625, .531 and .442 for K = 2, 4 and 8.
+    The best solver that ignores the cue names the most frequent side, and is right for .625, .531 and .442 of the clips
+    for K = 2, 4 and 8.
 
     Args:
         grid: Number of cells along each side of the frame, at least 4.

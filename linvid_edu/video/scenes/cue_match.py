@@ -11,7 +11,7 @@ PLACES_PER_SIDE = 3  # objects and cue stand in different cells of a 3×3 grid, 
 # shares of the frame's size
 SQUARE_HALF_SIDE = (0.1, 0.13)  # range for a square
 CUE_HALF_SIDE = 0.145
-GAP = 0.012  # between a square and the border of its cell
+GAP = 0.012  # distance between a square and the border of its cell
 CUE_BORDER = 0.034  # width of the white frame of the cue
 DOT = 0.5  # radius of the dot as a share of half the side of its square
 

@@ -1,4 +1,4 @@
-"""What follows the flash: follow an object by its color from the frame in which it flashes to the next frame."""
+"""Flash: follow an object by its color from the frame in which it flashes to the next frame."""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Flash(CellScene):
     """Objects jump to random cells in every frame. One flashes; the side of its bar in the next frame is the label.
 
     Each object keeps its color and has a bar on one side, which is drawn anew in every frame. A flash is one black
-    corner pixel on one object in one frame. The sides are as balanced in every frame as the number of objects allows,
-    so only the object that flashed gives away the label. With K objects, a solver that knows when the flash is, but not
-    on which object, is right for at most ⌈K/4⌉/K of the clips, which is 1/4 for multiples of 4.
+    corner pixel on one object in one frame. In every frame, the sides are as balanced as the number of objects allows,
+    so only the object that flashed reveals the label. With K objects, a solver that knows when the flash is, but not on
+    which object, is right for at most ⌈K/4⌉/K of the clips, which is 1/4 for multiples of 4.
 
     Args:
         grid: Number of cells along each side of the frame, at least 4.

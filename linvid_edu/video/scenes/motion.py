@@ -20,15 +20,15 @@ MOVES = {
     "rotates counterclockwise": (0, 0, 0, -1),
 }
 # changes over a clip
-TRAVEL = (0.22, 0.34)  # of the center, as a share of the frame's size
-GROWTH = (0.36, 0.46)  # of the logarithm of the object's size: ×1.43 to ×1.58
+TRAVEL = (0.22, 0.34)  # distance that a center travels, as a share of the frame's size
+GROWTH = (0.36, 0.46)  # change of the logarithm of the object's size: ×1.43 to ×1.58
 TURN_RADIANS = (math.pi / 2, 5 * math.pi / 6)
-CHANGES = (TRAVEL, TRAVEL, GROWTH, TURN_RADIANS)  # of x, y, log size and angle
+CHANGES = (TRAVEL, TRAVEL, GROWTH, TURN_RADIANS)  # ranges of the changes of x, y, log size and angle
 # shares of the frame's size
 OBJECT_HALF_SIDE = (0.095, 0.205)  # range for an object at any time
-MARGIN = 0.16  # between the center of an object and the border of the frame
+MARGIN = 0.16  # smallest distance between the center of an object and the border of the frame
 BORDER = 0.03  # width of the white border of the target
-NOTCH = 0.3  # largest distance of the inner corner of an L from its middle, in half sides
+NOTCH = 0.3  # largest distance of the inner corner of an L from its middle, as a share of half the side
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Motion(PictureScene):
     label = motion of the target; each distractor has another motion
 
     Over a clip, a center travels 0.22 to 0.34 of the size of the frame, a size changes by a factor of 1.43 to 1.58, or
-    an angle by 90° to 150°, evenly in time. The middle of the path is drawn at random, not its start. So a clip played
-    backward is as likely as the clip itself with the opposite label, and a model that ignores the order of the frames
-    is right at most half of the time. A single frame still gives a hint: an object that travels right must start
+    an angle by 90° to 150°, evenly in time. The random draw sets the middle of the path, not its start. So a clip
+    played backward is as likely as the clip itself with the opposite label, and a model that ignores the order of the
+    frames is right at most half of the time. A single frame still gives a hint: an object that travels right must start
     further left. No scene in a bounded frame avoids this. The best guess from the exact center and size in the first
     frame is right for 26 % of the clips (chance: 12.5 %).
 
