@@ -11,7 +11,7 @@ from .errors import reported_errors
 
 
 class Commands(TyperGroup):
-    """All commands report their errors alike."""
+    """The group of all commands, which reports their errors in one way."""
 
     def invoke(self, ctx: Any) -> Any:
         with reported_errors():

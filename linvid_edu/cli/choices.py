@@ -1,4 +1,4 @@
-"""Names that help shows and that are defined beside code that needs torch; a test compares them with this list."""
+"""Names that the help texts list, copied from modules that need torch; a test compares the copies."""
 
 TASK_NAMES = ("cue", "motion", "lookup", "flash")
 PRESET_NAMES = ("probe", "compact", "gpu")

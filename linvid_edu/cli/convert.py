@@ -14,12 +14,12 @@ def convert_checkpoint(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Weights of the reference implementation: .safetensors, .npz, or a file of torch.save.",
+            help="Weights of the reference implementation: .safetensors, .npz, or a file that torch.save wrote.",
             show_default=False,
         ),
     ],
     output: Annotated[Path, typer.Argument(help="Model file to write, .safetensors.", show_default=False)],
-    heads: Annotated[int, numeric("Number of attention heads, which no weight shows; 8 in the paper.", min=1)],
+    heads: Annotated[int, numeric("Number of attention heads, which the weights do not show; 8 in the paper.", min=1)],
     image_size: Annotated[int, numeric("Side of a frame in pixels; 224 in the paper.", min=1)],
     temporal_shift_div: Annotated[
         int | None,
@@ -33,7 +33,7 @@ def convert_checkpoint(
 ) -> None:
     """Convert a checkpoint of the paper's reference implementation into a model file of this course.
 
-    The weights give frames, width, depth, classes and the kind of fixation. Nothing in SOURCE is executed.
+    Frames, width, depth, classes and the kind of fixation are read from the weights. Nothing in SOURCE is executed.
 
     Example: linvid convert ssv2.pth ssv2.safetensors --heads 8 --image-size 224 --temporal-shift-div 4
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 PACKAGE = Path(__file__).parents[1]
-MOST_DETAILS = 5  # lines of a long message after its first one
+MOST_DETAILS = 5  # lines that are shown of a long message, after its first line
 TEST_PACKAGES = ("skimage",)  # installed by the extra "test"; all others by "course"
 BUG = "linvid: this is a bug: please report the lines above, the command, and the output of `linvid --version`"
 
@@ -20,7 +20,7 @@ def reported_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
-            raise  # Typer prints errors of usage, which it words by format_message
+            raise  # Typer prints usage errors itself; they have format_message
         message = next((words(error) for applies, words in MESSAGES if applies(error)), None)
         if message is None:
             traceback.print_exception(error)
@@ -57,7 +57,7 @@ def _one_line(error: Exception) -> str:
     return " ".join((first, "; ".join(details))).strip()
 
 
-# the first row that applies decides; an error to which none applies is a bug
+# the first row that applies to an error decides; if no row applies, the error is a bug
 MESSAGES: tuple[tuple[Callable[[Exception], bool], Callable[[Exception], str]], ...] = (
     (lambda error: isinstance(error, ModuleNotFoundError), _missing_package),
     (lambda error: isinstance(error, OSError), _one_line),

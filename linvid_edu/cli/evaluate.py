@@ -28,19 +28,19 @@ def evaluate_model(
         Path,
         typer.Argument(help="Folder of a run or of a checkpoint, or a model.safetensors.", show_default=False),
     ],
-    task: Annotated[str | None, name_option("Task to test on, by default the one of the run", TASK_NAMES)] = None,
+    task: Annotated[str | None, name_option("Task to test on, by default the training task", TASK_NAMES)] = None,
     clips: ClipsRoot = None,
     count: Annotated[int, numeric("Largest number of clips in a test.", min=1)] = 2048,
     device: Device = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="File to write the numbers to as well.", show_default=False),
+        typer.Option("--json", metavar="FILE", help="File to which the numbers are also written.", show_default=False),
     ] = None,
 ) -> None:
     """Test a trained model: accuracy with its 95 % Clopper-Pearson interval, and concentration for each layer.
 
-    On clips from files, it names those that cannot be read, and reports accuracy only, since the files do not say where
-    objects lie.
+    For clips from files, the command lists those that cannot be read. It reports only accuracy, because the files do
+    not say where the objects are.
 
     Example: linvid evaluate runs/lookup-cooperative-probe-0
     """
@@ -65,7 +65,7 @@ def evaluate_model(
 
 
 def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Path | None) -> "tuple[str, Data]":
-    """Return the name of the data to test on and the data, resized for the model; default: the training data."""
+    """Return the name of the test data, and the data resized for the model; by default those of the training."""
     from linvid_edu.training.config import CLIPS
     from linvid_edu.training.task_models import fitted
     from linvid_edu.training.tasks import find_task
@@ -87,7 +87,7 @@ def _data(weights: Path, model: "VideoTransformer", task: str | None, clips: Pat
 
 
 def _training_data(weights: Path) -> "tuple[str, Data]":
-    """Return the name of the data that a model was trained on and the data, from the run.json beside its weights."""
+    """Return the name of the data that a model was trained on, and the data; run.json beside the weights says which."""
     from linvid_edu.training.config import TrainConfig
     from linvid_edu.training.run_checkpoints import RUN
     from linvid_edu.training.run_format import read_run_file
@@ -102,7 +102,7 @@ def _training_data(weights: Path) -> "tuple[str, Data]":
 
 
 def _check_classes(data: "Data", clips: Path, weights: Path) -> None:
-    """Raise ValueError if a label means another class than in training and the training clips still exist."""
+    """Raise ValueError if a label stands for another class than in training; skip this without training data."""
     from linvid_edu.training.config import CLIPS
 
     try:

@@ -16,7 +16,7 @@ def explain_clip(
     video: Video,
     output: Page = Path("explain.html"),
     interactive: Annotated[
-        bool, typer.Option("--interactive", help="Write a page to click in: any token, block and head. Up to 8 MB.")
+        bool, typer.Option("--interactive", help="Write a clickable page for any token, block and head; up to 8 MB.")
     ] = False,
     png: Annotated[bool, typer.Option("--png", help="Also write the figures beside the page, as PNG files.")] = False,
     checkpoint: Annotated[
@@ -35,8 +35,8 @@ def explain_clip(
     size: Annotated[
         int | None, numeric("Side of a frame in pixels.  [default: the checkpoint's, else 112]", min=1)
     ] = None,
-    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to begin.  [default: 0]")] = None,
-    stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="Where to end.  [default: the end]")] = None,
+    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Start time.  [default: 0]")] = None,
+    stop: Annotated[float | None, typer.Option(metavar="SECONDS", help="End time.  [default: the end]")] = None,
     frame: Annotated[int | None, numeric("Frame of the query, from 0.  [default: where most changes]")] = None,
     row: Annotated[int | None, numeric("Token row of the query, from 0.  [default: where most changes]")] = None,
     column: Annotated[int | None, numeric("Token column of the query, from 0.  [default: where most changes]")] = None,
@@ -46,9 +46,9 @@ def explain_clip(
 ) -> None:
     """Show where one token of a video looks under four mechanisms, as one HTML page.
 
-    The mechanisms are softmax attention, linear attention, linear attention with feature fixation, and that with
-    neighborhood association, or those that you name, published rivals among them. All share one set of weights, either
-    random or from checkpoints.
+    By default, the mechanisms are softmax attention, linear attention, linear attention with feature fixation, and the
+    same with neighborhood association. With --mechanism you can name others, including published rivals. All share one
+    set of weights, either random or from checkpoints.
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
     Example: linvid explain clip.mp4 --interactive --output clip.html

@@ -1,4 +1,4 @@
-"""`linvid lab`: copy the lessons into a folder of the learner's and open them in JupyterLab."""
+"""`linvid lab`: copy the lessons into the learner's folder and open them in JupyterLab."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def open_lessons(
         typer.Argument(metavar="[-- OPTIONS]", help="Options of JupyterLab itself.", show_default=False),
     ] = None,
 ) -> None:
-    """Copy the lessons into a folder of yours, with clips and results, and open them in JupyterLab.
+    """Copy the lessons, with clips and results, into a folder of your own, and open them in JupyterLab.
 
     Later, the same command updates the folder. What you changed stays as it is: the new file is put beside it, as
     NAME.new.ipynb. For a fresh copy of a lesson, rename yours and run the command again.

@@ -18,7 +18,7 @@ def list_lessons(
     folder: Annotated[Path, typer.Argument(help="Folder of your copy of the lessons.")] = FOLDER,
     diff: Annotated[bool, typer.Option("--diff", help="Show what an update would change.")] = False,
 ) -> None:
-    """List the lessons, how long each takes, and whether yours is new, unchanged, or changed by you.
+    """List the lessons, how long each takes, and whether your copy is new, unchanged, or changed by you.
 
     Example: linvid lessons --diff my-lessons
     """

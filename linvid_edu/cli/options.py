@@ -48,14 +48,14 @@ def check_moments(moments: list[float] | None) -> list[float] | None:
 
 Video = Annotated[Path, typer.Argument(help="Video file, in any format that FFmpeg reads.", show_default=False)]
 Page = Annotated[Path, typer.Option(help="Page to write; its name ends in .html.", callback=check_html)]
-WeightsSeed = Annotated[int, numeric("Seed of the weights that are random.", max=2**32 - 1)]
+WeightsSeed = Annotated[int, numeric("Seed of the random weights.", max=2**32 - 1)]
 Device = Annotated[str, name_option("Device to compute on", ("auto", "cpu", "cuda", "mps"))]
 ClipsRoot = Annotated[
     Path | None,
     typer.Option(
         metavar="ROOT",
         help="Folder of clips to use instead of a task: ROOT/train/CLASS/clip.mp4 with val or test beside train, or "
-        "label files as of Something-Something.",
+        "label files as in Something-Something.",
         show_default=False,
     ),
 ]

@@ -17,7 +17,7 @@ class Show(Protocol):
 
 @contextmanager
 def progress_bar(total: Real | None = None) -> Iterator[Show]:
-    """Show a bar on stderr. If stderr is not a terminal, print instead each text that comes with ``line=True``.
+    """Show a bar on stderr. If stderr is not a terminal, print each text with ``line=True`` instead.
 
     Args:
         total: Value of `completed` at the end; None if it is not known.

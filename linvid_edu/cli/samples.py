@@ -17,7 +17,7 @@ def render_samples(
 ) -> None:
     """Render the twelve sample clips and their manifest; files of the same names are replaced.
 
-    Some show photographs of scikit-image: pip install 'linvid-edu[test]'
+    Some clips show photographs from scikit-image, which you install with: pip install 'linvid-edu[test]'
 
     Example: linvid samples data_samples
     """

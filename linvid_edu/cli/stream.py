@@ -41,8 +41,8 @@ def stream_video(
 ) -> None:
     """Watch a video of any length frame by frame, in constant memory, and describe it on one HTML page.
 
-    Linear attention with feature fixation keeps sums over the past. The page shows the film, concentration and fixation
-    ratios along it, and where one token looks at the moments that you name.
+    Linear attention with feature fixation keeps only sums over past frames. The page shows the film, how concentration
+    and fixation ratios change along it, and where one token looks at the moments that you name.
 
     Example: linvid stream lecture.mp4 --at 12.5 --at 300 --output lecture.html
     """
@@ -59,7 +59,7 @@ def stream_video(
             query=(row, column),
             progress=lambda seconds: show(f"{seconds:.0f} s of the film", seconds),
         )
-    watched.trouble = watched.trouble.removeprefix(f"{video}: ")  # a page shows no folders
+    watched.trouble = watched.trouble.removeprefix(f"{video}: ")  # the page must not name folders
     options = {
         "--at": at,
         "--rate": rate,

@@ -1,4 +1,4 @@
-"""`linvid sweep`: many runs, each once."""
+"""`linvid sweep`: carry out many runs, each one once."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,10 +26,10 @@ def start_sweep(
     workers: Annotated[int, numeric("Number of processes on this machine, each with one run at a time.", min=1)] = 2,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="A dask scheduler whose workers to use.  [default: this machine]"),
+        typer.Option(metavar="ADDRESS", help="Dask scheduler that hands out the runs.  [default: this machine]"),
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Train without executing a notebook for each run.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is complete, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and their state; run nothing.")] = False,
     collect: Annotated[
         bool, typer.Option("--collect", help="Write the tables runs.csv, layers.csv and curves.csv into the folder.")
     ] = False,
@@ -37,9 +37,9 @@ def start_sweep(
     """Carry out all runs of a grid that are not complete yet, and collect their metrics.
 
     A grid is a JSON object: {"fixed": {"task": "cue"}, "vary": {"variant": ["linear", "softmax"], "seed": [0, 1]}}.
-    Its "runs", a list of settings that belong together, are combined with every value of "vary". If a sweep is killed,
-    the same command continues it. For many machines: `dask scheduler` on one, `dask worker ADDRESS --nthreads 1` on
-    each, and --cluster.
+    It may also have "runs", a list of settings that belong together; each is combined with every value of "vary". If a
+    sweep is killed, the same command continues it. To use many machines, start `dask scheduler` on one of them and
+    `dask worker ADDRESS --nthreads 1` on each, and pass --cluster.
 
     Example: linvid sweep --grid grid.json --folder runs/first --workers 2 --collect
     """
@@ -116,7 +116,7 @@ def _sweep_progress() -> Iterator[Callable[["SweepProgress"], object]]:
 
 
 def _summarize(progress: "SweepProgress") -> str:
-    """Write how many runs a sweep has, and how many of them have ended in which way."""
+    """Write how many runs a sweep has, and how many of them are complete, running or failed."""
     counts = {
         "complete before": progress.skipped,
         "done": progress.done,

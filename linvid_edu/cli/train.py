@@ -1,4 +1,4 @@
-"""`linvid train`: one run in a folder, with a progress line, that can be stopped and resumed."""
+"""`linvid train`: train a model, with a progress line; the run can be stopped and resumed."""
 
 import logging
 import time
@@ -79,11 +79,11 @@ def train_model(
 ) -> None:
     """Train a model on rendered clips or on your own, test it, and write metrics.json into the folder of the run.
 
-    Ctrl-C stops after the current step and saves. The same command with --resume continues, to the same bits on a CPU.
-    Options and seed decide the numbers, together with the machine and its threads.
+    Ctrl-C stops after the current step and saves. The same command with --resume continues; on a CPU, the result is the
+    same bit for bit. The numbers depend on the options, the seed, the machine, and its number of threads.
 
-    On several machines, Fabric's launcher decides device, processes and precision. Start it on each machine, with its
-    rank, and with a folder on a disk that all of them share:
+    On several machines, Fabric's launcher decides device, processes and precision. Start it on each machine with that
+    machine's rank, and with a folder on a disk that all machines share:
 
     \b
     fabric run --num-nodes 2 --node-rank 0 --main-address ADDRESS --devices 1 $(which linvid) train --folder RUN
@@ -146,7 +146,7 @@ def _run(config: "TrainConfig", folder: Path, resume: bool, options: dict[str, A
             raise typer.Exit() from error
         raise
     finally:
-        if fabric.world_size > 1:  # gloo's threads end before the process does
+        if fabric.world_size > 1:  # end gloo's threads before the process ends
             torch.distributed.destroy_process_group()
     return metrics if fabric.is_global_zero else None
 
@@ -189,7 +189,7 @@ def _describer(config: "TrainConfig") -> Callable[["Record"], str]:
 
 
 def _accuracies(metrics: dict[str, Any]) -> str:
-    """Write the accuracy on each test, one on a line."""
+    """Write the accuracy on each test, one per line."""
     width = max(map(len, metrics["accuracy"]))
     return "\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics["accuracy"].items())
 

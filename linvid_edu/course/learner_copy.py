@@ -17,7 +17,7 @@ from .lessons import Lesson, find_lessons
 
 RECORD = ".linvid-lessons.json"
 NEW, UNCHANGED, CHANGED = "new", "unchanged", "changed by you"
-FOR_TEACHERS = {"docs/teaching.md"}  # has the results that a lesson lets its students guess
+FOR_TEACHERS = {"docs/teaching.md"}  # gives away results that students guess in a lesson
 
 
 class CourseFile(NamedTuple):
@@ -36,7 +36,7 @@ class CourseFile(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether the learner's file is missing, as it was copied, or changed. Running a lesson changes it."""
+        """State of the learner's file: missing, as it was copied, or changed. Running a lesson changes it."""
         if self.current is None:
             return NEW
         return UNCHANGED if self.current == self.latest or sha256(self.current) == self.copied else CHANGED
@@ -159,7 +159,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _path_beside(path: Path, data: bytes, folder: Path, hashes: dict[str, str]) -> Path:
-    """Return the first path beside a changed file that can be written without losing anything of the learner's."""
+    """Return the first path beside a changed file that can be written without losing the learner's work."""
     names = (f"{path.stem}.new{number or ''}{path.suffix}" for number in chain([0], count(2)))
     return next(beside for beside in map(path.with_name, names) if _loses_nothing(beside, data, folder, hashes))
 
@@ -180,7 +180,7 @@ def _checked(folder: str | Path) -> Path:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """Read what was copied into a folder. Without a readable record, every file that differs is the learner's."""
+    """Read what was copied into a folder. Without a readable record, all files that differ count as changed."""
     empty: dict[str, Any] = {"solved": False, "files": {}}
     try:
         return {**empty, **json.loads((folder / RECORD).read_text(encoding="utf-8"))}

@@ -81,7 +81,7 @@ def run_lessons(
     *,
     report: Callable[[str], object] = print,
 ) -> Iterator[Iterator[list[Lesson]]]:
-    """Start to run lessons, two at a time, and yield an iterator over those that have finished.
+    """Start running lessons, two at a time, and yield an iterator over those that have finished.
 
     Each step of the iterator waits for at least one lesson. A lesson that stops with an error does not stop the others.
     Finished lessons have the paths of their executed notebooks, and the error that stopped them, if any.

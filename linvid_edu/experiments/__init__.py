@@ -1,4 +1,4 @@
-"""Many runs, and what they decide."""
+"""Many runs, and the verdicts that follow from them."""
 
 from linvid_edu.lazy import public_names
 

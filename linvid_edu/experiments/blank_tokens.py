@@ -142,7 +142,7 @@ def loss_by_run(table: pandas.DataFrame) -> pandas.DataFrame:
         ``variant``, ``seed`` and ``loss``, one row per run, and one more under the variant's name and "without blank
         tokens".
     """
-    # a CSV file holds six digits of the share of clips
+    # a CSV file rounds accuracy to six digits: restore the whole number of correct clips
     exact = table.assign(accuracy=(table["accuracy"] * table["clips"]).round() / table["clips"])
     by_grid = exact.pivot(index=["variant", "attended", "seed"], columns="grid", values="accuracy")
     losses = (by_grid.iloc[:, 0] - by_grid.iloc[:, -1]).rename("loss").reset_index()

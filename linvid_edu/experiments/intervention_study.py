@@ -1,4 +1,4 @@
-"""Interventions on every trained model of a sweep: does accuracy follow when maps are sharpened, or fixation opened?
+"""Interventions on every trained model of a sweep: does accuracy change if maps are sharpened, or ratios opened?
 
 `linvid report interventions` writes the table.
 """
@@ -32,7 +32,8 @@ MAP_CLIPS = 128
 class Intervention(NamedTuple):
     """A change of a trained model.
 
-    kind: "power", every map raised to the value; "opened", ratios r + value · (1 − r); "averaged", each ratio its mean
+    kind: "power", every map raised to the value; "opened", ratios r + value · (1 − r); "averaged", each ratio replaced
+    by its mean
     value: the power or the share; NaN for "averaged"
     change: takes the model and returns a context manager that changes it
     """
@@ -104,11 +105,11 @@ def first_layer(model: VideoTransformer, task: Task, *, clips: int = MAP_CLIPS) 
 
     Args:
         model: Model with joint attention. Inside an intervention, the changed map is measured.
-        task: Task whose main test is shown.
+        task: Task whose main test the model is run on.
         clips: Number of clips.
 
     Returns:
-        ``query_entropy`` and ``mass_on_answer``, as of ``concentration_per_layer``.
+        ``query_entropy`` and ``mass_on_answer``, as ``concentration_per_layer`` defines them.
 
     Raises:
         ValueError: Attention is not joint.

@@ -1,4 +1,4 @@
-"""From the tidy tables of one task to one row per run, per variant and per layer, and to the runs that are missing."""
+"""Turn the tidy tables of one task into one row per run, per variant or per layer, and list the missing runs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -143,11 +143,11 @@ def by_variant(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataF
         runs, layers: Tables of one task.
 
     Returns:
-        By variant: number of ``seeds``; mean ``accuracy`` on the main test, its bootstrap interval ``low`` to ``high``
-        and its ``values`` in the order of the seeds; number of seeds that ``solved`` the task, and the Clopper–Pearson
-        interval ``solved_low`` to ``solved_high`` of their share; number of seeds that ``reached`` .9 of the ceiling,
-        and the median ``steps_to_threshold``, infinite if half did not reach it; the means of ``area`` and of each
-        test; the median ``clips_per_second``; ``parameters``; and the largest ``peak_memory_mb``.
+        One row per variant: the number of ``seeds``; mean ``accuracy`` on the main test, its bootstrap interval ``low``
+        to ``high`` and its ``values`` in the order of the seeds; number of seeds that ``solved`` the task, and the
+        Clopper–Pearson interval ``solved_low`` to ``solved_high`` of their share; number of seeds that ``reached`` .9
+        of the ceiling, and the median ``steps_to_threshold``, infinite if half did not reach it; the means of ``area``
+        and of each test; the median ``clips_per_second``; ``parameters``; and the largest ``peak_memory_mb``.
     """
     table = by_run(runs, layers)
     tests = list(dict.fromkeys(runs["test"]))
@@ -188,15 +188,15 @@ def by_layer(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFra
 
 
 def missing_runs(runs: pandas.DataFrame, planned: Iterable[PlannedRun]) -> pandas.DataFrame:
-    """Return the runs that were planned and are not there.
+    """Return the runs that were planned but have no results.
 
     Args:
         runs: Table of one task.
         planned: Every run of its sweep grids, see ``plan_runs``.
 
     Returns:
-        One row per variant that lacks runs: ``variant``, ``steps`` and the missing ``seeds``. A variant of the ablation
-        that no sweep grid has gets 0 steps and "all".
+        One row per variant that lacks runs: ``variant``, ``steps`` and the missing ``seeds``. If no sweep grid has a
+        variant of the ablation, its row has 0 ``steps``, and "all" as ``seeds``.
     """
     complete, plans = set(runs["run"]), list(planned)
     missing: dict[tuple[str, int], list[int]] = {}

@@ -9,7 +9,7 @@ from .per_variant import by_layer, by_variant
 from .tables import with_ablation_runs, write_tables
 
 DIGITS = "%.6g"
-# blank_tokens' table of verdicts, without a measure, since all hypotheses have the same
+# of the verdicts on blank tokens; there is no measure, because all hypotheses share one
 BLANK_TOKEN_COLUMNS = ["statement", "first", "second", "seeds", "difference", "low", "high", "p", "wins", "adjusted_p"]
 
 
@@ -31,7 +31,7 @@ def report_rivals(folder: str | Path, ablation: str | Path) -> list[Path]:
 
     Args:
         folder: Folder with runs.csv and layers.csv of the rivals; the tables are written into it.
-        ablation: Folder with those of the ablation on the same task, which rivals are compared with.
+        ablation: Folder with the same files of the ablation on this task, with which rivals are compared.
 
     Returns:
         Paths of the tables.
@@ -56,7 +56,7 @@ def _write(
 
 
 def report_blank_tokens(folder: str | Path, runs: str | Path | None = None) -> list[Path]:
-    """Write blanks.csv, if runs are given, and from it statements.csv and the figure blank_tokens.png.
+    """Write statements.csv and the figure blank_tokens.png from blanks.csv, which is written first if runs are given.
 
     Args:
         folder: Folder of the tables.

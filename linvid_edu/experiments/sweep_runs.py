@@ -1,4 +1,4 @@
-"""Carry out many runs on the cores of one machine or of several: no run is lost, and no run is trained twice.
+"""Carry out many runs on the cores of one machine or of several: no run is lost or trained twice.
 
 dask.distributed does the work. It is pure Python and small, gives the runs of a lost worker to another worker, and
 reaches other machines through one address. To use several machines, start `dask scheduler` on one of them, then this on
@@ -72,7 +72,7 @@ def run_sweep(
     cluster: str | None = None,
     watch: Callable[[SweepProgress], object] = lambda progress: None,
 ) -> SweepProgress:
-    """Carry out every run that is not complete yet. A sweep that was killed goes on when it is started again.
+    """Carry out every run that is not complete yet. If a sweep was killed, start it again to continue.
 
     A script that calls this needs the usual ``if __name__ == "__main__":``, because workers import it.
 

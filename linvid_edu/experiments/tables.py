@@ -24,7 +24,7 @@ RIVAL_BASELINES = ("softmax", "linear", "cooperative")  # runs of the ablation t
 
 
 class ResultTables(NamedTuple):
-    """Three tables.
+    """The tables of many runs.
 
     runs: one row per run and test
     layers: one row per run and attention layer, on the first test
@@ -51,14 +51,14 @@ def collect(folder: str | Path) -> ResultTables:
         folder: Folder of a sweep.
 
     Returns:
-        ``runs`` has the settings, ``test``, its ``accuracy`` over ``test_clips`` clips, and ``first_test``, whether
-        learning curves follow this test. The other columns are equal in all rows of a run: ``ceiling``, the final
+        ``runs`` has the settings, ``test``, its ``accuracy`` over ``test_clips`` clips, and ``first_test``, True for
+        the test that learning curves follow. The other columns are equal in all rows of a run: ``ceiling``, the final
         ``validation_accuracy``, ``steps_to_threshold`` (first point of the learning curve at .9 of the ceiling or
         above, NaN if there is none), ``area`` (mean of the learning curve), ``parameters``, ``seconds``,
         ``clips_per_second``, ``peak_memory_mb``, and the provenance.
         ``layers`` has the settings that name a run, and the measures of ``concentration_per_layer``.
-        ``curves`` has them, ``step``, ``accuracy`` on validation clips, and ``loss``, the mean training loss since the
-        previous point.
+        ``curves`` has the same settings, ``step``, ``accuracy`` on validation clips, and ``loss``, the mean training
+        loss since the previous point.
 
     Raises:
         ValueError: There is no complete run, or a metrics file is invalid.

@@ -1,4 +1,4 @@
-"""Arrays to figures and self-contained pages."""
+"""Turn arrays into figures and self-contained pages."""
 
 from linvid_edu.lazy import public_names
 

@@ -23,9 +23,9 @@ ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {
     "softmax, explicit map": softmax_attention_oracle,
     "linear": linear_attention,
 }
-CALLS = 6  # at least, of a measurement
-LARGEST_TIME_SHARE = 0.3  # of the time left, for one measurement
-LARGEST_MEMORY_SHARE, LARGEST_MEMORY_BYTES = 0.25, 2e9  # of the free memory, and in all
+CALLS = 6  # least number of calls that a measurement takes
+LARGEST_TIME_SHARE = 0.3  # share of the time left that one measurement may take
+LARGEST_MEMORY_SHARE, LARGEST_MEMORY_BYTES = 0.25, 2e9  # share of the free memory, and absolute limit
 
 
 class Cost(NamedTuple):
@@ -63,13 +63,13 @@ def median_ms(
 ) -> float:
     """Return the median time of a call in milliseconds, after two calls to warm up.
 
-    ``torch.utils.benchmark.Timer`` would limit the measurement by the clock that times the calls. Here, CPU time can be
-    measured within a limit of wall time, which a busy machine does not stretch.
+    ``torch.utils.benchmark.Timer`` would use one clock to time the calls and to limit the measurement. Here, the limit
+    is wall time even if CPU time is measured, so that a measurement takes no longer on a busy machine.
 
     Args:
         run: Function to time.
         device: "cpu" or "cuda".
-        seconds: Wall time to spend, about; 3 to 50 calls are timed.
+        seconds: Approximate wall time to spend; 3 to 50 calls are timed.
         clock: Clock of a CPU. ``time.thread_time`` leaves out other processes, if one thread does all the work.
     """
     run()
@@ -243,7 +243,7 @@ def fit_power_law(tokens: Sequence[int], values: Sequence[int | float]) -> Power
     """Fit a constant and a power of N to measured costs, by least squares of their logarithms.
 
     min Σ ρ(log(overhead + factor · N^exponent) − log value), where ρ is a square up to about 0.1 and a line beyond, so
-    that one disturbed measurement bends little
+    that one disturbed measurement changes the fit little
 
     The constant stands for the time of starting operations, which dominates at small N and would bend the exponent.
 

@@ -23,7 +23,7 @@ from .packing import Kind, Packed, feature_numbers, pack
 from .shared_table import SCALES
 from .views import MOST_MODELS, ROW, VIEW_DIRECTIONS, TracedModel, View, choices, token_weights, trace_models
 
-# up to these counts, numbers are sent to the browser as float32 and as float16; more of them stay in Python
+# largest counts of numbers that are sent to the browser as float32 and as float16; beyond them, Python keeps them
 MOST_FLOAT32, MOST_FLOAT16 = 4_000_000, 50_000_000
 
 
@@ -126,7 +126,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
     @traitlets.observe("shown")
     def _change_models(self, _: Any) -> None:
-        """Show other models of those that were given; if they do not fit together, keep those before."""
+        """Show the chosen models; if they do not fit together, keep the previous ones."""
         names = [model.name for model in self._traced]
         if not names or names == self.shown:
             return
@@ -160,7 +160,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         weights = {model.name: share for model, share in zip(self._traced, shares, strict=True) if share.any()}
         place: dict[str, Any] = {"query": self.query, "times": self._clip.times}
         scale: Any = self.scale
-        if not weights:  # possible without the offset: no feature of the query meets one of a key
+        if not weights:  # possible without the offset, if the query has no feature in common with any key
             title += ": no weight on any token"
             return film_strip(self._clip.frames, grid=self._traced[0].grid, **place, title=title)
         return attention_strips(self._clip.frames, weights, **place, scale=scale, title=title, signed=True)

@@ -205,7 +205,7 @@ class ClipPicker(Panel):
         show(self.clip)
 
     def load(self) -> None:
-        """Read the chosen clip; if that fails, say why and keep the clip before."""
+        """Read the chosen clip; if that fails, say why and keep the previous clip."""
         self.report("")
         sampling = {"num_frames": self.num_frames.value, "size": self.size.value}
         try:

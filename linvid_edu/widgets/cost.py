@@ -1,4 +1,4 @@
-"""The CostLab: what softmax and linear attention cost on this machine, and where one becomes quicker than the other."""
+"""The CostLab: what softmax and linear attention cost on this machine, and where linear attention becomes faster."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -182,7 +182,7 @@ def _colors(measured: Mapping[str, Any]) -> dict[str, str]:
 
 
 def rival_attention(name: str) -> AttentionFunction:
-    """Return a rival as a function of q, k and v, which takes tokens as one frame, as square as their number allows.
+    """Return a rival as a function of q, k and v that treats the tokens as one frame, as nearly square as possible.
 
     Args:
         name: Name in ``RIVALS``.
@@ -212,7 +212,7 @@ class CostLab(Panel):
     It measures at construction, and again when the learner presses Measure, with other heads or another head width.
 
     Args:
-        budget: Seconds that a measurement takes, about; sizes that would take longer are left out.
+        budget: Approximate seconds that a measurement takes; sizes that would take longer are left out.
         device: "cpu", of which one core is used, or "cuda".
         sizes: Numbers of tokens to measure, at least 1 each.
         rivals: Names in ``RIVALS`` to measure beside softmax and linear attention.

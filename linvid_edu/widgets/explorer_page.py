@@ -87,7 +87,7 @@ def explorer_html(explorer: AttentionExplorer, *, command: str = "") -> str:
         )
     state = {"state": {name: getattr(explorer, name) for name in ATTENTION_STATE}, "meta": packed.meta}
     picture = explorer.snapshot()
-    assert picture is not None  # packed above
+    assert picture is not None  # pack would have raised
     texts = {
         "rounded": ROUNDED[kind],
         "weights": "; ".join(f"{model['name']}: {model['status'] or 'trained'}" for model in packed.meta["models"]),
@@ -127,5 +127,5 @@ def save_explorer(explorer: AttentionExplorer, path: str | Path, *, command: str
 
 
 def _attempts(block: int) -> list[tuple[Kind, list[int] | None]]:
-    """List what to pack, the most and most exact first."""
+    """List the ways to pack an explorer, the most complete and most precise first."""
     return [("float16", None), ("scaled", None), ("float16", [block]), ("scaled", [block])]

@@ -98,7 +98,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
             model, classes = shipped_models()["cooperative"], classes or find_task("motion").classes
         self._model, self._classes = model, classes
         self._clip: Clip | None = None
-        self._clips_shown = 0  # the front end builds itself anew for another clip only
+        self._clips_shown = 0  # the front end is rebuilt only when the clip changes
         super().__init__()
         self.show(clip)
 
@@ -131,7 +131,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
         return self._forced.logits
 
     def shut(self) -> tuple[int, int]:
-        """Count the layer's channels whose ratio is below .05 for every token of the clip: of queries, of keys."""
+        """Count the layer's channels whose ratio is below .05 for every token: those of queries, and those of keys."""
         q, k = (int((ratio.amax(dim=(1, 2)) < SHUT).sum()) for ratio in self.ratios())
         return q, k
 
@@ -172,7 +172,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
 
     @traitlets.observe("position", "alone", "layer")
     def _force(self, change: Any) -> None:
-        """Run the model again if the change makes a difference to what is forced."""
+        """Run the model again if the change affects which ratios are forced, or how."""
         if self._clip is None or (change["name"] != "position" and self.position == 0):
             return
         if change["name"] == "layer" and not self.alone:

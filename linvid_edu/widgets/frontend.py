@@ -1,4 +1,4 @@
-"""What all widgets with a front end of their own share: their ES modules, and a picture for where no widget can run."""
+"""What all widgets with a front end of their own share: their ES modules, and a picture where none can run."""
 
 import json
 import re
@@ -89,11 +89,10 @@ def _check_import(module: str, names: list[str], imported: str) -> None:
 
 
 def stand_in(png: bytes, alt: str) -> str:
-    """Write the picture that JupyterLab shows in place of the widget above it if that has no kernel.
+    """Write the picture that JupyterLab shows in place of the widget above it if there is no kernel.
 
-    JupyterLab shows a saved widget without a kernel as a sentence, and not the picture stored beside it. Other
-    programs, such as GitHub's viewer, show that picture, and hide this one, which without its style sheet is an
-    empty element.
+    Without a kernel, JupyterLab shows a sentence for a saved widget, not the picture stored beside it. Other programs,
+    such as GitHub's viewer, show that picture. There, this one is an empty element, because its style sheet is missing.
 
     Args:
         png: Bytes of the picture.

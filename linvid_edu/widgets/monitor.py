@@ -1,4 +1,4 @@
-"""The TrainingMonitor: the curves of a training while it runs, which stay if it is interrupted."""
+"""The TrainingMonitor: the curves of a training while it runs; if it is interrupted, they stay."""
 
 import math
 import time
@@ -74,14 +74,15 @@ class TrainingMonitor(Panel):
         for record in TrainingMonitor(train(…), batch=config.batch, steps=config.steps):
             …
 
-    shows itself when the loop starts. Or show it in a cell of its own, and loop over ``monitor.watch(train(…))``.
+    This monitor appears when the loop starts. You can also show one in a cell of its own, and loop over
+    ``monitor.watch(train(…))``.
 
     Interrupting the kernel ends the loop as if the records had ended: the curves stay, and the cell continues after the
-    loop. An interrupt in the body of the loop, and not in the training, is raised as usual, and the curves stay.
+    loop. An interrupt in the body of the loop is raised as usual; the curves stay then, too.
 
     Args:
         records: Records as ``train`` yields them; None if ``watch`` will get them.
-        every: Seconds between two redraws, at least 0.1; they become more if drawing takes over 2 % of the time.
+        every: Seconds between two redraws, at least 0.1; it becomes longer if drawing takes over 2 % of the time.
         batch: Number of clips in a step; with 1, speed counts steps.
         steps: Number of steps of the whole run, for the progress; None leaves it out.
     """

@@ -1,4 +1,4 @@
-"""What the widgets made of ipywidgets' controls and charts share: their style, and messages for the learner."""
+"""What widgets built from ipywidgets' controls and charts share: their style, and messages for the learner."""
 
 from collections.abc import Sequence
 from html import escape

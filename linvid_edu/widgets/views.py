@@ -91,7 +91,7 @@ def trace_models(
 
 
 def untrained(model: VideoTransformer) -> bool:
-    """Return whether the last LayerNorm still has its first values, which training changes."""
+    """Return whether the last LayerNorm still has its initial values, which training changes."""
     return bool((model.norm.weight == 1).all() and (model.norm.bias == 0).all())
 
 

@@ -97,7 +97,7 @@ class Book:
         """Write the pages whose sources changed to the output folder.
 
         Args:
-            draft: Whether to leave out links in code, which takes half of the time; the next build writes all pages.
+            draft: Whether to leave out links in code, which halves the time; the next build then writes all pages.
         """
         messages = io.StringIO()
         settings = {**SETTINGS, "html_extra_path": [str(self._folder / "extra")]}
@@ -183,7 +183,7 @@ def build_course(
 
     Raises:
         VideoError: The clip cannot be read; nothing was run.
-        CourseError: Some lessons stopped with an error. The book has their outputs until then.
+        CourseError: Some lessons stopped with an error. The book has their outputs up to the error.
         BookError: A source has a fault, such as a link that leads nowhere. The book is written nevertheless.
     """
     if video is not None:

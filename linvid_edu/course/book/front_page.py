@@ -75,7 +75,7 @@ def live_figure() -> str:
     explorer.query, explorer.scale = QUERY, "separate"
     explorer.block = last = models["linear"].config.depth - 1
     packed, picture = explorer.pack("float16", [last]), explorer.snapshot()
-    assert picture is not None  # packed above
+    assert picture is not None  # pack would have raised
     state = {"state": {name: getattr(explorer, name) for name in ATTENTION_STATE}, "meta": packed.meta}
     return f"""<style>{style("explorer.css")}</style>
 <div class="lv live-explorer"><div id="explorer"></div></div>

@@ -1,7 +1,7 @@
-"""Inline code that names something of the library becomes a link to its place in the reference.
+"""Inline code that names something of the library becomes a link to its entry in the reference.
 
-`linear_attention` and `linvid_edu.attention.functions.linear_attention` lead there if only one public function or class
-has that name, or if the package itself exports it. sphinx-codeautolink makes the links in the code of lessons.
+`linear_attention` and `linvid_edu.attention.functions.linear_attention` become links if only one public function or
+class has that name, or if the package itself exports it. sphinx-codeautolink makes the links in the code of lessons.
 """
 
 import re
@@ -20,7 +20,7 @@ LINKED_BY_LAST_NAME = ("function", "class", "exception")  # a method needs its c
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the links."""
+    """Register the function that makes the links."""
     places: dict[str, Place] = {}
     app.connect("env-updated", partial(_collect, places))
     app.connect("doctree-resolved", partial(_link_inline_code, places))

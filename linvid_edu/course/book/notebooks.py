@@ -23,12 +23,12 @@ METADATA = ("kernelspec", "language_info")
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what gives figures their alt text."""
+    """Register the function that gives figures their alt text."""
     app.connect("doctree-read", _describe_figures)
 
 
 def path_pattern(folders: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern for the beginning of a path in one of some folders, up to the slash after the folder."""
+    """Return a pattern that matches the beginning of any path inside the folders, with the slash after the folder."""
     names = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
     return re.compile(rf"(?<![\w.])(?:{names})/" if names else "(?!)")
 
@@ -38,7 +38,7 @@ def cleaned(notebook: NotebookNode, private: re.Pattern[str]) -> NotebookNode:
 
     Args:
         notebook: Executed notebook.
-        private: Pattern of ``path_pattern``; what it matches is removed from every text.
+        private: Pattern from ``path_pattern``; what it matches is removed from every text.
     """
 
     def public(value: Any) -> Any:

@@ -22,7 +22,7 @@ _MARKUP = re.compile(r"(``.+?``|`.+?`)|([|*])")
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what reads the docstrings."""
+    """Register the functions that process docstrings."""
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _mark_up, priority=400)  # before napoleon, which reads the sections
 

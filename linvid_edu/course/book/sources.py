@@ -47,7 +47,7 @@ class Sources:
         (extra / "_static" / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
 
     def write_pages(self, lessons: Sequence[Lesson]) -> None:
-        """Write lessons and documents; those that were written from the same path before stay as they are.
+        """Write lessons and documents; pages that were already written from the same path stay as they are.
 
         Args:
             lessons: Lessons, each with the path of its executed notebook.
@@ -97,7 +97,7 @@ class Sources:
         nbformat.write(with_live_figures(notebook), target)
 
     def _settled(self, markdown: str, name: str, pages: dict[str, Path]) -> str:
-        """Keep links to pages of the book, copy the other files that links lead to, and unlink what is not there."""
+        """Keep links to pages of the book, copy other files that links lead to, and remove links to missing files."""
 
         def settle(link: re.Match[str]) -> str:
             target = posixpath.normpath(posixpath.join(posixpath.dirname(name), link[2]))

@@ -17,7 +17,7 @@ def exercise_widget(id: Any, answer: str = "") -> ipywidgets.VBox:
 
     Args:
         id: Id of the exercise, such as "02.1".
-        answer: Name of the function that a click on Check tries, as it is defined at that time.
+        answer: Name of the function that a click on Check tries; it is looked up at each click.
 
     Raises:
         LookupError: There is no such exercise.

@@ -52,7 +52,7 @@ def as_array(thing: Any) -> np.ndarray:
     """Return a tensor on any device, an array, or a number as a float64 array.
 
     Raises:
-        UnreadableAnswer: It is something else.
+        UnreadableAnswer: The object is something else.
     """
     if not isinstance(thing, _ARRAYS):
         raise UnreadableAnswer(described(thing))
@@ -125,7 +125,7 @@ def _between_arrays(actual: np.ndarray, expected: np.ndarray, tolerance: float) 
 
 
 def _pattern(actual: np.ndarray, expected: np.ndarray, bound: float) -> str:
-    """Return a remark if one factor, or another order, explains the difference."""
+    """Return a remark if a constant factor or another order explains the difference."""
     if actual.size < 2 or not (np.isfinite(actual).all() and np.isfinite(expected).all()):
         return ""
     factor = float((actual * expected).sum() / max((expected * expected).sum(), 1e-300))

@@ -80,7 +80,7 @@ def _right_outcome(exercise: Exercise, case: Case) -> Outcome:
 def _try_until_hopeless(
     exercise: Exercise, answer: Any, function: Callable[..., Any], cases: list[Case]
 ) -> list[Outcome] | Verdict:
-    """Return the outcome of every case, or a verdict if the function is still blank or does not return in time."""
+    """Return the outcome of every case, or a verdict if the function is still blank or takes too long."""
     outcomes: list[Outcome] = []
     for case in cases:
         outcome = outcome_of(function, exercise, case)
@@ -160,9 +160,9 @@ def _inputs_in_words(exercise: Exercise, case: Case) -> str:
 def _wrong_results(exercise: Exercise, comparisons: list[Comparison]) -> str:
     """Return the message of the mistake that explains the faults, or else the first fault; "" if there is none.
 
-    A function that fails on ordinary inputs is compared with the mistakes on those, where it must give what the mistake
-    gives. If it fails on edge cases only, all cases count. If no mistake gives the same results there, one that fails
-    on the same cases is named.
+    If the function fails on ordinary inputs, only those count, and a mistake explains the faults if it gives the same
+    results. If the function fails only on edge cases, all cases count. If no mistake then gives the same results, the
+    first one that fails on the same cases is named.
     """
     if not any(comparison.fault for comparison in comparisons):
         return ""
@@ -201,7 +201,7 @@ def _fails_on_same_cases(exercise: Exercise, mistake: Mistake, comparisons: list
 
 
 def _remark_on_float64(comparisons: list[Comparison]) -> str:
-    """Return a remark on a function that fails only because float64 inputs meet its own float32 tensors."""
+    """Return a remark if a function fails only because it mixes float64 inputs with float32 tensors of its own."""
     faulty = [comparison for comparison in comparisons if comparison.fault]
     if not faulty:
         return ""

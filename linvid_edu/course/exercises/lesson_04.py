@@ -50,7 +50,7 @@ def of_the_tokens(x: Tensor, offset: float | None = None) -> Tensor:
 
 
 def feature_cases(generator: Generator) -> Iterator[Case]:
-    """Yield features, not negative, of several numbers of queries and keys, some so small that eps matters."""
+    """Yield nonnegative features of several numbers of queries and keys; some are so small that eps matters."""
     for batch, n, m, d, eps in (((), 5, 7, 4, 0.2), ((2, 3), 6, 6, 8, 0.5), ((4,), 3, 9, 2, 0.1), ((), 4, 4, 4, 0.0)):
         yield Case((*(x.abs() for x in draw(generator, (*batch, n, d), (*batch, m, d))), eps))
     yield Case((*(x.abs() for x in draw(generator, (5, 4), (6, 4), scale=1e-4)), 1e-6))
@@ -74,7 +74,7 @@ def of_all_rows(phi_q: Tensor, phi_k: Tensor, eps: float = 1e-6) -> Tensor:
 
 
 def focused_cases(generator: Generator) -> Iterator[Case]:
-    """Yield tokens whose first entry is positive, in edge cases without a positive entry, with odd and even powers."""
+    """Yield tokens with odd and even powers; the first entry is positive, except in some edge cases."""
 
     def tokens(*shape: int, **options: float | torch.dtype) -> Tensor:
         (x,) = draw(generator, shape, **options)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from .exercise import Case, Exercise, Mistake, Trial, draw
 
 
 def weight_cases(generator: Generator) -> Iterator[Case]:
-    """Yield weights whose rows do not sum to 1, in edge cases with zeros."""
+    """Yield weights whose rows do not sum to 1; edge cases contain zeros."""
 
     def weights(*shape: int, **options: Any) -> Tensor:
         return draw(generator, shape, **options)[0].exp()

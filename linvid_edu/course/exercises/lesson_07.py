@@ -16,7 +16,7 @@ from .exercise import Case, Exercise, Mistake, Trial, draw
 
 
 def clip_cases(generator: Generator) -> Iterator[Case]:
-    """Yield clips of several lengths, widths and divisors, in edge cases without anything to shift."""
+    """Yield clips of several lengths, widths and divisors; in edge cases, there is nothing to shift."""
     for *shape, shift_div in ((2, 4, 3, 8, 4), (1, 5, 6, 12, 3), (3, 7, 5, 16, 8), (2, 6, 4, 20, 4)):
         yield Case((*draw(generator, tuple(shape)), shift_div))
     yield Case((*draw(generator, (2, 1, 4, 8)), 4), "one frame")
@@ -69,7 +69,7 @@ ALL = range(8)
 
 
 def grid_cases(generator: Generator) -> Iterator[Case]:
-    """Yield clips with grids of several shapes and widths, in edge cases with few neighbors."""
+    """Yield clips with grids of several shapes and widths; in edge cases, tokens have few neighbors."""
     for b, t, rows, columns, d in ((1, 2, 3, 3, 16), (2, 1, 4, 6, 32), (1, 3, 5, 2, 35), (2, 2, 3, 4, 48)):
         yield Case((*draw(generator, (b, t, rows * columns, d)), rows, columns))
     yield Case((*draw(generator, (1, 2, 1, 16)), 1, 1), "one token a frame")

@@ -65,7 +65,7 @@ def my_train_step(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: f
 
 
 def _step(order: str) -> Callable[..., float]:
-    """Return a step that runs the actions of the letters, in their order: see ``actions``."""
+    """Return a step that runs one action for each letter, in order; ``actions`` lists them."""
 
     def step(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: float = 1.0) -> float:
         loss = cross_entropy(model(batch.video, batch.readout), batch.label)

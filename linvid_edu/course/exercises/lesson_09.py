@@ -83,7 +83,7 @@ Predict = Callable[[Tensor], float]
 
 
 def curve_cases(generator: Generator) -> Iterator[Case]:
-    """Yield a prediction that sees every token, tokens, their attention, and shares of whole tokens."""
+    """Yield a ``predict`` that depends on every token, tokens, attention, and shares that are whole tokens."""
 
     def case(m: int, counts: Sequence[int], name: str = "") -> Case:
         tokens, weight, attention = draw(generator, (m, 3), (m, 3), (m,))

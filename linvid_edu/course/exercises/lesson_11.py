@@ -15,7 +15,7 @@ from .exercise import Case, Exercise, Mistake, Trial
 
 
 def frame_cases(generator: Generator) -> Iterator[Case]:
-    """Yield numbers of frames so that no center is exactly the beginning of a frame, and edge cases."""
+    """Yield numbers of frames for which no center falls exactly on the beginning of a frame, and edge cases."""
     count = 0
     while count < 4:
         frames = int(torch.randint(20, 400, (), generator=generator))

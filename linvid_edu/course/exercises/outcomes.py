@@ -23,7 +23,7 @@ from .differences import LONGEST_QUOTE, first_difference
 from .exercise import Case, Exercise, call
 
 TIMEOUT_SECONDS = 20
-RETRY_SECONDS = 0.05  # stop the call once more after this time, in case its own "except:" caught the first stop
+RETRY_SECONDS = 0.05  # stop the call again after this time, in case its own "except:" caught the first attempt
 TIMEOUT = "timeout"
 _NOT_THE_LEARNERS = (
     *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")),
@@ -67,7 +67,7 @@ def accept_any_order(answer: Callable[..., Any], names: tuple[str, ...]) -> Call
     """Return a function that takes its arguments in the order of `names`, whatever the order of the answer.
 
     Raises:
-        TypeError: The answer cannot be called with these arguments; the message says with which it can.
+        TypeError: The answer cannot be called with these arguments; the message has its signature.
     """
     try:
         signature = inspect.signature(answer)
@@ -115,7 +115,7 @@ def gradients(answer: Callable[..., Any], exercise: Exercise, case: Case) -> Out
 
 
 def guarded(run: Callable[[], Any]) -> Outcome:
-    """Return what a call did; it prints nothing and is stopped after TIMEOUT_SECONDS."""
+    """Run a call without letting it print, stop it after TIMEOUT_SECONDS, and return what it did."""
     try:
         with _silent(), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), _limited():
             torch.default_generator.seed()
@@ -130,7 +130,7 @@ def guarded(run: Callable[[], Any]) -> Outcome:
 
 
 def _weighted_sum(result: Any) -> Any:
-    """Σ of all values, each with another weight, so that the gradient sees every direction."""
+    """Sum all values, each with a different weight, so that the gradient sees every direction."""
     if not isinstance(result, Tensor):
         return 0.0
     weights = torch.arange(result.numel(), device=result.device).sin() + 0.5
@@ -159,7 +159,7 @@ def _silent() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """Raise CallTimeout in the block after TIMEOUT_SECONDS. Windows and threads have no such timer: no limit there."""
+    """Raise CallTimeout in the block after TIMEOUT_SECONDS; on Windows and in threads, there is no limit."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return

@@ -17,11 +17,11 @@ Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the f
 FRAMES, SIZE = 8, 112  # of a clip for the random model
 # fields of a configuration in which checkpoints may differ
 MAY_DIFFER = {*MECHANISM_FIELDS, "shift_div", "dropout"} - {"feature_map", "gate"}
-MOST = 4  # mechanisms that are asked for
+MOST = 4  # mechanisms that one page may show by name
 
 
 class Row(NamedTuple):
-    """What a row of the usual page switches on; a checkpoint takes the row that it fits."""
+    """The mechanism that a row of the usual page switches on; a checkpoint takes the row that matches it."""
 
     attention: str
     fixation: bool = False
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     def switch(self, config: ModelConfig) -> ModelConfig:
         """Return a configuration with this row's mechanism; its kind of fixation stays, or becomes cooperative.
 
-        The configuration's feature map and gate belong to linear attention alone, and a rival's settings to itself.
+        Feature map and gate are kept only for linear attention. Settings of a rival are dropped.
         """
         kind: FixationKind = "cooperative" if config.fixation == "none" else config.fixation
         shared = config.shared_fixation
@@ -132,18 +132,18 @@ def at_most_four(mechanisms: Sequence[str]) -> None:
 
 
 def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
-    """Say which clip to load: the checkpoints decide, and without them 8 frames of 112 × 112.
+    """Return the size of the clip to load. The checkpoints decide; the default is 8 frames of 112 × 112.
 
     Args:
         checkpoints: the first one counts.
-        frames: t that was asked for; None asks for nothing.
-        size: side of a frame in pixels that was asked for; None asks for nothing.
+        frames: t that was asked for, or None.
+        size: side of a frame in pixels that was asked for, or None.
 
     Returns:
         frames and side.
 
     Raises:
-        ValueError: something else was asked for than the checkpoint takes, or its frames are not square.
+        ValueError: the size asked for is not the one that the checkpoint takes, or its frames are not square.
     """
     if not checkpoints:
         return frames or FRAMES, size or SIZE
@@ -158,7 +158,7 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
 
 
 def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
-    """Return the first checkpoint's configuration, or without any that of a small model made for the clip."""
+    """Return the first checkpoint's configuration or, without checkpoints, one of a small model for the clip."""
     if checkpoints:
         return checkpoints[0][1].config
     t, h, w, _ = clip.frames.shape
@@ -168,7 +168,7 @@ def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
 def _build(
     config: ModelConfig, seed: int, donor: VideoTransformer | None = None
 ) -> tuple[VideoTransformer, list[str]]:
-    """Make a model whose weights are the donor's where it has them in this shape, and name those that are random."""
+    """Make a model that takes every weight of the same name and shape from the donor; name those that stay random."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VideoTransformer(config).eval()
@@ -179,7 +179,7 @@ def _build(
 
 
 def _origin(name: str, seed: int, fresh: Sequence[str]) -> tuple[str, str]:
-    """Say where the weights of a model come from that no checkpoint was trained for, in a few words and in full."""
+    """Say, briefly and in full, where the weights of a mechanism come from that no checkpoint was trained for."""
     if not name:
         return "random weights", f"random weights, seed {seed}"
     if any("fixation" in weight for weight in fresh):

@@ -21,7 +21,7 @@ from .pictures import explanation_pictures
 
 LISTED_PACKAGES = ("torch", "numpy", "av", "matplotlib")
 COUNTS = ("one mechanism", "two mechanisms", "three mechanisms", "four mechanisms", "five mechanisms", "six mechanisms")
-LARGEST_COMMON_RATIO = 4  # of the rows' largest weights; beyond it, one color scale leaves a row without contrast
+LARGEST_COMMON_RATIO = 4  # of the rows' largest weights; above it, one color scale would leave a row without contrast
 RANDOM_NOTICE = "Weights are random: this shows the mechanisms, not what a trained model looks at."
 SWITCHED_NOTICE = (
     "Only rows marked “trained” show a mechanism that its weights were trained for. The others use the same weights "
@@ -140,7 +140,7 @@ def _table(explanation: Explanation) -> str:
 
 
 def _details(answer: Answer) -> str:
-    """Describe where an answer's weights come from and, if they are no weighted average, what they are."""
+    """Describe where the model's weights come from and, if attention is not a weighted average, what it is."""
     if not answer.drawn:
         return f"{answer.origin}; this query gives no weight to any token, so the row is not drawn"
     negative = f"; {100 * answer.negative:.1f} % of its row is negative" if answer.negative >= 1e-4 else ""

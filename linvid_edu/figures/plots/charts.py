@@ -86,8 +86,8 @@ def curves(
         The picture, with an interactive twin.
 
     Raises:
-        ValueError: lengths disagree, there are too many series, a value on a logarithmic axis is not positive, or a
-            stretch of a logarithmic axis is to be shaded.
+        ValueError: lengths disagree, there are too many series, a value on a logarithmic axis is not positive, or there
+            are spans on a logarithmic axis.
     """
     if log_x and spans:
         raise ValueError(f"spans has {list(spans)}, which need an axis that is not logarithmic: leave log_x out")
@@ -164,7 +164,7 @@ def bars(
     log = log and bool(np.isfinite(everything).any())
     written = iter(numbers(everything[np.isfinite(everything)].tolist()))
     texts = {name: [next(written) if np.isfinite(v) else "no value" for v in y] for name, y in groups.items()}
-    thick = 0.34 if len(groups) == 1 else 0.27  # inches a bar takes
+    thick = 0.34 if len(groups) == 1 else 0.27  # height of a bar, in inches
     figure, ax = panel(len(labels) * (thick * len(groups) + 0.16) + 0.75, title)
     step = 1 / (len(groups) + 0.16 / thick)
     for index, ((name, values), color) in enumerate(zip(groups.items(), BAR_COLORS, strict=False)):
@@ -284,7 +284,7 @@ def _number_axis(axis: Axis, values: np.ndarray, log: bool) -> None:
 def _legend(ax: Axes, lines: Mapping[str, np.ndarray], band: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
     last = [next((v for v in y[::-1] if np.isfinite(v)), -np.inf) for y in lines.values()]
-    order = np.argsort(last)[::-1]  # read from top to bottom as the lines end
+    order = np.argsort(last)[::-1]  # from top to bottom, in the order of the right ends of the lines
     ordered = [handles[i] for i in order], [labels[i] for i in order]
     if band:
         ordered[0].append(Patch(color=SOFT_INK, alpha=0.18, linewidth=0))

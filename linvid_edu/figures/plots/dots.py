@@ -48,7 +48,7 @@ def dots(
 
     Args:
         rows: Label to values, one for each seed in the order of the seeds, NaN if a run is missing; 1 to 24 rows. A
-            dot's height within its row tells its seed: the first is on top.
+            dot's height within its row shows its seed: the first is on top.
         xlabel: What is measured.
         intervals: Ends of an interval by label of the row; none is drawn if they are NaN.
         marks: Values by label, each marked by a vertical line, such as chance.
@@ -58,7 +58,7 @@ def dots(
         The picture, with an interactive twin.
 
     Raises:
-        ValueError: too many rows, a row that is no list, or an interval of an unfinite row.
+        ValueError: there are too many rows, a row is not a list of values, or an interval has no row.
     """
     values = {name: np.atleast_1d(to_numpy(row)).astype(float) for name, row in rows.items()}
     ends = dict(intervals or {})
@@ -68,7 +68,7 @@ def dots(
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     means = [row.mean() if row.size else np.nan for row in finite.values()]
     largest = max((np.abs(row).max() for row in finite.values() if row.size), default=0)
-    digits = max(0, 3 - math.ceil(math.log10(largest))) if largest else 0  # of a mean no more than the scale calls for
+    digits = max(0, 3 - math.ceil(math.log10(largest))) if largest else 0  # decimals of the means, as few as suffice
     written = iter(numbers([round(mean, digits) for mean in means if np.isfinite(mean)]))
     texts = [next(written) if np.isfinite(mean) else "no runs" for mean in means]
     for place, (name, row) in enumerate(values.items()):

@@ -74,7 +74,7 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 def show_frame(ax: Axes, pixels: np.ndarray, caption: str = "", *, strong: bool = False) -> None:
     """Draw one frame with its caption below it."""
     ax.imshow(pixels, aspect="auto", interpolation="nearest" if pixels.shape[0] <= 64 else "antialiased")
-    ax.autoscale(False)  # an outline that reaches over the border does not move the picture
+    ax.autoscale(False)  # so that an outline over the border does not move the picture
     ax.set(xticks=[], yticks=[])
     ax.axis("on")
     ax.spines[:].set_visible(False)

@@ -39,9 +39,9 @@ def histograms(
     bins: int = 20,
     title: str | None = None,
 ) -> Picture:
-    """Draw one histogram for each row, from top to bottom, on one axis; every row has an area of its own scale.
+    """Draw one histogram for each row, from top to bottom, on one axis; each row is scaled to its own tallest bar.
 
-    Beside each row stand its mean and the shares in the first and the last bin, which a tall bar would hide.
+    Beside each row are its mean and the shares in the first and the last bin, which are hard to see beside a tall bar.
 
     Args:
         rows: Values by label, of any shape, at least one each; 1 to 12 rows.

@@ -60,12 +60,12 @@ def attention_heatmap(
         weights: Attention weights, at least 0, (queries keys).
         xlabel, ylabel: Names of the axes.
         tokens_per_frame: Number of tokens after which a line is drawn; None draws none.
-        top: Weight at the upper end of the color scale, above 0; use the same for maps to compare. None takes the
-            largest weight.
+        top: Weight at the upper end of the color scale, above 0; use the same value for maps that are to be compared.
+            None takes the largest weight.
         title: Title of the figure, or None.
 
     Returns:
-        The picture; up to 10,000 cells it has an interactive twin.
+        The picture; with at most 10,000 cells, it has an interactive twin.
 
     Raises:
         ValueError: the weights are no matrix, not finite or negative, or top is not above 0.
@@ -114,13 +114,13 @@ def heatmap(
         values: Any numbers, (n m).
         xlabel, ylabel: Names of the axes.
         columns, rows: Their labels, m and n; None writes indices.
-        label: What the values are, with their unit; stands at the color bar.
+        label: What the values are, with their unit; written beside the color bar.
         annotate: Whether to write the numbers; None writes them up to 8 × 8. At most 10 × 10 fit.
         digits: Decimals of the written numbers.
         title: Title of the figure, or None.
 
     Returns:
-        The picture; without written numbers, up to 10,000 cells, it has an interactive twin.
+        The picture; without written numbers and with at most 10,000 cells, it has an interactive twin.
 
     Raises:
         ValueError: values are no matrix, labels do not match, or there is no room for numbers.
@@ -234,7 +234,7 @@ def _twin(values: np.ndarray, look: _Look, words: Words, figure: Figure) -> go.F
         limits=look.limits,
         rows=look.rows,
         columns=look.columns,
-        size=(int(width * DPI), int(height * DPI)),  # one replaces the other in place
+        size=(int(width * DPI), int(height * DPI)),  # so that one can replace the other in place
         square=_square(values.shape, look.cell),
     )
 

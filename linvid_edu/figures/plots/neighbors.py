@@ -31,7 +31,7 @@ def channel_sources(
 
     Args:
         shares: 0 to 1, (t rows columns).
-        channels: for each channel of the token, in words, (heads d): "zero", "itself", "next frame", "above", …; with
+        channels: description of each channel of the token, (heads d): "zero", "itself", "next frame", "above", …; with
             ", kept" at the end where a value stayed because its neighbor lies outside.
         query: Frame, row and column of the token, which is outlined.
         title: Title of the figure, or None.

@@ -90,7 +90,7 @@ class Picture(NamedTuple):
     """A figure with its description: show it as the last expression of a cell, or with ``display``.
 
     Args:
-        figure: the static figure, owned by nobody else: nothing is left open.
+        figure: The static figure; pyplot does not know it, so that it need not be closed.
         alt: What the figure shows, in plain words with its key numbers.
         interactive: The same data as a plotly figure, or None.
     """
@@ -122,10 +122,10 @@ class Picture(NamedTuple):
         """Write the static figure as a PNG file with its alt text inside.
 
         Args:
-            path: where to; its name ends in .png.
+            path: Path of the file; its name ends in .png.
 
         Raises:
-            ValueError: the name ends otherwise.
+            ValueError: the name does not end in .png.
         """
         if Path(path).suffix.lower() != ".png":
             raise ValueError(f"a picture is saved as .png, the path ends in {Path(path).suffix!r}")
@@ -143,7 +143,7 @@ class Picture(NamedTuple):
 
 
 def number(value: int | float) -> str:
-    """Write a number for the eye and the ear: three digits, thousands with commas, powers of ten far from 1.
+    """Write a number to be read or heard: three digits, commas between thousands, powers of ten far from 1.
 
     Args:
         value: Any number.

@@ -22,7 +22,7 @@ from .picture import (
 )
 
 PRODUCT_INK = "#a84300"
-THINNEST_INCHES = 0.03  # what is thinner to scale is drawn this thin, so that it can be seen
+THINNEST_INCHES = 0.03  # a matrix that would be thinner to scale is drawn this thin, to stay visible
 TALLEST_INCHES = 1.9
 OPERATOR_INCHES = 0.26  # of a bracket or an equals sign
 

@@ -32,7 +32,7 @@ Scale = Literal["common", "separate"]
 
 COLORS = matplotlib.colormaps["viridis"]
 NEGATIVE = LinearSegmentedColormap.from_list("negative", ["#440154", "#ff2000"])  # a red far from viridis
-DIM = 0.75  # of the gray frames below the colors
+DIM = 0.75  # brightness of the gray frames below the colors
 OPACITY = (0.45, 0.95)  # of the colors at level 0, where a frame must stay recognizable, and at level 1
 
 
@@ -115,7 +115,7 @@ def attention_strips(
         scale: "common", one color scale for all rows; "separate", one for each row.
         show: Indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
         title: Title of the figure, or None.
-        signed: Whether weights may be negative, with sizes that sum to 1; negative ones are drawn in red.
+        signed: Whether weights may be negative, with absolute values that sum to 1; negative ones are drawn in red.
 
     Returns:
         The picture, without an interactive twin.

@@ -31,7 +31,8 @@ class Moment(NamedTuple):
         requested: Requested time in seconds.
         time: Time of the frame in seconds.
         pixels: Frame, (h w 3).
-        weights: Shares of the weights on the own frame, or of their sizes if some are negative, Σ = 1, (rows columns).
+        weights: Shares of the weights on its own frame, or of their absolute values if some are negative, Σ = 1, (rows
+            columns).
         own: Share of all the token's weights that lies on its own frame.
     """
 
@@ -88,7 +89,7 @@ def watch(
             and is kept as ``trouble``.
         model: A model that streams; see ``ModelStream``.
         at: Times in seconds at which the query's weights are kept: those of the first frame that is not earlier. The
-            last frame counts for as long as the interval before it.
+            last frame is taken to last as long as the interval before it.
         query: Row and column of the query token, counted from 0; None is the middle.
         progress: Called with the seconds that have passed.
 
@@ -119,7 +120,7 @@ def watch(
 
 
 def _until_error(frames: Iterable[TimedFrame], trouble: list[str]) -> Iterator[TimedFrame]:
-    """Yield frames up to a ValueError, whose message goes into `trouble`; one before the first frame is raised."""
+    """Yield frames up to a ValueError, whose message goes into `trouble`; an error before the first frame is raised."""
     started = False
     try:
         for frame in frames:
