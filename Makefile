@@ -57,6 +57,7 @@ check: lint  ## for daily work, under 2 minutes: lint and the quick tests
 
 lint: setup  ## stage: ruff, mypy, and the order of imports
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check linvid_edu benchmarks tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -112,9 +112,7 @@ def main() -> None:
                     pairs = [(ask(old, question), ask(new, question)) for _ in range(arguments.repeats)]
                     before, after = (arguments.batch / statistics.median(times) for times in zip(*pairs, strict=True))
                     ratio = statistics.median(a / b for a, b in pairs)
-                    print(
-                        f"{preset:16} {variant:26} {before:7.0f} → {after:7.0f} clips/s, {ratio:5.2f} ×", flush=True
-                    )
+                    print(f"{preset:16} {variant:26} {before:7.0f} → {after:7.0f} clips/s, {ratio:5.2f} ×", flush=True)
             old.stdin.close()
             new.stdin.close()
 

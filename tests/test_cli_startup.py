@@ -75,9 +75,7 @@ def test_help_and_errors_of_usage_import_nothing_slow(words, code):
 @pytest.mark.slow
 def test_a_slow_import_is_found(tmp_path):
     (tmp_path / "grid.json").write_text('{"fixed": {"task": "chess"}}')
-    code, loaded = modules_loaded_by(
-        "sweep", "--grid", str(tmp_path / "grid.json"), "--folder", "runs", "--dry-run"
-    )
+    code, loaded = modules_loaded_by("sweep", "--grid", str(tmp_path / "grid.json"), "--folder", "runs", "--dry-run")
     assert code == 1
     assert "torch" in loaded
 

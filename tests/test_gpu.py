@@ -305,9 +305,7 @@ def test_the_smoke_run_measures_everything(smoke):
     assert all(row["largest_error"] < 1e-5 for row in results["golden"])
     assert {row["dtype"] for row in results["floor"]} == {"float32", "bfloat16"}
     assert {(row["mechanism"], row["tokens"]) for row in results["attention"]} == {
-        (name, tokens)
-        for name in ("softmax", "softmax, explicit map", "linear", "cooperative")
-        for tokens in (64, 128)
+        (name, tokens) for name in ("softmax", "softmax, explicit map", "linear", "cooperative") for tokens in (64, 128)
     }
     assert all(row["forward_ms"] > 0 and row["training_ms"] > 0 for row in results["attention"])
     assert [(row["variant"], row["seeds_at_once"]) for row in results["steps"]] == [

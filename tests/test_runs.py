@@ -114,9 +114,7 @@ def test_metrics_without_a_format_are_read_and_newer_ones_raise(finished, tmp_pa
     (tmp_path / "metrics.json").write_text(json.dumps(written))
     assert fit(CONFIG, tmp_path, plain_fabric())["accuracy"] == metrics["accuracy"]
     (tmp_path / "metrics.json").write_text(json.dumps({**written, "format": RUN_FORMAT + 1}))
-    message = (
-        rf"metrics\.json has format {RUN_FORMAT + 1}, this linvid-edu reads formats up to {RUN_FORMAT}: install"
-    )
+    message = rf"metrics\.json has format {RUN_FORMAT + 1}, this linvid-edu reads formats up to {RUN_FORMAT}: install"
     with pytest.raises(CheckpointError, match=message):
         fit(CONFIG, tmp_path, plain_fabric())
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

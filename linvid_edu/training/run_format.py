@@ -44,8 +44,7 @@ def read_run_file(path: Path) -> dict[str, Any]:
     written = int(content.get("format", 0))
     if written > RUN_FORMAT:
         raise CheckpointError(
-            f"{path} has format {written}, this linvid-edu reads formats up to {RUN_FORMAT}: install a newer "
-            "version"
+            f"{path} has format {written}, this linvid-edu reads formats up to {RUN_FORMAT}: install a newer version"
         )
     config = dict(content["config"])
     if written < 1 and config.get("task") == CLIPS:

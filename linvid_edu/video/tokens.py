@@ -99,9 +99,7 @@ def from_tubelets(
             f"{n} tubelets of {values} values do not fill a {grid.rows}×{grid.columns} grid of blocks of "
             f"{frames}×{patch}×{patch} pixels: pass the frames, patch and grid that made them"
         )
-    return rearrange(
-        tubelets, "b t (h w) (c f p q) -> b c (t f) (h p) (w q)", f=frames, p=patch, q=patch, h=grid.rows
-    )
+    return rearrange(tubelets, "b t (h w) (c f p q) -> b c (t f) (h p) (w q)", f=frames, p=patch, q=patch, h=grid.rows)
 
 
 def to_patches(video: Float[Tensor, "b c t h w"], *, patch: int) -> Float[Tensor, "b t n values"]:

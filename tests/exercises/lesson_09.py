@@ -72,9 +72,7 @@ WRONG = {
         "over all frames": lambda A, mask: (
             by_einsum(A, mask) * mask.double().mean(1, keepdim=True) / mask.double().mean()
         ),
-        "selects queries": lambda A, mask: (
-            (A * mask[..., None]).sum(-1) / A.sum(-1) / mask.double().mean(1)[:, None]
-        ),
+        "selects queries": lambda A, mask: (A * mask[..., None]).sum(-1) / A.sum(-1) / mask.double().mean(1)[:, None],
         "you sum columns": lambda A, mask: by_einsum(A.transpose(1, 2), mask),
         "do not sum to 1": lambda A, mask: (A * mask[:, None]).sum(-1) / mask.double().mean(1)[:, None],
         "upside down": lambda A, mask: 1 / by_loop(A, mask),

@@ -20,8 +20,10 @@ def by_logarithm(x, p):
 def by_largest(x, p):
     x = x.clamp(min=0) + 1e-6
     powered = (x / x.amax(-1, keepdim=True)) ** p
-    return powered / torch.linalg.vector_norm(powered, dim=-1, keepdim=True) * torch.linalg.vector_norm(
-        x, dim=-1, keepdim=True
+    return (
+        powered
+        / torch.linalg.vector_norm(powered, dim=-1, keepdim=True)
+        * torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     )
 
 
@@ -36,9 +38,7 @@ WRONG = {
         "over the tokens": lambda x, p: (
             (y := F.relu(x) + 1e-6) ** p * y.norm(dim=-2, keepdim=True) / (y**p).norm(dim=-2, keepdim=True)
         ),
-        "before ReLU": lambda x, p: (
-            F.normalize((F.relu(x) + 1e-6) ** p, dim=-1, eps=0) * x.norm(dim=-1, keepdim=True)
-        ),
+        "before ReLU": lambda x, p: F.normalize((F.relu(x) + 1e-6) ** p, dim=-1, eps=0) * x.norm(dim=-1, keepdim=True),
         "F.normalize takes for 0": lambda x, p: (
             F.normalize((x := F.relu(x) + 1e-6) ** p, dim=-1) * x.norm(dim=-1, keepdim=True)
         ),

@@ -36,18 +36,22 @@ RIGHT = {
 WRONG = {
     "13.1": {
         "use the old sums": lambda S, z, q, k, v: (q @ S / ((q @ z)[:, None] + EPS), S + k.T @ v, z + k.sum(0)),
-        "the past is gone": lambda S, z, q, k, v: (
-            q @ (k.T @ v) / ((q @ k.sum(0))[:, None] + EPS), k.T @ v, k.sum(0)
-        ),
+        "the past is gone": lambda S, z, q, k, v: (q @ (k.T @ v) / ((q @ k.sum(0))[:, None] + EPS), k.T @ v, k.sum(0)),
         "divide by the old z": lambda S, z, q, k, v: (
-            q @ (S + k.T @ v) / ((q @ z)[:, None] + EPS), S + k.T @ v, z + k.sum(0)
+            q @ (S + k.T @ v) / ((q @ z)[:, None] + EPS),
+            S + k.T @ v,
+            z + k.sum(0),
         ),
         "the block's own sum": lambda S, z, q, k, v: (
-            q @ (S + k.T @ v) / ((q @ k.sum(0))[:, None] + EPS), S + k.T @ v, z + k.sum(0)
+            q @ (S + k.T @ v) / ((q @ k.sum(0))[:, None] + EPS),
+            S + k.T @ v,
+            z + k.sum(0),
         ),
         "return the old state": lambda S, z, q, k, v: (by_loop(S, z, q, k, v)[0], S, z),
         "divides 0 by 0": lambda S, z, q, k, v: (
-            q @ (S + k.T @ v) / (q @ (z + k.sum(0)))[:, None], S + k.T @ v, z + k.sum(0)
+            q @ (S + k.T @ v) / (q @ (z + k.sum(0)))[:, None],
+            S + k.T @ v,
+            z + k.sum(0),
         ),
         "not an average": lambda S, z, q, k, v: (q @ (S + k.T @ v), S + k.T @ v, z + k.sum(0)),
     },

@@ -14,10 +14,10 @@ from linvid_edu.video.tokens import pair
 
 Checkpoint = tuple[str, VideoTransformer]  # the name of its file, without the folder, and what load_model returned
 
-FRAMES, SIZE = 8, 112  # of a clip for the random model
+DEFAULT_FRAMES, DEFAULT_PIXELS = 8, 112  # t, and the side of a frame, if no checkpoint decides them
 # fields of a configuration in which checkpoints may differ
 MAY_DIFFER = {*MECHANISM_FIELDS, "shift_div", "dropout"} - {"feature_map", "gate"}
-MOST = 4  # mechanisms that one page may show by name
+MAX_MECHANISMS = 4  # mechanisms that one page may show by name
 
 
 class Row(NamedTuple):
@@ -51,8 +51,8 @@ class Row(NamedTuple):
         )
 
 
-FULL = Row("linear", fixation=True, association=True)
-USUAL_ROWS = (Row("softmax"), Row("linear"), Row("linear", fixation=True), FULL)
+WITH_EVERYTHING = Row("linear", fixation=True, association=True)
+USUAL_ROWS = (Row("softmax"), Row("linear"), Row("linear", fixation=True), WITH_EVERYTHING)
 
 
 class Answering(NamedTuple):
@@ -107,6 +107,8 @@ def _configurations(
         usual = [filled.get(row) or row.switch(_donor(donors, row.fixation)[1].config) for row in USUAL_ROWS]
         configs = usual + own
     return list({config.variant: config for config in configs}.values())
+
+
 def _donor(donors: Sequence[Checkpoint], fixation: bool) -> Checkpoint:
     """Return the model that lends its weights: the first, or the first with fixation if fixation is needed."""
     fixing = [(name, model) for name, model in donors if fixation and model.config.fixation != "none"]
@@ -127,8 +129,8 @@ def _named(size: ModelConfig, name: str) -> ModelConfig:
 
 def at_most_four(mechanisms: Sequence[str]) -> None:
     """Raise if there are more mechanisms than fit side by side on a page."""
-    if len(mechanisms) > MOST:
-        raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MOST}, which stand side by side")
+    if len(mechanisms) > MAX_MECHANISMS:
+        raise ValueError(f"{len(mechanisms)} mechanisms: ask for at most {MAX_MECHANISMS}, which stand side by side")
 
 
 def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
@@ -146,7 +148,7 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
         ValueError: the size asked for is not the one that the checkpoint takes, or its frames are not square.
     """
     if not checkpoints:
-        return frames or FRAMES, size or SIZE
+        return frames or DEFAULT_FRAMES, size or DEFAULT_PIXELS
     name, config = checkpoints[0][0], checkpoints[0][1].config
     height, width = pair(config.image_size)
     if height != width:
@@ -162,12 +164,10 @@ def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
     if checkpoints:
         return checkpoints[0][1].config
     t, h, w, _ = clip.frames.shape
-    return FULL.switch(ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8))
+    return WITH_EVERYTHING.switch(ModelConfig.compact(num_frames=t, image_size=(h, w), kernel=16, stride=14, padding=8))
 
 
-def _build(
-    config: ModelConfig, seed: int, donor: VideoTransformer | None = None
-) -> tuple[VideoTransformer, list[str]]:
+def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None) -> tuple[VideoTransformer, list[str]]:
     """Make a model that takes every weight of the same name and shape from the donor; name those that stay random."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
