@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from linvid_edu.course.blank_lessons import BEGIN, END, TAG, blank_lesson, blank_source
@@ -119,6 +120,7 @@ def cells_that_blanks_affect(notebook):
 
 
 @every_lesson
+@torch.enable_grad()  # lesson 09 switches gradients off, and that must end with the test
 def test_a_blank_lesson_runs_and_says_not_yet(path, monkeypatch):
     """Blanks cannot change what the other cells do, and nbval runs those."""
     monkeypatch.chdir(path.parent)

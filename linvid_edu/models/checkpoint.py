@@ -34,7 +34,8 @@ def save_model(model: VideoTransformer, path: str | Path) -> Path:
         Path of the file.
     """
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
-    metadata = {"format": str(MODEL_FORMAT), "config": json.dumps(model.config.to_dict())}
+    # one entry, because safetensors writes several in random order, and equal models give equal bytes
+    metadata = {"config": json.dumps({"format": MODEL_FORMAT, **model.config.to_dict()})}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata=metadata)
     return Path(path)
@@ -62,20 +63,23 @@ def load_model(path: str | Path) -> VideoTransformer:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}): `linvid convert` turns a reference checkpoint into one"
         ) from error
-    _check_format(metadata.get("format", "1"), path)
     if "config" not in metadata:
         raise CheckpointError(f"{path} holds weights but no model configuration: write it with save_model")
     try:
-        model = VideoTransformer(ModelConfig.from_dict(json.loads(metadata["config"])))
-    except ValueError as error:
+        config = dict(json.loads(metadata["config"]))
+        _check_format(config.pop("format", 1), path)
+        model = VideoTransformer(ModelConfig.from_dict(config))
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} holds a broken model configuration: {error}") from error
     _fill(model, weights, path)
     return model.eval()
 
 
-def _check_format(version: str, path: Path) -> None:
+def _check_format(version: object, path: Path) -> None:
     """Raise if a file has a newer format than this version of the library reads."""
-    if not version.isdecimal() or int(version) > MODEL_FORMAT:
+    if not isinstance(version, int) or version > MODEL_FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {version}, this linvid-edu reads formats up to {MODEL_FORMAT}: update "
             "linvid-edu"
