@@ -51,7 +51,7 @@ def reload_until_back(notebook, outputs):
     lost = notebook.page.get_by_text("Error displaying widget")
     for _ in range(3):
         notebook.reload()
-        outputs.or_(lost).nth(1).wait_for()
+        outputs.or_(lost).nth(1).wait_for(state="attached")  # the picture of a lost widget hides the message
         if lost.count() == 0:
             return
         notebook.console.clear()
