@@ -32,3 +32,35 @@ def unchecked_shapes():
 def plain(tmp_path_factory):
     """A video file: 40 frames at 10 per second, with reordered frames and one keyframe per second."""
     return write(tmp_path_factory.mktemp("plain") / "plain.mp4")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Clips of objects that move left, up or down, in the layout of UCF101; each class has 4 to train and 2 to test."""
+    # imported here, so that the hook above comes first
+    from linvid_edu.video.samples import encode
+    from linvid_edu.video.scenes import Motion, render
+
+    root = tmp_path_factory.mktemp("clips")
+    scene = Motion(frames=8, size=32, distractors=0)
+    scenes = render(scene, count=200, seed=0)
+    for label, name in ((0, "left"), (2, "up"), (3, "down")):
+        for index, which in enumerate((scenes.label == label).nonzero()[:6, 0].tolist()):
+            path = root / ("train" if index < 4 else "test") / name / f"clip_{index}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(scenes.frames[which].numpy(), 8))
+    return root
+
+
+@pytest.fixture
+def broken(clips, tmp_path):
+    """A copy of the clips in which one is cut, one is a text and one is empty."""
+    for path in clips.rglob("*.mp4"):
+        copy = tmp_path / path.relative_to(clips)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    cut = tmp_path / "train/left/clip_1.mp4"
+    cut.write_bytes(cut.read_bytes()[:-400])
+    (tmp_path / "train/up/clip_0.mp4").write_text("no video at all")
+    (tmp_path / "test/down/clip_4.mp4").write_bytes(b"")
+    return tmp_path

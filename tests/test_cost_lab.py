@@ -10,7 +10,7 @@ import torch
 from linvid_edu.attention.functions import softmax_attention, softmax_attention_oracle
 from linvid_edu.figures.cost import Cost, PowerLaw, crossover, fit_power_law, measure_costs, peak_bytes
 from linvid_edu.widgets import CostLab
-from linvid_edu.widgets.cost import findings, summarize_costs
+from linvid_edu.widgets.cost_summary import findings, summarize_costs
 
 SIZES = [16, 64, 256, 1024, 4096]
 

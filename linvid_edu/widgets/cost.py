@@ -1,8 +1,7 @@
 """The CostLab: what softmax and linear attention cost on this machine, and where linear attention becomes faster."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import ipywidgets
 import numpy as np
@@ -10,175 +9,27 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from linvid_edu.attention.rivals import RIVALS, Rival, Setting
-from linvid_edu.figures.cost import (
-    ATTENTION_FUNCTIONS,
-    AttentionFunction,
-    Cost,
-    PowerLaw,
-    crossover,
-    fit_power_law,
-    measure_costs,
-)
+from linvid_edu.figures.cost import ATTENTION_FUNCTIONS, AttentionFunction, Cost, measure_costs
 from linvid_edu.figures.plots import Picture, curves
 from linvid_edu.figures.plots.charts import LOOKS, label_above
-from linvid_edu.figures.plots.interactive import curve_twin, plotly_text, rounded
-from linvid_edu.figures.plots.picture import SOFT_INK, Words, number
+from linvid_edu.figures.plots.picture import SOFT_INK
 from linvid_edu.shapes import Extent
 
 from .chart import Chart
+from .cost_summary import (
+    TOKEN_CHOICES,
+    UNITS,
+    CostSummary,
+    cost_chart,
+    cost_table,
+    findings,
+    mechanism_colors,
+    summarize_costs,
+)
 from .panel import Panel, html_list, side_by_side
 
 MEASURED_TOKENS = tuple(2**power for power in range(4, 15))  # 16 to 16,384
-TOKEN_CHOICES = tuple(2**power for power in range(4, 17))  # 16 to 65,536: the fitted curves reach further
-UNITS = {"ms": "time, ms", "peak_mb": "memory beside q, k and v, MB"}
 MOST_RIVALS = len(LOOKS) - len(ATTENTION_FUNCTIONS)  # lines that can be told apart
-CHART_PIXELS = 400
-LEGEND_BELOW = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}  # in units of the plot's height
-
-
-class CostSummary(NamedTuple):
-    """Measured costs and what follows from them.
-
-    costs: One row for each size and mechanism
-    laws: Mechanism to the fitted law of its time; without those that were measured at fewer than 3 sizes
-    crossing: Number of tokens above which linear attention is quicker than softmax attention; None if there is none
-    """
-
-    costs: list[Cost]
-    laws: dict[str, PowerLaw]
-    crossing: float | None
-
-
-def summarize_costs(costs: Sequence[Cost]) -> CostSummary:
-    """Fit the times of every mechanism, and find where linear attention becomes quicker than softmax attention.
-
-    Args:
-        costs: Rows as ``measure_costs`` yields them.
-    """
-    costs = list(costs)
-    laws = {}
-    for name in dict.fromkeys(cost.mechanism for cost in costs):
-        measured = [cost for cost in costs if cost.mechanism == name and not cost.missing]
-        if len(measured) >= 3:
-            laws[name] = fit_power_law([cost.tokens for cost in measured], [cost.ms for cost in measured])
-    crossing = None
-    if {"softmax", "linear"} <= laws.keys():
-        crossing = crossover(laws["softmax"], laws["linear"], min(cost.tokens for cost in costs), TOKEN_CHOICES[-1])
-    return CostSummary(costs, laws, crossing)
-
-
-def findings(summary: CostSummary, tokens: int) -> list[str]:
-    """Describe what was measured: where linear attention is slower, and what a number of tokens costs.
-
-    Args:
-        summary: Result of ``summarize_costs``.
-        tokens: Number of tokens N that the learner chose.
-
-    Returns:
-        Sentences, the most important one first; none if nothing was measured.
-    """
-    lines = [_comparison(summary), _at(summary, tokens)]
-    powers = [f"N^{law.exponent:.2f} ({name})" for name, law in summary.laws.items()]
-    if powers:
-        lines.append(f"By the fitted curves, time grows as {', '.join(powers)}, beside a constant overhead.")
-    maps = [cost for cost in summary.costs if cost.mechanism == "softmax, explicit map" and not cost.missing]
-    if maps:
-        fused = next(cost for cost in summary.costs if (cost.mechanism, cost.tokens) == ("softmax", maps[-1].tokens))
-        lines.append(
-            f"Memory: with {maps[-1].tokens:,} tokens the explicit map takes {number(maps[-1].peak_mb)} MB, the fused"
-            f" softmax kernel, which never stores it, {number(fused.peak_mb)} MB."
-        )
-    first_missing = {cost.mechanism: cost for cost in reversed(summary.costs) if cost.missing}
-    lines += [f"Not measured: {name}, {cost.tokens:,} tokens, {cost.missing}." for name, cost in first_missing.items()]
-    return [line for line in lines if line]
-
-
-def _comparison(summary: CostSummary) -> str:
-    if not {"softmax", "linear"} <= summary.laws.keys():
-        return ""
-    if summary.crossing is not None:
-        about = number(float(f"{summary.crossing:.2g}"))
-        return f"Below about {about} tokens softmax attention is quicker here, above it linear attention is."
-    smallest, linear, softmax = TOKEN_CHOICES[0], summary.laws["linear"], summary.laws["softmax"]
-    quicker = "linear" if linear.at(smallest) < softmax.at(smallest) else "softmax"
-    return f"Between {smallest:,} and {TOKEN_CHOICES[-1]:,} tokens {quicker} attention is quicker here throughout."
-
-
-def _at(summary: CostSummary, tokens: int) -> str:
-    """Compare the two at one number of tokens: as measured, or by the fitted curves if it was not measured."""
-    times = {cost.mechanism: cost.ms for cost in summary.costs if cost.tokens == tokens and not cost.missing}
-    measured = {"softmax", "linear"} <= times.keys()
-    if not measured:
-        times = {name: float(law.at(tokens)) for name, law in summary.laws.items()}
-    if not {"softmax", "linear"} <= times.keys():
-        return ""
-    ratio = times["softmax"] / times["linear"]
-    gain = f"linear attention is {number(ratio)} times as fast"
-    loss = f"linear attention is slower: it takes {number(1 / ratio)} times as long"
-    source = "measured" if measured else "by the fitted curves"
-    both = ", ".join(f"{name} {number(times[name])} ms" for name in ("softmax", "linear"))
-    return f"With {tokens:,} tokens, {source}: {both}; {gain if ratio >= 1 else loss}."
-
-
-def _table(costs: Sequence[Cost], what: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return sizes (n), and each mechanism's costs (n), NaN where it was not measured."""
-    sizes = sorted({cost.tokens for cost in costs})
-    values = {(cost.mechanism, cost.tokens): getattr(cost, what) for cost in costs}
-    return np.array(sizes, dtype=float), {
-        name: np.array([values.get((name, size), np.nan) for size in sizes])
-        for name in dict.fromkeys(cost.mechanism for cost in costs)
-        if any(np.isfinite(values.get((name, size), np.nan)) for size in sizes)
-    }
-
-
-def cost_chart(summary: CostSummary, what: str, tokens: int) -> go.Figure:
-    """Draw the measured points; for time also the fitted curves and where they cross.
-
-    Args:
-        summary: Result of ``summarize_costs``.
-        what: "ms" or "peak_mb".
-        tokens: Number of tokens N that the learner chose, marked by a line.
-    """
-    sizes, measured = _table(summary.costs, what)
-    if not sizes.size or not measured:
-        return go.Figure()
-    figure = curve_twin(
-        sizes,
-        measured,
-        LOOKS,
-        Words(None, "tokens N", UNITS[what]),
-        bands={},
-        log_x=True,
-        log_y=True,
-        markers=True,
-        spans={},
-        height=CHART_PIXELS,
-    )
-    if what == "ms":
-        figure.update_traces(mode="markers")
-        places, colors = np.geomspace(sizes[0], TOKEN_CHOICES[-1], 60), _colors(measured)
-        for name, law in ((name, law) for name, law in summary.laws.items() if name in colors):
-            y, line = rounded(law.at(places)), {"color": colors[name], "width": 1.5}
-            figure.add_scatter(x=rounded(places), y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
-        if summary.crossing is not None:
-            figure.add_scatter(
-                x=[summary.crossing],
-                y=[float(summary.laws["linear"].at(summary.crossing))],
-                name=plotly_text(f"equally quick: about {number(float(f'{summary.crossing:.2g}'))} tokens"),
-                mode="markers",
-                marker={"symbol": "star-open", "size": 17, "color": "#cc79a7", "line": {"width": 3}},
-            )
-    figure.add_shape(
-        type="line", x0=tokens, x1=tokens, y0=0, y1=1, yref="paper", line={"color": SOFT_INK, "dash": "dot"}
-    )
-    ticks = [16, 256, 4096, 65536]
-    figure.update_xaxes(tickvals=ticks, ticktext=[number(tick) for tick in ticks])
-    figure.update_layout(legend=LEGEND_BELOW)  # above the plot, the tool bar would cover it
-    return figure
-
-
-def _colors(measured: Mapping[str, Any]) -> dict[str, str]:
-    return {name: color for name, (color, *_) in zip(measured, LOOKS, strict=False)}
 
 
 def rival_attention(name: str) -> AttentionFunction:
@@ -235,7 +86,7 @@ class CostLab(Panel):
             options=[(f"{size:,}", size) for size in TOKEN_CHOICES], value=1024, description="tokens N", **wide
         )
         self.heads = ipywidgets.Dropdown(options=[1, 2, 4, 8], value=4, description="heads", **wide)
-        self.width = ipywidgets.Dropdown(options=[16, 32, 64, 128], value=32, description="head width d", **wide)
+        self.head_width = ipywidgets.Dropdown(options=[16, 32, 64, 128], value=32, description="head width d", **wide)
         self.also = ipywidgets.Dropdown(options=["nothing", *RIVALS], description="measure also", **wide)
         self.what = ipywidgets.ToggleButtons(
             options=[("time", "ms"), ("memory", "peak_mb")], tooltips=list(UNITS.values())
@@ -247,7 +98,7 @@ class CostLab(Panel):
         super().__init__(
             [
                 side_by_side(self.tokens),
-                side_by_side(self.heads, self.width, self.also, self.button),
+                side_by_side(self.heads, self.head_width, self.also, self.button),
                 self._state,
                 self._findings,
                 self.what,
@@ -257,7 +108,7 @@ class CostLab(Panel):
         self.report(trouble)
         self._show_findings()
         self.button.on_click(lambda _: self.measure())
-        for control in (self.heads, self.width, self.also):
+        for control in (self.heads, self.head_width, self.also):
             control.observe(
                 lambda _: self._show_state(f"{self.measured} Press Measure for the new setting."), names="value"
             )
@@ -276,8 +127,8 @@ class CostLab(Panel):
         """Return the costs, and a message about what could not be measured, "" if nothing went wrong."""
         where = f"on {'one core' if self.device == 'cpu' else 'the GPU'}"
         heads = f"{self.heads.value} {'head' if self.heads.value == 1 else 'heads'}"
-        self.measured = f"{heads} of {self.width.value} channels, float32, forward, {where}."
-        setting = {"heads": self.heads.value, "d": self.width.value, "device": self.device}
+        self.measured = f"{heads} of {self.head_width.value} channels, float32, forward, {where}."
+        setting = {"heads": self.heads.value, "d": self.head_width.value, "device": self.device}
         costs: list[Cost] = []
         trouble = ""
         try:
@@ -297,13 +148,13 @@ class CostLab(Panel):
     def snapshot(self) -> Picture:
         """Draw the measured times, with the crossover, or the measured memory as a static picture."""
         what, lines = self.what.value, findings(self.results, self.tokens.value)
-        sizes, measured = _table(self.results.costs, what)
+        sizes, measured = cost_table(self.results.costs, what)
         if not sizes.size:
             sizes, measured = np.ones(1), {"nothing was measured": np.full(1, np.nan)}
         title = lines[0] if lines else None
         picture = curves(sizes, measured, xlabel="tokens N", ylabel=UNITS[what], log_x=True, log_y=True, title=title)
         (axes,) = picture.figure.axes
-        colors = _colors(measured)
+        colors = mechanism_colors(measured)
         for name, law in self.results.laws.items() if what == "ms" else ():
             axes.plot(sizes, law.at(sizes), color=colors[name], linewidth=1)
         if what == "ms" and self.results.crossing is not None:
