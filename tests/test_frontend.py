@@ -42,7 +42,7 @@ def test_a_front_end_is_one_text_with_the_shared_table(name):
             {"a.js": 'import { h } from "./b.js";\n', "b.js": "export function f() {}\n"},
             "'h', which b.js does not export",
         ),
-        ({"a.js": 'import * as b from "./b.js";\n', "b.js": "export function f() {}\n"}, "another form"),
+        ({"a.js": 'import * as b from "./b.js";\n', "b.js": "export function f() {}\n"}, "does not have the form"),
     ],
 )
 def test_modules_that_cannot_share_one_scope_raise(monkeypatch, modules, words):

@@ -78,13 +78,13 @@ def test_a_file_that_is_cut_short_gives_what_there_is_and_says_so(tmp_path, name
     path.write_bytes(whole[: 3 * len(whole) // 4])
     frames, page = stream_frames(path, rate=8, size=SIZE), tmp_path / "page.html"
     assert [next(frames).time for _ in range(10)] == pytest.approx(np.arange(10) / 8, abs=1e-3)
-    with pytest.raises(VideoError, match=r"the stream breaks off after \d\.\d\d s"):
+    with pytest.raises(VideoError, match=r"the video breaks off after \d\.\d\d s"):
         list(frames)
     done = CliRunner().invoke(app, ["stream", str(path), "--at", "9.5", "--rate", "2", "--output", str(page)])
     assert done.exit_code == 0, done.output
-    assert f"{path}: the stream breaks off" in done.output
+    assert f"{path}: the video breaks off" in done.output
     assert "--at 9.5 lies beyond the last frame" in done.output
-    assert "the stream breaks off after" in page.read_text()
+    assert "the video breaks off after" in page.read_text()
     assert str(tmp_path) not in page.read_text()
 
 
@@ -150,10 +150,10 @@ def test_measures_lie_where_they_must_and_ratios_come_with_fixation():
 def test_a_stream_that_breaks_off_is_told_with_what_was_seen():
     def broken():
         yield from frames_of(3)
-        raise VideoError("film.mp4: the stream breaks off")
+        raise VideoError("film.mp4: the video breaks off")
 
     found = watch(broken(), tiny())
-    assert (found.frames, found.trouble) == (3, "film.mp4: the stream breaks off")
+    assert (found.frames, found.trouble) == (3, "film.mp4: the video breaks off")
 
 
 def test_negative_weights_count_by_their_size():

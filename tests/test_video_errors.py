@@ -152,7 +152,7 @@ def test_index_is_missing(tmp_path):
 def test_cut_in_the_middle(tmp_path, name, options, share):
     pictures = [np.random.default_rng(number).integers(0, 256, (32, 48, 3), dtype=np.uint8) for number in range(40)]
     path = cut_file(write(tmp_path / name, pictures, **options), share)
-    with pytest.raises(VideoError, match=rf"{name}: the stream breaks off at .* choose stop=") as caught:
+    with pytest.raises(VideoError, match=rf"{name}: the video breaks off at .* choose stop=") as caught:
         load_clip(path)
     end = float(str(caught.value).split("choose stop=")[1].split()[0])
     rate = options.get("rate", 10)
@@ -226,7 +226,7 @@ def test_real_corrupted_clip():
     path = CLIPS / "corrupted.mp4"
     if not path.exists():
         pytest.skip("needs the shared clips")
-    with pytest.raises(VideoError, match=r"corrupted\.mp4: the stream breaks off at 2\.8 s") as caught:
+    with pytest.raises(VideoError, match=r"corrupted\.mp4: the video breaks off at 2\.8 s") as caught:
         load_clip(path)
     end = float(str(caught.value).split("choose stop=")[1].split()[0])
     assert load_clip(path, num_frames=8, size=32, stop=end).repeated == 0

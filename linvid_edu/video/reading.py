@@ -107,7 +107,7 @@ def stream_frames(path: File, *, rate: Number = 4.0, size: Number = 64) -> Itera
         Frames in the order of their times.
 
     Raises:
-        VideoError: As for ``load_clip``. If the stream breaks off, the frames before that are yielded first.
+        VideoError: As for ``load_clip``. If the video breaks off, the frames before that are yielded first.
     """
     with _readable_errors(path):
         _check(path, 1, size, None, None)
@@ -128,7 +128,7 @@ def stream_frames(path: File, *, rate: Number = 4.0, size: Number = 64) -> Itera
                 if time is None:
                     raise
                 raise VideoError(
-                    f"{path}: the stream breaks off after {time:.2f} s: the file is damaged or cut short; get the "
+                    f"{path}: the video breaks off after {time:.2f} s: the file is damaged or cut short; get the "
                     "whole file to see the rest"
                 ) from error
 
@@ -244,7 +244,7 @@ def _frame_numbers(path: File, timeline: Timeline, num_frames: int, start: float
     if timeline.breaks_off and stop > timeline.end + SAME_TIME_SECONDS:
         limit = "its end" if stop == math.inf else f"stop={stop} s"
         raise VideoError(
-            f"{path}: the stream breaks off at {end} s, before {limit}: the file is damaged or cut short; "
+            f"{path}: the video breaks off at {end} s, before {limit}: the file is damaged or cut short; "
             f"choose stop={end} or less, or get the whole file"
         )
     centers = start + (np.arange(num_frames) + 0.5) * (min(stop, timeline.end) - start) / num_frames

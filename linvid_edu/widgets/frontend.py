@@ -26,11 +26,11 @@ _TOP_LEVEL = re.compile(
 def front_end(name: str) -> str:
     """Join an ES module of the folder ``static`` with the modules it imports, and with the table ``shared``.
 
-    The browser gets the code of a widget as one text, in which ``import … from "./strip.js"`` would lead nowhere. The
-    text therefore begins with ``const SHARED = {…}``, goes on with every imported module, once, without its default
-    export, and ends with the module itself. All of them share one scope, so this function checks what that needs:
-    each import is one line, ``import { a, b } from "./file.js";``, of names that the file exports, and no name is
-    declared at the top level of two modules.
+    The browser gets the code of a widget as one text, in which ``import … from "./strip.js"`` would lead nowhere. So
+    the text begins with ``const SHARED = {…}``. Each imported module follows once, without its default export. The
+    module itself comes last. They all share one scope, which has two conditions, and this function checks both. Each
+    import is one line, ``import { a, b } from "./file.js";``, with names that the file exports. No two modules declare
+    the same name at the top level.
 
     Args:
         name: File name, such as "attention.js".
@@ -52,7 +52,7 @@ def front_end(name: str) -> str:
             _check_import(module, names.split(", "), imported)
         sources[module] = _IMPORT.sub("", source)
         if re.search(r"^import\b", sources[module], re.MULTILINE):
-            raise ValueError(f'{module} has an import of another form than import {{ a, b }} from "./file.js";')
+            raise ValueError(f'{module} has an import that does not have the form import {{ a, b }} from "./file.js";')
         for declared in _declared(source):
             if declared in owners:
                 raise ValueError(f"{module} and {owners[declared]} both declare {declared!r}: rename one of them")

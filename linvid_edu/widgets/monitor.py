@@ -1,4 +1,4 @@
-"""The TrainingMonitor: the curves of a training while it runs; if it is interrupted, they stay."""
+"""The TrainingMonitor: live curves of a training run, which stay visible if the run is interrupted."""
 
 import math
 import time

@@ -66,7 +66,7 @@ def bias_index(side: int, device: torch.device | str = "cpu") -> Int[Tensor, "pl
 
 
 def window_bias(relative_bias: Float[Tensor, "offsets heads"], side: int) -> Float[Tensor, "heads places places"]:
-    """Return the bias between all pairs of places of a window, from a table with one row for each offset."""
+    """Return the bias between all pairs of positions in a window, from a table with one row for each offset."""
     return rearrange(relative_bias[bias_index(side, relative_bias.device)], "i j heads -> heads i j")
 
 

@@ -66,7 +66,7 @@ class Book:
     Use it as a context manager, which removes its temporary folder.
 
     Args:
-        output: Folder of the book; other files in it stay.
+        output: Folder of the book; other files in it are kept.
         root: Folder with notebooks/ and the other parts of the book, as far as it has them: results/, docs/,
             data_samples/.
         private: Folders whose names are removed from paths in notebooks, besides those of this machine.
@@ -141,7 +141,7 @@ def build_book(
 
     Args:
         lessons: Lessons, each with the path of its executed notebook.
-        output: Folder of the book; other files in it stay.
+        output: Folder of the book; other files in it are kept.
         root: Folder with notebooks/ and the other parts of the book, as far as it has them: results/, docs/,
             data_samples/.
         note: Sentence for the first page about where the outputs come from, in Markdown.
