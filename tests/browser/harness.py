@@ -31,8 +31,12 @@ ARGUMENTS = (
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
-# what JupyterLab itself logs as an error when a kernel restarts while its debugger asks for the state
-NOISE = re.compile(r"^Could not restore the debugger state: Canceled future for debug_request")
+# two errors of JupyterLab itself: a kernel restarts while its debugger asks for the state, and the server fails to list the
+# kernels while one of them starts, which the page asks for every few seconds
+NOISE = re.compile(
+    r"^Could not restore the debugger state: Canceled future for debug_request"
+    r"|^Failed to load resource: .* 500 .*/api/kernels\?\d+$"
+)
 HERE = re.compile(r"^(https?|wss?)://127\.0\.0\.1[:/]|^(data|blob|about|file):")
 
 # a figure that is drawn later says so by aria-busy; a picture has pixels once it is decoded
@@ -90,9 +94,10 @@ class Notebook:
         self.page.keyboard.press("Control+b")  # the file browser away
 
     def _log(self, message: "ConsoleMessage") -> None:
-        if message.type == "error" and not NOISE.search(message.text):
-            failed = message.text.startswith("Failed to load resource")
-            self.console.append(f"{message.text} {message.location['url']}" if failed else message.text)
+        failed = message.text.startswith("Failed to load resource")
+        text = f"{message.text} {message.location['url']}" if failed else message.text
+        if message.type == "error" and not NOISE.search(text):
+            self.console.append(text)
 
     def _ask(self, request: "Request") -> None:
         if not HERE.search(request.url):
