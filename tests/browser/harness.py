@@ -31,8 +31,8 @@ ARGUMENTS = (
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
-# two errors of JupyterLab itself: a kernel restarts while its debugger asks for the state, and the server fails to list the
-# kernels while one of them starts, which the page asks for every few seconds
+# two errors of JupyterLab itself: the debugger asks a kernel for its state while the kernel restarts, and the server
+# cannot list the kernels, for which the page asks every few seconds, while one of them starts
 NOISE = re.compile(
     r"^Could not restore the debugger state: Canceled future for debug_request"
     r"|^Failed to load resource: .* 500 .*/api/kernels\?\d+$"
