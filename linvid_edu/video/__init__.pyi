@@ -1,9 +1,16 @@
+from .cielab import (
+    from_lab as from_lab,
+)
+from .cielab import (
+    to_lab as to_lab,
+)
 from .clip import (
     Clip as Clip,
 )
 from .clip import (
     normalize as normalize,
 )
+from .photographs import load_photographs as load_photographs
 from .reading import (
     VideoError as VideoError,
 )
