@@ -12,6 +12,7 @@ from linvid_edu.experiments.report import (
     lost_to_tokens,
     mean_learning_curves,
 )
+from linvid_edu.models.variants import GROUP_COLORS
 
 LEVELS = {"softmax": (0.99, 1.0), "linear": (0.8, 0.9), "gate": (0.85,)}
 TESTS = {"clutter 24": 0.0, "clutter 0": 0.0, "clutter 48": -0.1, "clutter 61": -0.2, "grid 12, clutter 24": -0.3}
@@ -93,6 +94,14 @@ def test_every_run_is_a_dot_of_its_group(tables):
     alt = concentration_scatter(*tables).alt
     assert "softmax: 2, mass on the target, first layer 0.495 to 0.5" in alt
     assert "gate or constant ratios: 1," in alt
+
+
+def test_groups_have_their_own_colors_and_softmax_with_association_is_not_softmax(tables):
+    runs, layers = (table.replace({"variant": {"gate": "softmax-association"}}) for table in tables)
+    colors = {trace.name: trace.marker.color for trace in concentration_scatter(runs, layers).interactive.data}
+    assert {"softmax", "association"} <= set(colors)
+    assert colors == {name: GROUP_COLORS[name] for name in colors}
+    assert len(set(GROUP_COLORS.values())) == len(GROUP_COLORS)
 
 
 def test_blank_tokens_are_drawn_with_and_without_their_weight():

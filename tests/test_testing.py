@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.testing import assert_same, to_numpy
+from linvid_edu.testing import assert_same
 
 
 def test_equal_tensors_print_one_line_without_a_measured_number(capsys):
@@ -94,9 +94,3 @@ def test_every_kind_of_input_is_compared(actual, expected, capsys):
     assert_same(actual, expected)
     assert capsys.readouterr().out.count("\n") == 1
     assert_same(actual, expected, exact=True)
-
-
-def test_to_numpy_leaves_the_values_alone():
-    x = torch.randn(3, requires_grad=True)
-    assert (to_numpy(x) == x.detach().numpy()).all()
-    assert to_numpy(x.bfloat16()).dtype == np.float32

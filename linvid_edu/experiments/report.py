@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 
 from linvid_edu.figures.plots import Picture, curves, dots, scatter
-from linvid_edu.models.variants import VARIANTS, find_variant, label_of
+from linvid_edu.models.variants import GROUP_COLORS, find_variant, label_of
 
 from .paired_tests import mean_interval
 from .per_variant import MEASURE_LABELS, by_run, clutter_tests, larger_grids, training_clutter
@@ -158,9 +158,10 @@ def concentration_scatter(runs: pandas.DataFrame, layers: pandas.DataFrame) -> P
     """
     table = by_run(runs, layers)
     groups = table["variant"].map(lambda name: find_variant(name.split(", ")[0]).group)
-    present = [group for group in dict.fromkeys(variant.group for variant in VARIANTS.values()) if group in set(groups)]
+    present = [group for group in dict.fromkeys((*GROUP_COLORS, *groups)) if group in set(groups)]
     return scatter(
         {group: (table["mass_on_answer"][groups == group], table["accuracy"][groups == group]) for group in present},
         xlabel=MEASURE_LABELS["mass_on_answer"],
         ylabel=MEASURE_LABELS["accuracy"],
+        colors=GROUP_COLORS,
     )

@@ -47,7 +47,7 @@ ASSOCIATED = {"association": True}
 # variants of the paper, then controls that show what causes a gain
 _ABLATION = (
     Variant("softmax", "softmax", BLACK, "softmax", SOFTMAX),
-    Variant("softmax-association", "softmax + association", PINK, "softmax", SOFTMAX | ASSOCIATED),
+    Variant("softmax-association", "softmax + association", PINK, "association", SOFTMAX | ASSOCIATED),
     Variant("linear", "linear", BLUE, "linear"),
     Variant("linear-association", "linear + association", SKY, "association", ASSOCIATED),
     Variant("separate", "separate fixation", ORANGE, "fixation", {"fixation": "separate"}),
@@ -121,6 +121,19 @@ def _rivals() -> list[Variant]:
     ]
     return alone + fixated
 
+
+# color of each group of the ablation, in figures that do not show its variants one by one
+GROUP_COLORS: Mapping[str, str] = MappingProxyType(
+    {
+        "softmax": BLACK,
+        "linear": BLUE,
+        "association": GREEN,
+        "fixation": RED,
+        "gate or constant ratios": PINK,
+        "linear, other φ": SKY,
+        "fixation, other φ": ORANGE,
+    }
+)
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in (*_ABLATION, *_rivals())})
 ABLATION = tuple(variant.name for variant in _ABLATION)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from linvid_edu.testing import to_numpy
+from linvid_edu.arrays import to_numpy
 
 _ARRAYS = (Tensor, np.ndarray, np.number, int, float)
 LONGEST_QUOTE = 200  # characters

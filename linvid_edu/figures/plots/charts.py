@@ -1,6 +1,6 @@
 """Lines and bars that compare mechanisms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .interactive import curve_twin
 from .picture import (
@@ -98,7 +98,7 @@ def curves(
     _check_positive(log_x, "log_x", places)
     _check_positive(log_y, "log_y", everything)
     figure, ax = panel(4.0, title)
-    looks = _looks(lines, colors or {})
+    looks = looks_of(lines, colors or {})
     for (name, y), (color, dash, marker) in zip(lines.items(), looks, strict=True):
         style: dict[str, Any] = {"color": color, "linestyle": dash, "marker": marker if markers else None, **LINE_STYLE}
         ax.plot(places, y, label=wrap(name, SERIES_CHARACTERS), **style)
@@ -134,9 +134,9 @@ def curves(
     return Picture(figure, sentence(title, content, *_describe_lines(places, lines)), twin)
 
 
-def _looks(lines: Mapping[str, np.ndarray], colors: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return color, dash and marker of each line."""
-    return [(colors.get(name, color), dash, marker) for name, (color, dash, marker) in zip(lines, LOOKS, strict=False)]
+def looks_of(names: Iterable[str], colors: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return color, dash and marker of each line or group."""
+    return [(colors.get(name, color), dash, marker) for name, (color, dash, marker) in zip(names, LOOKS, strict=False)]
 
 
 @styled

@@ -1,14 +1,14 @@
 """One dot for each run: variants below each other with their intervals, or two measures against each other."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
-from .charts import LOOKS, label_above, panel
+from .charts import LOOKS, label_above, looks_of, panel
 from .interactive import SYMBOLS, plotly_text, rounded, ticks, twin_figure
 from .picture import (
     DPI,
@@ -110,13 +110,19 @@ def _describe_row(name: str, row: np.ndarray, text: str, ends: tuple[int | float
 
 @styled
 def scatter(
-    groups: Mapping[str, tuple[ArrayLike, ArrayLike]], *, xlabel: str, ylabel: str, title: str | None = None
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    colors: Mapping[str, str] | None = None,
+    title: str | None = None,
 ) -> Picture:
     """Draw one dot for each run: one measure against another, groups told apart by color and marker.
 
     Args:
         groups: Pairs x and y by label, (n) each; 1 to 7 groups.
         xlabel, ylabel: What the axes show.
+        colors: Label of a group to its color; None takes colors that are easy to tell apart.
         title: Title of the figure, or None.
 
     Returns:
@@ -132,7 +138,8 @@ def scatter(
         if x.shape != y.shape or x.ndim != 1 or not x.size:
             raise ValueError(f"{name!r} has x of shape {x.shape} and y of shape {y.shape}: pass one of each for a dot")
     figure, ax = panel(4.2, title)
-    for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False):
+    looks = looks_of(places, colors or {})
+    for (name, (x, y)), (color, _, marker) in zip(places.items(), looks, strict=True):
         ax.scatter(
             x, y, s=44, color=color, marker=marker, label=wrap(name, SERIES_CHARACTERS), edgecolors="white", alpha=0.8
         )
@@ -141,7 +148,7 @@ def scatter(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(NumberFormatter())
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), handlelength=1, borderaxespad=0)
-    twin = _scatter_twin(places, Words(title, xlabel, ylabel), height=int(figure.get_figheight() * DPI))
+    twin = _scatter_twin(places, looks, Words(title, xlabel, ylabel), height=int(figure.get_figheight() * DPI))
     described = [
         f"{name}: {len(x)}, {xlabel} {number(x.min())} to {number(x.max())}, "
         f"{ylabel} {number(y.min())} to {number(y.max())}"
@@ -191,7 +198,13 @@ def _dot_twin(
     return figure
 
 
-def _scatter_twin(places: Mapping[str, tuple[np.ndarray, np.ndarray]], words: Words, *, height: int) -> go.Figure:
+def _scatter_twin(
+    places: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    looks: Sequence[tuple[str, str, str]],
+    words: Words,
+    *,
+    height: int,
+) -> go.Figure:
     traces = [
         go.Scatter(
             x=rounded(x),
@@ -201,7 +214,7 @@ def _scatter_twin(places: Mapping[str, tuple[np.ndarray, np.ndarray]], words: Wo
             marker={"color": color, "symbol": SYMBOLS[marker], "size": 9},
             hovertemplate="%{x:.4~g}: %{y:.4~g}",
         )
-        for (name, (x, y)), (color, _, marker) in zip(places.items(), LOOKS, strict=False)
+        for (name, (x, y)), (color, _, marker) in zip(places.items(), looks, strict=True)
     ]
     figure = twin_figure(traces, words, height=height)
     figure.update_xaxes(zeroline=False)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .picture import ACCENT, ACCENT_INK, DPI, INK, MARGIN_INCHES, PAGE_INCHES, SOFT_INK, title_inches, wrap_title
 

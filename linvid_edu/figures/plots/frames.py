@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .frame_layout import (
     BOX_STYLE,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .picture import (
     INK,

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .frame_layout import Token, axes_at, check_query, frame_axes, name_of, outline_token, show_frame
 from .picture import LINE_INCHES, MARGIN_INCHES, Picture, sentence, styled

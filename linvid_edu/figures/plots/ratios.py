@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from linvid_edu.testing import ArrayLike, to_numpy
+from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .picture import ACCENT, PAGE_INCHES, Picture, number, sentence, styled
 
