@@ -1,6 +1,6 @@
 """Measure how much each quirk of the released code of the rivals changes the output, on one clip.
 
-    python benchmarks/quirks.py results/family/quirks.csv
+    python benchmarks/quirks.py results/rivals/quirks.csv
 
 Queries, keys and values are those of the first layer over space of the shipped model with linear attention, on the
 sample clip motion_right_plain: 8 frames of 8 × 8 tokens in a row, 4 heads of 16 channels, float64. If a second clip is

@@ -20,7 +20,7 @@ from linvid_edu.cli import app
 ROOT = Path(__file__).parents[1]
 TEACHING = (ROOT / "docs" / "teaching.md").read_text()
 RECONCILIATION = (ROOT / "docs" / "reconciliation.md").read_text()
-QUIRKS = pandas.read_csv(ROOT / "results" / "family" / "quirks.csv")
+QUIRKS = pandas.read_csv(ROOT / "results" / "rivals" / "quirks.csv")
 
 
 def test_every_test_that_is_named_exists():
@@ -153,9 +153,9 @@ def test_the_grading_script_says_what_the_checkers_said(tmp_path):
     assert second == "ada | 1 / 0 | an error"
 
 
-def test_measured_quirks_of_the_family_are_those_of_the_table():
-    family = RECONCILIATION.split("## The family")[1].split("\n## ")[0]
-    measured = [line.split(" | ")[4] for line in family.splitlines() if line.startswith("| ") and "`test_" in line]
+def test_measured_quirks_of_the_rivals_are_those_of_the_table():
+    section = RECONCILIATION.split("## The rivals")[1].split("\n## ")[0]
+    measured = [line.split(" | ")[4] for line in section.splitlines() if line.startswith("| ") and "`test_" in line]
     quirks = [quirk for cell in measured if not cell.startswith("none: ") for quirk in cell.split("; ")[:-1]]
     assert sorted(quirks) == sorted(f"{row.number:.2g} ({row.quirk})" for row in QUIRKS.itertuples())
 

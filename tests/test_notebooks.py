@@ -125,6 +125,28 @@ def test_prose_keeps_the_house_style(path):
     assert prose.count("<details>") == prose.count("</details>")
 
 
+def formula_letters(path):
+    """Return the single letters in the formulas of a lesson, without words and commands."""
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    text = re.sub(r"```.*?```|`[^`]*`", " ", text, flags=re.DOTALL)
+    formulas = " ".join(re.findall(r"\$\$.+?\$\$|\$[^$]+\$", text, flags=re.DOTALL))
+    formulas = re.sub(r"\\(text|mathrm|operatorname|begin|end|tag)\s*\{[^}]*\}|\\[A-Za-z]+", " ", formulas)
+    return set(re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", formulas))
+
+
+def test_a_letter_that_belongs_to_some_lessons_has_no_meaning_in_others():
+    lessons = {path.name[:2]: path for path in NOTEBOOKS if path.parent.name == "notebooks"}
+    start = nbformat.read(lessons.pop("00"), as_version=4)
+    text = "\n".join(cell.source for cell in start.cells)
+    rows = re.findall(r"^\| (\$.+?) \| .*\(lessons? ([\d, ]+)\) \|", text, re.MULTILINE)
+    owners = {letter: set(numbers.split(", ")) for symbols, numbers in rows for letter in re.findall(r"\w", symbols)}
+    assert {"S", "z", "s", "L"} <= set(owners)
+    used = {number: formula_letters(path) for number, path in lessons.items()}
+    for letter, numbers in owners.items():
+        assert {number for number, letters in used.items() if letter in letters} == numbers, letter
+
+
 def test_lessons_state_goals_time_and_parameters():
     for lesson in find_lessons(ROOT / "notebooks"):
         notebook, cells = code_cells(lesson.path)

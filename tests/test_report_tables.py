@@ -43,7 +43,7 @@ def test_recorded_tables_of_a_task_come_out_again(task, tmp_path):
 
 @pytest.mark.parametrize("task", ["lookup", "flash"])
 def test_recorded_tables_of_rivals_come_out_again(task, tmp_path):
-    recorded = RESULTS / "family" / task
+    recorded = RESULTS / "rivals" / task
     folder = copied(recorded, tmp_path / task, "runs", "layers")
     paths = report("rivals", folder, "--ablation", RESULTS / task)
     assert equal_bytes(paths, recorded) == dict.fromkeys(TABLES, True)

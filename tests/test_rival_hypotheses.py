@@ -92,10 +92,10 @@ def test_a_task_without_larger_grids_has_no_third_statement():
 
 
 def test_tables_are_written_beside_the_runs(tmp_path):
-    for name, levels in (("family", OWN), ("counted", COUNTED)):
+    for name, levels in (("rivals", OWN), ("counted", COUNTED)):
         (tmp_path / name).mkdir()
         for kind, table in zip(("runs", "layers"), tables(levels), strict=True):
             table.to_csv(tmp_path / name / f"{kind}.csv", index=False)
-    paths = report_rivals(tmp_path / "family", tmp_path / "counted")
+    paths = report_rivals(tmp_path / "rivals", tmp_path / "counted")
     assert [path.name for path in paths] == ["variants.csv", "concentration.csv", "statements.csv"]
     assert list(pandas.read_csv(paths[0])["variant"])[:2] == ["softmax", "linear"]

@@ -127,10 +127,10 @@ def test_facts_about_rows_signs_and_rank_hold(name):
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=1e-3, atol=1e-3)
     else:
         assert (sums - 1).abs().max() > 1e-3
-    bounds = {"d": 16, "2·d": 32, "f": 44, "L": 8, "N": 64, "d for the rows of a block": 64}
+    bounds = {"d": 16, "2·d": 32, "f": 44, "m": 8, "N": 64, "d for the rows of a block": 64}
     assert facts.rank in bounds, f"rank={facts.rank!r} of {name} is none of {list(bounds)}: add its value in this test"
     assert torch.linalg.matrix_rank(weights).max() <= bounds[facts.rank]
-    assert re.fullmatch(r"[\dNfdLs²³·+ ]+", facts.memory), f"memory={facts.memory!r} is no formula in N, d, f, L, s"
+    assert re.fullmatch(r"([\dNfdm²³·+ ]|side)+", facts.memory), f"memory={facts.memory!r} is no formula"
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -260,5 +260,5 @@ def test_the_number_of_multiplications_is_the_stated_one(name):
         mechanism(q, k, v, extent)
     counted = flops.get_total_flops() / 2 / heads  # a multiplication and an addition each
     assert counted == pytest.approx(
-        expected(RIVALS[name].facts.operations, N=n, d=d, f=f, L=landmarks, s=side), rel=0.01
+        expected(RIVALS[name].facts.operations, N=n, d=d, f=f, m=landmarks, side=side), rel=0.01
     )

@@ -66,8 +66,8 @@ def test_manifest_agrees_with_the_scene_rendered_again(sample):
     scenes = render_sample(sample)
     assert clip["label"] == int(scenes.label)
     assert clip["class"] == sample.scene.classes[clip["label"]]
-    family, *words = sample.name.split("_")
-    assert set(words[: {"cue": 2, "motion": 1}[family]]) <= set(clip["class"].split())
+    task, *words = sample.name.split("_")
+    assert set(words[: {"cue": 2, "motion": 1}[task]]) <= set(clip["class"].split())
     assert clip["roles"] == list(scenes.roles)
     np.testing.assert_allclose(clip["boxes"], scenes.boxes[0].numpy(), atol=0.0051)
 

@@ -84,7 +84,7 @@ def cooperative_fixation(
 ) -> FixationRatios:
     """Compute both ratios of a token from its query, key and value together.
 
-    z = [φ(q); φ(k); v], r_q = σ(W_q z + b_q), r_k = σ(W_k z + b_k)
+    x = [φ(q); φ(k); v], r_q = σ(W_q x + b_q), r_k = σ(W_k x + b_k)
 
     Args:
         phi_q, phi_k: Features of queries and keys; f = d in the paper.
@@ -98,11 +98,11 @@ def cooperative_fixation(
 
     Source: arXiv 2210.08164.
     """
-    z = torch.cat([phi_q, phi_k, v], dim=-1)
+    x = torch.cat([phi_q, phi_k, v], dim=-1)
     if weight_k is weight_q:
-        r_q = r_k = torch.sigmoid(F.linear(z, weight_q, bias_q))
+        r_q = r_k = torch.sigmoid(F.linear(x, weight_q, bias_q))
     else:
-        both = F.linear(z, torch.cat([weight_q, weight_k]), torch.cat([bias_q, bias_k]))
+        both = F.linear(x, torch.cat([weight_q, weight_k]), torch.cat([bias_q, bias_k]))
         r_q, r_k = torch.sigmoid(both).chunk(2, dim=-1)
     return FixationRatios(r_q, r_k)
 
@@ -157,9 +157,9 @@ class Fixation(nn.Module):
 class ValueGate(nn.Module):
     """Gate the values or the outputs instead of queries and keys: a control for fixation with layers of the same size.
 
-    z = [φ(q); φ(k); v], v ← σ(W_v z + b_v) ∘ v before attention, out ← σ(W_o z + b_o) ∘ out after it
+    x = [φ(q); φ(k); v], v ← σ(W_v x + b_v) ∘ v before attention, out ← σ(W_o x + b_o) ∘ out after it
 
-    If fixation is used as well, z holds the reweighted features.
+    If fixation is used as well, x holds the reweighted features.
 
     Args:
         head_width: d, the width of a head; all heads share the layers.
@@ -180,7 +180,7 @@ class ValueGate(nn.Module):
         v: Float[Tensor, "*batch n d"],
     ) -> tuple[Tensor | float, Tensor | float]:
         """Return the factors of values and outputs; a factor is 1.0 if its target is not gated."""
-        z = torch.cat([phi_q, phi_k, v], dim=-1)
-        r_v = 1.0 if self.value is None else torch.sigmoid(self.value(z))
-        r_o = 1.0 if self.output is None else torch.sigmoid(self.output(z))
+        x = torch.cat([phi_q, phi_k, v], dim=-1)
+        r_v = 1.0 if self.value is None else torch.sigmoid(self.value(x))
+        r_o = 1.0 if self.output is None else torch.sigmoid(self.output(x))
         return r_v, r_o

@@ -50,7 +50,7 @@ def write_rival_tables(
     Reads runs.csv and layers.csv in both folders, and writes variants.csv, concentration.csv and statements.csv into
     the first.
 
-    Example: linvid report rivals results/family/lookup --ablation results/lookup
+    Example: linvid report rivals results/rivals/lookup --ablation results/lookup
     """
     from linvid_edu.experiments.report_tables import report_rivals
 

@@ -73,8 +73,8 @@ def to_tubelets(video: Float[Tensor, "b c t h w"], *, frames: int, patch: int) -
     t, h, w = video.shape[-3:]
     if t % frames or h % patch or w % patch:
         raise ValueError(
-            f"a video of {t} frames of {h}×{w} cannot be tiled by blocks of {frames} frames of {patch}×{patch}: "
-            "choose sizes that divide"
+            f"a video of {t} × {h} × {w} (frames × rows × columns) cannot be divided into blocks of "
+            f"{frames} × {patch} × {patch}: choose sizes that divide these numbers"
         )
     return rearrange(video, "b c (t f) (h p) (w q) -> b t (h w) (c f p q)", f=frames, p=patch, q=patch)
 
@@ -118,9 +118,9 @@ def from_patches(patches: Float[Tensor, "b t n values"], *, patch: int, grid: Gr
 def color_tokens(video: Float[Tensor, "b c t h w"], *, patch: int, cells: int = 2) -> Float[Tensor, "b t n d"]:
     """Describe every patch by the colors of its parts, so that attention can be shown before anything is trained.
 
-    token = √d · z / |z|, with d = c · cells²
+    token = √d · x / |x|, with d = c · cells²
 
-    z holds the mean colors of the cells × cells parts of the patch, standardized over the clip.
+    x holds the mean colors of the cells × cells parts of the patch, standardized over the clip.
 
     Args:
         video: Clips with values in any range.

@@ -89,7 +89,7 @@ def test_four_rivals_stand_side_by_side_and_another_takes_the_place_of_one(open_
     panels.nth(1).get_by_text("negative (red)").wait_for()
     for theme in ("light", "dark"):
         notebook.switch_theme(theme)
-        notebook.screenshot("attention-explorer-family", explorer)
+        notebook.screenshot("attention-explorer-rivals", explorer)
     signed, positive = (panels.nth(which).locator("canvas").first for which in (1, 3))
     notebook.wait_for_pixels(signed, lambda pixels: red(pixels) > 100, "red tints where weights are negative")
     notebook.wait_for_pixels(positive, lambda pixels: red(pixels) < 100, "no red tints where weights are positive")

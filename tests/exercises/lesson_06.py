@@ -60,7 +60,7 @@ def by_explicit_map(q, k, v, weight_q, bias_q, weight_k, bias_k):
 
 
 def wrong_in(use, see=lambda phi_q, phi_k, v: (phi_q, phi_k, v)):
-    """Return the library's cooperative fixation with another use of the ratios, or another z."""
+    """Return the library's cooperative fixation with another use of the ratios, or another input x."""
 
     def fixed(q, k, v, *layers):
         phi_q, phi_k = relu_offset(q), relu_offset(k)
@@ -75,20 +75,20 @@ def attended(q, k, v, phi_q, phi_k, r):
 
 def softmax_ratios(q, k, v, weight_q, bias_q, weight_k, bias_k):
     phi_q, phi_k = relu_offset(q), relu_offset(k)
-    z = torch.cat([phi_q, phi_k, v], dim=-1)
-    r_q, r_k = (torch.softmax(F.linear(z, *each), dim=-1) for each in ((weight_q, bias_q), (weight_k, bias_k)))
+    x = torch.cat([phi_q, phi_k, v], dim=-1)
+    r_q, r_k = (torch.softmax(F.linear(x, *each), dim=-1) for each in ((weight_q, bias_q), (weight_k, bias_k)))
     return linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=identity)
 
 
-def raw_z(q, k, v, *layers):
+def raw_input(q, k, v, *layers):
     r = cooperative_fixation(q, k, v, *layers)
     return linear_attention(r.q * relu_offset(q), r.k * relu_offset(k), v, feature_map=identity)
 
 
 def no_sigmoid(q, k, v, weight_q, bias_q, weight_k, bias_k):
     phi_q, phi_k = relu_offset(q), relu_offset(k)
-    z = torch.cat([phi_q, phi_k, v], dim=-1)
-    r_q, r_k = F.linear(z, weight_q, bias_q), F.linear(z, weight_k, bias_k)
+    x = torch.cat([phi_q, phi_k, v], dim=-1)
+    r_q, r_k = F.linear(x, weight_q, bias_q), F.linear(x, weight_k, bias_k)
     return linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=identity)
 
 
@@ -128,8 +128,8 @@ WRONG = {
         "the query's layer computes both": wrong_in(
             lambda q, k, v, phi_q, phi_k, r: attended(q, k, v, phi_q, phi_k, r._replace(k=r.q))
         ),
-        "z holds the raw q and k": raw_z,
-        "z holds φ(v)": wrong_in(attended, lambda phi_q, phi_k, v: (phi_q, phi_k, relu_offset(v))),
+        "x holds the raw q and k": raw_input,
+        "x holds φ(v)": wrong_in(attended, lambda phi_q, phi_k, v: (phi_q, phi_k, relu_offset(v))),
         "the keys are not reweighted": wrong_in(
             lambda q, k, v, phi_q, phi_k, r: linear_attention(r.q * phi_q, phi_k, v, feature_map=identity)
         ),

@@ -127,7 +127,7 @@ WRONG = {
             ],
             -1,
         ),
-        "round s up": by_chunk,
+        "round the count up": by_chunk,
         "in each direction, not in total": lambda x, shift_div: by_loop(x, 2 * shift_div),
         "that should stay are zero": lambda x, shift_div: (
             by_loop(x, shift_div) * (torch.arange(x.shape[-1]) < 2 * (x.shape[-1] // shift_div))

@@ -43,7 +43,7 @@ class Setting(NamedTuple):
 class Facts(NamedTuple):
     """What is known about a rival, for one head with N tokens of d channels.
 
-    The formulas use f for features, L for landmarks and s for the side of a window.
+    The formulas use f for features, m for landmarks and "side" for the side of a window.
 
     title, year, arxiv: the paper
     rows: sum of each row of the map, in words

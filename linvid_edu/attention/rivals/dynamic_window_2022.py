@@ -35,15 +35,15 @@ def dynamic_window_attention(
 
     out = softmax(q kᵀ / √d + bias) v inside each window; group g of the heads has windows of side windows[g]
 
-    A head with windows of side s takes 2·N·s²·d multiplications and keeps N·s² numbers at the same time. The frame is
-    padded at the bottom and right with zeros to whole windows. Padded keys are not masked: their score is the bias
-    alone and their value is 0, so the rows of such windows sum to less than 1. All other rows sum to 1. No weight is
-    negative.
+    A head with windows of side × side takes 2·N·side²·d multiplications and keeps N·side² numbers at the same time.
+    The frame is padded at the bottom and right with zeros to whole windows. Padded keys are not masked: their score
+    is the bias alone and their value is 0, so the rows of such windows sum to less than 1. All other rows sum to 1.
+    No weight is negative.
 
     Args:
         q, k, v: Tokens of one frame, row by row; the heads are split into len(windows) groups of consecutive heads.
-        relative_bias: Tables of all windows stacked, (Σ (2s − 1)², heads of a group), indexed by the position of the
-            query minus that of the key.
+        relative_bias: Tables of all windows stacked, (Σ (2 · side − 1)², heads of a group), indexed by the position of
+            the query minus that of the key.
         h, w: Rows and columns of the frame.
         windows: Side of the windows of each group, at least 1.
         shifts: Number of tokens by which the windows of each group move down and right, 0 to side − 1. The shifted
@@ -155,8 +155,8 @@ class DynamicWindowAttention(WindowRival):
         rows="1, less where a window holds padding",
         signs="never negative",
         rank="N",
-        operations="2·N·s²·d",
-        memory="N·s²",
+        operations="2·N·side²·d",
+        memory="N·side²",
         sees="windows of several sizes; never the whole frame",
     )
     function: ClassVar[Any] = staticmethod(dynamic_window_attention)

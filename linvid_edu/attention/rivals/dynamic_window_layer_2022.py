@@ -49,8 +49,8 @@ def dynamic_window(
 
     All tokens of a frame share one gate: the gate is dynamic, the windows are not. The layer cannot replace attention
     to given q, k, v, and has no map, because the gate depends on the output. It takes
-    N·width·(4·width + width/G + 2·s²) multiplications for G windows of side s and keeps about N·(5·width + heads·s²)
-    numbers at the same time.
+    N·width·(4·width + width/G + 2·side²) multiplications for G sizes of windows and keeps about
+    N·(5·width + heads·side²) numbers at the same time.
 
     Args:
         x: Tokens of one frame, row by row.

@@ -20,24 +20,24 @@ def nystrom(
     iterations: int = 6,
     init: str = "original",
 ) -> Float[Tensor, "b heads n d_v"]:
-    """Approximate softmax attention through L landmarks.
+    """Approximate softmax attention through m landmarks.
 
     out = F Z (B v), F = softmax(q k̃ᵀ), B = softmax(q̃ kᵀ), A = softmax(q̃ k̃ᵀ), Z ≈ A⁺, with q, k ← q, k / d^(1/4)
     Z₀ = Aᵀ / c, then Z ← ¼ Z (13 I − AZ (15 I − AZ (7 I − AZ)))
 
-    Landmarks q̃, k̃ are means of N/L successive tokens. It takes 2·N·L·(d + d_v) + L²·(d + d_v) multiplications, plus
-    4·L³ for each iteration, and keeps 2·N·L + 4·L² numbers at the same time. Rows of the map sum to 1 only once Z has
-    converged, weights may be negative, and the rank is at most L. With L = N it converges to softmax attention.
+    Landmarks q̃, k̃ are means of N/m successive tokens. It takes 2·N·m·(d + d_v) + m²·(d + d_v) multiplications, plus
+    4·m³ for each iteration, and keeps 2·N·m + 4·m² numbers at the same time. Rows of the map sum to 1 only once Z has
+    converged, weights may be negative, and the rank is at most m. With m = N it converges to softmax attention.
 
     Args:
         q, k, v: Queries, keys and values, any range.
-        num_landmarks: L, at least 1, a divisor of the number of tokens.
+        num_landmarks: m, at least 1, a divisor of the number of tokens.
         iterations: Number of steps towards A⁺, 0 or more.
         init: With "original", c is the largest column sum of A over the whole batch and all heads, so the output for a
             clip depends on the other clips of the batch. With "exact", each clip and head has its own c.
 
     Raises:
-        ValueError: If L does not divide the number of tokens, iterations are negative, or init is unknown.
+        ValueError: If m does not divide the number of tokens, iterations are negative, or init is unknown.
 
     Source: Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, 2021, arXiv 2102.03902. Differs
     from the paper in the same way as the published code: c leaves out the second norm, which is 1 because rows of A sum
@@ -139,7 +139,7 @@ class Nystrom(Rival):
 
     Args:
         setting: Place in the model.
-        num_landmarks: L; None means the largest divisor of the number of tokens up to its square root.
+        num_landmarks: m; None means the largest divisor of the number of tokens up to its square root.
         iterations: Number of steps towards A⁺.
         init: As for ``nystrom``; with "exact" the output for a clip does not depend on the rest of its batch.
     """
@@ -150,9 +150,9 @@ class Nystrom(Rival):
         "2102.03902",
         rows="1 only once the iteration has converged",
         signs="may be negative",
-        rank="L",
-        operations="4·N·L·d + 2·L²·d + 24·L³",
-        memory="2·N·L + 4·L²",
+        rank="m",
+        operations="4·N·m·d + 2·m²·d + 24·m³",
+        memory="2·N·m + 4·m²",
         sees="content, through means of successive tokens",
     )
     function: ClassVar[Any] = staticmethod(nystrom)
@@ -164,7 +164,7 @@ class Nystrom(Rival):
         check_nystrom(tokens, self.landmarks(tokens), iterations, init)
 
     def landmarks(self, tokens: int) -> int:
-        """Return L for a number of tokens."""
+        """Return the number of landmarks for a number of tokens."""
         return default_landmarks(tokens) if self.num_landmarks is None else self.num_landmarks
 
     def attention_inputs(self, q: Tensor, k: Tensor, v: Tensor, extent: Extent | None = None) -> AttentionInputs:

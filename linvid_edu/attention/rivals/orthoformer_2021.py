@@ -22,8 +22,8 @@ def orthoformer(
 
     out = softmax(q Pᵀ / √d) (softmax(P kᵀ / √d) v), P = q[landmark_index]
 
-    It takes 2·N·L·(d + d_v) multiplications for L landmarks, plus N·L·(d + L) to choose them, and keeps 2·N·L numbers
-    at the same time. Rows of the map sum to 1 exactly, no weight is negative, and the rank is at most L. Unlike
+    It takes 2·N·m·(d + d_v) multiplications for m landmarks, plus N·m·(d + m) to choose them, and keeps 2·N·m numbers
+    at the same time. Rows of the map sum to 1 exactly, no weight is negative, and the rank is at most m. Unlike
     ``nystrom`` it has no inverse, so with all tokens as landmarks it is softmax attention applied twice.
 
     Args:
@@ -59,12 +59,12 @@ def orthoformer_landmarks(
 
     next = argmin_i max_{c chosen} |q_i·q_c| / (|q_i| |q_c|), among those not chosen
 
-    It takes (L − 1)·N·d multiplications and keeps 2·N numbers at the same time, beside the normalized queries.
+    It takes (m − 1)·N·d multiplications and keeps 2·N numbers at the same time, beside the normalized queries.
 
     Args:
         q: Queries; a query of zeros has cosine 0 with all others.
         first_index: First landmark of each head, which the published code chooses at random.
-        num_landmarks: L, 1 to n.
+        num_landmarks: m, 1 to n.
 
     Returns:
         Indices of tokens in ascending order.
@@ -145,7 +145,7 @@ class Orthoformer(Rival):
 
     Args:
         setting: Place in the model.
-        num_landmarks: L; None means the square root of the number of tokens, rounded.
+        num_landmarks: m; None means the square root of the number of tokens, rounded.
 
     Differs from the published code: the first landmark is token 0 and not random, so that a model is deterministic.
     """
@@ -156,9 +156,9 @@ class Orthoformer(Rival):
         "2106.05392",
         rows="1",
         signs="never negative",
-        rank="L",
-        operations="4·N·L·d + (L − 1)·N·d",
-        memory="2·N·L",
+        rank="m",
+        operations="4·N·m·d + (m − 1)·N·d",
+        memory="2·N·m",
         sees="content, through a few queries",
     )
     function: ClassVar[Any] = staticmethod(orthoformer)

@@ -21,7 +21,7 @@ def orthoformer_frames(
 
     out[i, g] = softmax(q_i P_gᵀ / √d) (softmax(P_f k_gᵀ / √d) v_g), for query i of frame f and the keys of frame g
 
-    For L landmarks it takes 2·t·N·L·(d + d_v) multiplications and keeps t·L·(2·N + t·d_v) numbers at the same time. For
+    For m landmarks it takes 2·t·N·m·(d + d_v) multiplications and keeps t·m·(2·N + t·d_v) numbers at the same time. For
     each frame, rows sum to 1 exactly; no weight is negative.
 
     Args:

@@ -11,8 +11,8 @@ from linvid_edu.shapes import Float
 from .base import Facts, Setting
 from .windows import WindowRival, bias_index, bias_rows, check_grid, window_bias, windowed_softmax
 
-_NEIGHBORS = "b heads (y i x j) d -> b y x heads (i j) d"  # window (y, x) holds rows y·s + i, columns x·s + j
-_SHUFFLED = "b heads (i y j x) d -> b y x heads (i j) d"  # window (y, x) holds rows i·h/s + y, columns j·w/s + x
+_NEIGHBORS = "b heads (y i x j) d -> b y x heads (i j) d"  # window (y, x) holds rows y·side + i, columns x·side + j
+_SHUFFLED = "b heads (i y j x) d -> b y x heads (i j) d"  # window (y, x) holds rows i·h/side + y, columns j·w/side + x
 
 
 def shuffle_window(
@@ -27,19 +27,19 @@ def shuffle_window(
 ) -> Float[Tensor, "b heads n d_v"]:
     """Attend within each window of one frame.
 
-    out = softmax(q kᵀ / √d + bias) v inside each window of s × s tokens
+    out = softmax(q kᵀ / √d + bias) v inside each window of side × side tokens
 
-    Window (y, x) holds s neighboring rows and s neighboring columns. With shuffle it holds rows y, y + h/s, y + 2h/s, …
-    and columns likewise: one token of every cell of an s × s partition. It takes 2·N·s²·d multiplications for q kᵀ and
-    for the values together, and keeps N·s² numbers at the same time. Rows of the map sum to 1, no weight is negative,
-    and most are 0: no token sees the whole frame.
+    Window (y, x) holds neighboring rows and columns. With shuffle it holds rows y, y + h/side, y + 2h/side, … and
+    columns likewise: one token of every cell of a side × side partition. It takes 2·N·side²·d multiplications for q kᵀ
+    and for the values together, and keeps N·side² numbers at the same time. Rows of the map sum to 1, no weight is
+    negative, and most are 0: no token sees the whole frame.
 
     Args:
         q, k, v: Tokens of one frame, row by row.
-        relative_bias: Table ((2s − 1)², heads), indexed by the offset between two places of the window. With shuffle,
-            an offset of one step means h/s rows or w/s columns.
+        relative_bias: Table ((2 · side − 1)², heads), indexed by the offset between two places of the window. With
+            shuffle, an offset of one step means h/side rows or w/side columns.
         h, w: Rows and columns of the frame.
-        window: s, the side of a window, a divisor of h and w.
+        window: Side of a window, a divisor of h and w.
         shuffle: Whether the tokens of a window are far apart.
 
     Raises:
@@ -103,7 +103,7 @@ class ShuffleWindow(WindowRival):
 
     Args:
         setting: Place in the model.
-        window: s, the side of a window, a divisor of rows and columns of a frame.
+        window: Side of a window, a divisor of rows and columns of a frame.
 
     Raises:
         ValueError: If the window does not divide the grid, or attention is joint over several frames.
@@ -116,8 +116,8 @@ class ShuffleWindow(WindowRival):
         rows="1",
         signs="never negative",
         rank="N",
-        operations="2·N·s²·d",
-        memory="N·s²",
+        operations="2·N·side²·d",
+        memory="N·side²",
         sees="a window of neighbors, or a dilated grid; never the whole frame",
     )
     function: ClassVar[Any] = staticmethod(shuffle_window)

@@ -1,6 +1,6 @@
 """Functions that the rivals with windows share: cutting frames into windows, and a bias between places of a window.
 
-A window of side s holds s² places, numbered row by row.
+A window of side × side places numbers them row by row.
 """
 
 from functools import lru_cache

@@ -143,7 +143,7 @@ EXERCISES = (
         "2,592.",
         hints=(
             "Which of the two equations is for overlapping patches on a frame with zeros around it?",
-            "Put a = 112, z = 8, k = 16 and s = 14 into (1.2). This gives one side of one frame.",
+            "Put a = 112, padding 8, kernel 16 and stride 14 into (1.2). This gives one side of one frame.",
             "A side has (112 + 16 − 16) / 14 + 1 = 9 places. A frame has two sides, and the clip has 32 frames.",
         ),
         mistakes=(
@@ -160,7 +160,9 @@ EXERCISES = (
                 "overlap",
                 32 * 7 * 7,
             ),
-            Mistake("this is 10 × 10 per frame: the window itself takes 16 pixels, the − k in (1.2)", 32 * 10 * 10),
+            Mistake(
+                "this is 10 × 10 per frame: the window itself takes 16 pixels, the − kernel in (1.2)", 32 * 10 * 10
+            ),
         ),
     ),
     Exercise(

@@ -122,9 +122,9 @@ def cooperative_attention(
     q: Tensor, k: Tensor, v: Tensor, weight_q: Tensor, bias_q: Tensor, weight_k: Tensor, bias_k: Tensor
 ) -> Tensor:
     phi_q, phi_k = relu_offset(q), relu_offset(k)
-    z = torch.cat([phi_q, phi_k, v], dim=-1)
-    r_q = torch.sigmoid(z @ weight_q.T + bias_q)
-    r_k = torch.sigmoid(z @ weight_k.T + bias_k)
+    x = torch.cat([phi_q, phi_k, v], dim=-1)
+    r_q = torch.sigmoid(x @ weight_q.T + bias_q)
+    r_k = torch.sigmoid(x @ weight_k.T + bias_k)
     return linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=identity)
 
 
@@ -138,12 +138,12 @@ def with_ratios(
     see: Callable[[Tensor, Tensor, Tensor], Sequence[Tensor]] = lambda q, k, v: (relu_offset(q), relu_offset(k), v),
     layers: Callable[..., Sequence[Tensor]] = lambda *layers: layers,
 ) -> Callable[..., Tensor]:
-    """Return cooperative fixation with another use of the ratios, another σ, another z, or other layers."""
+    """Return cooperative fixation with another use of the ratios, another σ, another input x, or other layers."""
 
     def fixed(q: Tensor, k: Tensor, v: Tensor, w_q: Tensor, b_q: Tensor, w_k: Tensor, b_k: Tensor) -> Tensor:
-        z = torch.cat(list(see(q, k, v)), dim=-1)
+        x = torch.cat(list(see(q, k, v)), dim=-1)
         w_q, b_q, w_k, b_k = layers(w_q, b_q, w_k, b_k)
-        return use(q, k, v, activation(layer(w_q, b_q, z)), activation(layer(w_k, b_k, z)))
+        return use(q, k, v, activation(layer(w_q, b_q, x)), activation(layer(w_k, b_k, x)))
 
     return fixed
 
@@ -199,12 +199,12 @@ EXERCISES = (
         question="Write cooperative fixation, from raw q, k, v to the outputs: apply φ, compute the ratios (6.7), "
         "reweight the features (6.1), attend.",
         answer=cooperative_attention,
-        why="φ comes first, both for z and for the reweighted features. z = [φ(q); φ(k); v] holds the raw v, and both "
-        "layers see all of z. r ∘ φ goes into linear attention without another φ, which would add back the offset that "
+        why="φ comes first, both for x and for the reweighted features. x = [φ(q); φ(k); v] holds the raw v, and both "
+        "layers see all of x. r ∘ φ goes into linear attention without another φ, which would add back the offset that "
         "a ratio has reduced.",
         hints=(
-            "There are four steps: φ of q and k; both ratios from z; ratios times features; linear attention.",
-            "z = torch.cat([phi_q, phi_k, v], dim=-1), r_q = torch.sigmoid(z @ weight_q.T + bias_q), and r_k likewise.",
+            "There are four steps: φ of q and k; both ratios from x; ratios times features; linear attention.",
+            "x = torch.cat([phi_q, phi_k, v], dim=-1), r_q = torch.sigmoid(x @ weight_q.T + bias_q), and r_k likewise.",
             "return linear_attention(r_q * phi_q, r_k * phi_k, v, feature_map=identity)",
         ),
         mistakes=(
@@ -243,15 +243,15 @@ EXERCISES = (
                 with_ratios(after_phi, layers=lambda w_q, b_q, w_k, b_k: (w_q, 0 * b_q, w_k, 0 * b_k)),
             ),
             Mistake(
-                "z holds the raw q and k: in (6.7) it holds φ(q) and φ(k)",
+                "x holds the raw q and k: in (6.7) it holds φ(q) and φ(k)",
                 with_ratios(after_phi, see=lambda q, k, v: (q, k, v)),
             ),
             Mistake(
-                "z holds φ(v): use the raw v",
+                "x holds φ(v): use the raw v",
                 with_ratios(after_phi, see=lambda q, k, v: (relu_offset(q), relu_offset(k), relu_offset(v))),
             ),
             Mistake(
-                "the order in z is wrong: in (6.7) it is query, key, value",
+                "the order in x is wrong: in (6.7) it is query, key, value",
                 with_ratios(after_phi, see=lambda q, k, v: (relu_offset(k), relu_offset(q), v)),
             ),
             Mistake(

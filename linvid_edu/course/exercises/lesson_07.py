@@ -28,11 +28,11 @@ def clip_cases(generator: Generator) -> Iterator[Case]:
 
 
 def temporal_by_hand(x: Tensor, shift_div: int) -> Tensor:
-    s = x.shape[-1] // shift_div
+    count = x.shape[-1] // shift_div
     y = torch.zeros_like(x)
-    y[:, :-1, :, :s] = x[:, 1:, :, :s]
-    y[:, 1:, :, s : 2 * s] = x[:, :-1, :, s : 2 * s]
-    y[..., 2 * s :] = x[..., 2 * s :]
+    y[:, :-1, :, :count] = x[:, 1:, :, :count]
+    y[:, 1:, :, count : 2 * count] = x[:, :-1, :, count : 2 * count]
+    y[..., 2 * count :] = x[..., 2 * count :]
     return y
 
 
@@ -43,16 +43,16 @@ def moved(x: Tensor, steps: int, axis: int = 1) -> Tensor:
     return torch.cat(pieces, dim=axis)
 
 
-def three(x: Tensor, s: int, ahead: Tensor, back: Tensor, stay: Tensor) -> Tensor:
-    return torch.cat([ahead[..., :s], back[..., s : 2 * s], stay[..., 2 * s :]], dim=-1)
+def three(x: Tensor, count: int, ahead: Tensor, back: Tensor, stay: Tensor) -> Tensor:
+    return torch.cat([ahead[..., :count], back[..., count : 2 * count], stay[..., 2 * count :]], dim=-1)
 
 
-def shifted(x: Tensor, s: int, axis: int = 1) -> Tensor:
-    return three(x, s, moved(x, 1, axis), moved(x, -1, axis), x)
+def shifted(x: Tensor, count: int, axis: int = 1) -> Tensor:
+    return three(x, count, moved(x, 1, axis), moved(x, -1, axis), x)
 
 
-def kept_at_the_ends(x: Tensor, s: int) -> Tensor:
-    return three(x, s, torch.cat([x[:, 1:], x[:, -1:]], 1), torch.cat([x[:, :1], x[:, :-1]], 1), x)
+def kept_at_the_ends(x: Tensor, count: int) -> Tensor:
+    return three(x, count, torch.cat([x[:, 1:], x[:, -1:]], 1), torch.cat([x[:, :1], x[:, :-1]], 1), x)
 
 
 def interleaved(x: Tensor, shift_div: int) -> Tensor:
@@ -83,12 +83,12 @@ def spatial(
     x: Tensor, rows: int, columns: int, offsets: Offsets = NEIGHBORS, zero: Sequence[int] = range(4), share: int = 16
 ) -> Tensor:
     """Take values from the places at the offsets; outside, groups in `zero` are 0 and the others keep their value."""
-    s = x.shape[-1] // share
+    count = x.shape[-1] // share
     picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
     inside = x.new_ones(rows, columns, 1)
     y = picture.clone()
     for g, (down, right) in enumerate(offsets):
-        pads, group = (0, 0, -right, right, -down, down), slice(g * s, (g + 1) * s)
+        pads, group = (0, 0, -right, right, -down, down), slice(g * count, (g + 1) * count)
         outside = torch.zeros_like(picture[..., group]) if g in zero else picture[..., group]
         y[..., group] = torch.where(F.pad(inside, pads) > 0, F.pad(picture[..., group], pads), outside)
     return rearrange(y, "b t h w d -> b t (h w) d")
@@ -99,10 +99,10 @@ def repaired(x: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def in_a_circle(x: Tensor, rows: int, columns: int) -> Tensor:
-    s = x.shape[-1] // 16
+    count = x.shape[-1] // 16
     picture = rearrange(x, "b t (h w) d -> b t h w d", h=rows)
-    groups = [picture[..., g * s : (g + 1) * s].roll((-y, -x), (2, 3)) for g, (y, x) in enumerate(NEIGHBORS)]
-    return rearrange(torch.cat([*groups, picture[..., 8 * s :]], dim=-1), "b t h w d -> b t (h w) d")
+    groups = [picture[..., g * count : (g + 1) * count].roll((-y, -x), (2, 3)) for g, (y, x) in enumerate(NEIGHBORS)]
+    return rearrange(torch.cat([*groups, picture[..., 8 * count :]], dim=-1), "b t h w d -> b t (h w) d")
 
 
 def grid_turned(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -115,16 +115,18 @@ OPPOSITE = tuple((-down, -right) for down, right in NEIGHBORS)
 EXERCISES = (
     Exercise(
         id="07.1",
-        question="Write temporal association (7.1) without a loop over frames or channels: (b t n d) → (b t n d).",
+        question="Write temporal association (7.1) without a loop over frames or channels: (b t n width) → (b t n "
+        "width).",
         answer=temporal_by_hand,
-        why="Each frame but the last takes the first s channels from the next frame. Each frame but the first takes "
-        "the following s channels from the previous frame. The rest stays. Channels that would come from a missing "
-        "frame stay zero. s = d // shift_div rounds down.",
+        why="With count = width // shift_div, which rounds down, each frame but the last takes the first count "
+        "channels from the next frame. Each frame but the first takes the following count channels from the previous "
+        "frame. The rest stays. Channels that would come from a missing frame stay zero.",
         hints=(
             "Start with zeros. (7.1) has three lines. Which channels does each of them fill?",
             "Frames are axis 1. `y[:, :-1] = x[:, 1:]` gives each frame but the last the values of the next frame. "
-            "Restrict it to channels :s, and write the same for looking back.",
-            "y[:, :-1, :, :s] = x[:, 1:, :, :s], then y[:, 1:, :, s : 2 * s] = x[:, :-1, :, s : 2 * s], then the rest.",
+            "Restrict it to channels :count, and write the same for looking back.",
+            "y[:, :-1, :, :count] = x[:, 1:, :, :count], then y[:, 1:, :, count : 2 * count] = "
+            "x[:, :-1, :, count : 2 * count], then the rest.",
         ),
         mistakes=(
             Mistake(
@@ -150,11 +152,11 @@ EXERCISES = (
                 lambda x, shift_div: kept_at_the_ends(x, x.shape[-1] // shift_div),
             ),
             Mistake(
-                "you move shift_div channels in each direction: it is the divisor, so d // shift_div channels move",
+                "you move shift_div channels in each direction: it is the divisor, so width // shift_div channels move",
                 lambda x, shift_div: shifted(x, shift_div),
             ),
             Mistake(
-                "you round s up: d // shift_div rounds down, but torch.chunk rounds up",
+                "you round the count up: width // shift_div rounds down, but torch.chunk rounds up",
                 lambda x, shift_div: shifted(x, math.ceil(x.shape[-1] / shift_div)),
             ),
             Mistake(
@@ -162,12 +164,12 @@ EXERCISES = (
                 lambda x, shift_div: shifted(x, x.shape[-1] // (2 * shift_div)),
             ),
             Mistake(
-                "you move every shift_div-th channel: the channels that move are side by side, the first s, then the "
-                "next s",
+                "you move every shift_div-th channel: the channels that move are side by side, first those that "
+                "look ahead, then those that look back",
                 interleaved,
             ),
             Mistake(
-                "you move the last channels: (7.1) moves the first 2 s, and the rest stays",
+                "you move the last channels: (7.1) moves the first 2 · count, and the rest stays",
                 lambda x, shift_div: shifted(x.flip(-1), x.shape[-1] // shift_div).flip(-1),
             ),
             Mistake(
@@ -183,24 +185,26 @@ EXERCISES = (
     ),
     Exercise(
         id="07.2",
-        question="With d = 512 channels in 8 heads, shift_div 8 and attention over space, which frames do channels 10, "
+        question="With 512 channels in 8 heads, shift_div 8 and attention over space, which frames do channels 10, "
         "100 and 200 of the keys of frame 5 come from?",
         answer=(6, 4, 5),
-        why="s = 512 / 8 = 64. Channel 10 is below s, so it comes from the next frame. Channel 100 is between s and 2 "
-        "s, so it comes from the previous frame. Channel 200 stays. s counts channels over all heads; here it is the "
-        "width of one head.",
+        why="The count is 512 / 8 = 64. Channel 10 is below 64, so it comes from the next frame. Channel 100 is "
+        "between 64 and 128, so it comes from the previous frame. Channel 200 stays. (7.1) counts channels over all "
+        "heads; here the count is the width of one head.",
         hints=(
-            "How many channels move in each direction? This is s in (7.1).",
-            "s = 64. Which channels look ahead, which look back, and which stay?",
+            "How many channels move in each direction? This is the count in (7.1).",
+            "The count is 64. Which channels look ahead, which look back, and which stay?",
             "0–63 look ahead, 64–127 look back, 128–511 stay. A channel that looks ahead comes from frame 5 + 1.",
         ),
         mistakes=(
             Mistake("these are the frames for shift_div 4: with 8, only 64 channels move in each direction", (6, 6, 4)),
             Mistake("the two directions are swapped: the first channels come from the next frame", (4, 6, 5)),
-            Mistake("you split each head by itself: s counts the channels of all heads together", (4, 5, 4)),
-            Mistake("you move shift_div channels in each direction: it is the divisor, s = 512 / 8", (4, 5, 5)),
+            Mistake("you split each head by itself: (7.1) counts the channels of all heads together", (4, 5, 4)),
+            Mistake(
+                "you move shift_div channels in each direction: it is the divisor, and 512 / 8 channels move", (4, 5, 5)
+            ),
             Mistake("you move every eighth channel: the channels that move are side by side", (5, 5, 6)),
-            Mistake("1/shift_div of the channels moves in each direction, not in total: s = 64", (6, 5, 5)),
+            Mistake("1/shift_div of the channels moves in each direction, not in total: 64 channels", (6, 5, 5)),
             Mistake(
                 "this is attention over time, in which keys borrow from other places: over space they borrow from "
                 "other frames",
@@ -257,24 +261,25 @@ EXERCISES = (
     ),
     Exercise(
         id="07.4",
-        question="With d = 64 channels, 8 × 8 tokens and attention over time, how many channels of the key in the top "
+        question="With 64 channels, 8 × 8 tokens and attention over time, how many channels of the key in the top "
         "right corner are zero, and how many are its own?",
         answer=(8, 44),
-        why="s = 64 / 16 = 4. Groups 1 (above) and 2 (right) have no neighbor: 2 · 4 zeros. Groups 4, 5 and 6 are "
-        "diagonals without a neighbor and keep their value, and half of all channels never move: 3 · 4 + 32.",
+        why="The count is 64 / 16 = 4. Groups 1 (above) and 2 (right) have no neighbor: 2 · 4 zeros. Groups 4, 5 and 6 "
+        "are diagonals without a neighbor and keep their value, and half of all channels never move: 3 · 4 + 32.",
         hints=(
             "Which of the eight neighbors exist in the top right corner?",
             "Below, left, and below left exist. Of the five groups without a neighbor, which are zero, and which keep "
             "their value?",
-            "s = 4. Groups 1 and 2 are zero. Groups 4, 5 and 6 and the 32 channels that never move keep their value.",
+            "A group has 4 channels. Groups 1 and 2 are zero. Groups 4, 5 and 6 and the 32 channels that never move "
+            "keep their value.",
         ),
         mistakes=(
             Mistake("at the border only groups 0 to 3 are zero: 4 to 7 keep their value", (20, 32)),
             Mistake("the zeros are right, but channels that keep their value at the border are its own, too", (8, 32)),
             Mistake("only groups 4 to 7 keep their value at the border: groups 1 and 2 are zero here", (0, 52)),
             Mistake("this is a token on an edge: in a corner two sides are missing", (4, 40)),
-            Mistake("each direction gets d / 16 channels: half of all channels never move", (16, 24)),
-            Mistake("you count groups: each has s = 4 channels", (2, 3)),
+            Mistake("each direction gets a sixteenth of the channels: half of all channels never move", (16, 24)),
+            Mistake("you count groups: each has 4 channels", (2, 3)),
             Mistake("the two are swapped: zeros first", (44, 8)),
             Mistake("the groups at the border are swapped: groups 0 to 3 are zero, 4 to 7 keep their value", (12, 40)),
         ),

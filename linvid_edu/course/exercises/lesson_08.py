@@ -103,15 +103,15 @@ def other_limit(model: nn.Module, optimizer: Optimizer, batch: Batch, limit: flo
 EXERCISES = (
     Exercise(
         id="08.1",
-        question="With w = 100 steps of warm-up and S = 900 steps in total, at which step after the warm-up is the "
-        "learning rate half of its maximum?",
+        question="With 100 steps of warm-up and 900 steps in all, at which step after the warm-up is the learning rate "
+        "half of its maximum?",
         answer=500,
-        why="The rate is half of its maximum if the cosine is 0, in the middle of its half period: (s − w) / (S − w) = "
-        "1/2, so s = (w + S) / 2.",
+        why="The rate is half of its maximum if the cosine is 0, in the middle of its half period: (step − 100) / "
+        "(900 − 100) = 1/2, so the step is (100 + 900) / 2 = 500.",
         hints=(
             "After the warm-up, the second line of (8.3) holds. When is it one half?",
             "The cosine must be 0. cos x is 0 at x = π / 2.",
-            "(s − 100) / (900 − 100) = 1/2.",
+            "(step − 100) / (900 − 100) = 1/2.",
         ),
         mistakes=(
             Mistake("this is half of all steps: the rate falls only after the warm-up", 450),

@@ -145,7 +145,7 @@ EXERCISES = (
         "⌊(64 + 2 · 2 − 8) / 6⌋ + 1 = 11 windows, a frame 121, and the clip 16 · 121 = 1,936.",
         hints=(
             "How many of the 300 frames, and of the 1920 × 1080 pixels, does the model see?",
-            "The number of windows along a side is (1.2): ⌊(a + 2z − k) / s⌋ + 1 with a = 64.",
+            "The number of windows along a side is (1.2): ⌊(a + 2 · padding − kernel) / stride⌋ + 1 with a = 64.",
             "It is 11. Now square it, and multiply by the number of frames.",
         ),
         mistakes=(

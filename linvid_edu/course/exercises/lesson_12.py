@@ -1,4 +1,4 @@
-"""Exercises of lesson 12: the family."""
+"""Exercises of lesson 12: the rivals."""
 
 import math
 from collections.abc import Iterator

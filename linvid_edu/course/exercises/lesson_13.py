@@ -121,7 +121,7 @@ EXERCISES = (
             Mistake("its own frame is in the sum, too: at the 4th frame there are four", (0.0, 1 / 3, 1 / 99)),
             Mistake("these are the shares of all earlier frames: give the share of its own frame", (0.0, 0.75, 0.99)),
             Mistake(
-                "nothing fades here: older frames keep their weight, so the share is 1/m, not a power",
+                "nothing fades here: older frames keep their weight, so the share is 1/t, not a power",
                 lambda shares: shares[1] == 0.125 and shares[2] < 1e-6,
             ),
             Mistake("it sees all of itself, but not only itself: earlier frames are in the sum", (1.0, 1.0, 1.0)),

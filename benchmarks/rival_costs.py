@@ -1,6 +1,6 @@
 """The cost of linear attention and of every rival, relative to torch's scaled_dot_product_attention in the same run.
 
-    python benchmarks/family.py [--largest 16384] [--device cuda --dtype bfloat16] [--threads 1] [--json costs.json]
+    python benchmarks/rival_costs.py [--largest 16384] [--device cuda --dtype bfloat16] [--threads 1] [--json FILE]
 
 One clip with 16 × 16 tokens in a frame, 256 tokens and more, 4 heads of 32 channels. Each measurement runs the rival
 and softmax attention in turn and takes the median of the paired ratios, for forward alone and forward with backward.
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from family_formulas import FORMULAS
+from rival_formulas import FORMULAS
 from torch import Tensor
 
 from linvid_edu.attention.causal import CausalAttention
@@ -47,7 +47,7 @@ def streamed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.cat([state.update(*frame) for frame in frames], dim=-2)
 
 
-def members(frames: int, device: str, dtype: torch.dtype) -> dict[str, Attend]:
+def compared(frames: int, device: str, dtype: torch.dtype) -> dict[str, Attend]:
     """Return every attention function for a clip with this number of frames; weights come from seed 0."""
     torch.manual_seed(0)
     functions: dict[str, Attend] = {
@@ -151,7 +151,7 @@ def main() -> None:
     tokens = FRAME
     while tokens <= arguments.largest:
         print(f"\n{tokens:,} tokens{'':18} forward  training  memory   (× softmax attention)")
-        for name, attend in members(tokens // FRAME, arguments.device, options["dtype"]).items():
+        for name, attend in compared(tokens // FRAME, arguments.device, options["dtype"]).items():
             try:
                 rows.append(measure(tokens, name, attend, **options))
             except RuntimeError as error:  # out of memory
@@ -171,7 +171,7 @@ def main() -> None:
     if arguments.json:
         ratios = ("name", "tokens", "forward", "training", "memory")  # times of a shared CPU would mean nothing
         kept = [row if arguments.device == "cuda" else {key: row[key] for key in ratios} for row in rows]
-        about = {"command": " ".join(["python benchmarks/family.py", *sys.argv[1:]]), "provenance": came_from}
+        about = {"command": " ".join(["python benchmarks/rival_costs.py", *sys.argv[1:]]), "provenance": came_from}
         with atomic_path(arguments.json) as temporary:
             temporary.write_text(json.dumps({**about, "rows": kept, "laws": laws}, indent=1), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Each rival in plain torch operators, directly after its formula: ``family.py`` compares our versions with these.
+"""Each rival in plain torch operators, directly after its formula: ``rival_costs.py`` compares our versions with these.
 
 Every function takes q, k, v (b heads n d), our layer with its weights and constants, and the extent of the tokens.
 """
