@@ -67,3 +67,4 @@ from .tokens import (
 from .tokens import (
     to_tubelets as to_tubelets,
 )
+from .virtual_camera import virtual_clips as virtual_clips

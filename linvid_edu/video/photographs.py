@@ -13,7 +13,7 @@ PHOTOGRAPH_SPLITS = ("training", "held_out")
 CROP = 0.6  # side of a crop as a share of the shorter side of its photograph
 
 
-def load_photographs(split: str, side: int = 192) -> Float[Tensor, "m 3 side side"]:
+def load_photographs(split: str, side: int = 144) -> Float[Tensor, "m 3 side side"]:
     """Return squares cut from the photographs of one split.
 
     Each photograph gives six squares: the two largest ones, which together show all of a picture of ordinary shape,
@@ -21,7 +21,7 @@ def load_photographs(split: str, side: int = 192) -> Float[Tensor, "m 3 side sid
 
     Args:
         split: "training", or "held_out" for photographs that no model is trained on.
-        side: Side of a square in pixels.
+        side: Side of a square in pixels; 1.5 times the side of a frame suits ``virtual_clips``.
 
     Returns:
         Lab as ``to_lab`` describes it, float32, six squares for each photograph in the order of their names.
