@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from dataclasses import fields
 
 import pytest
 import torch
@@ -52,6 +53,23 @@ def test_files_without_a_format_version_are_read(saved):
     loaded = load_model(with_format(saved, None))
     video = torch.randn(1, 3, 8, 32, 32)
     assert torch.equal(loaded(video), expected(video))
+
+
+# the fields that each format added
+NEW_FIELDS = {
+    1: {
+        *("num_classes", "num_frames", "image_size", "kernel", "stride", "padding", "width", "depth", "heads"),
+        *("mlp_hidden", "head_hidden", "dropout", "attention", "settings", "feature_map", "fixation", "gate"),
+        *("shared_fixation", "association", "shift_div", "space_time", "qkv_bias", "mlp_convolution"),
+        "spatial_embedding",
+    },
+}
+
+
+def test_a_new_field_of_a_model_raises_the_format():
+    names = {each.name for each in fields(ModelConfig)}
+    assert names == set().union(*NEW_FIELDS.values()), "raise MODEL_FORMAT and add the new format to NEW_FIELDS"
+    assert max(NEW_FIELDS) == MODEL_FORMAT
 
 
 @pytest.mark.parametrize("version", [MODEL_FORMAT + 1, "new"])

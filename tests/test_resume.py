@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -238,6 +238,21 @@ def test_a_broken_checkpoint_raises_and_stays_unchanged(started, tmp_path_factor
 def test_an_invalid_progress_raises(started, values, words):
     (checkpoint_path(started, STEPS) / "run.json").write_text(json.dumps(values))
     refused(started, words)
+
+
+# the settings that each format added
+NEW_SETTINGS = {
+    1: {
+        *("task", "variant", "preset", "seed", "steps", "batch", "learning_rate", "warmup", "weight_decay"),
+        *("clip_norm", "gain", "model", "scenes"),
+    },
+}
+
+
+def test_a_new_setting_of_a_run_raises_the_format():
+    names = {each.name for each in fields(TrainConfig)}
+    assert names == set().union(*NEW_SETTINGS.values()), "raise RUN_FORMAT and add the new format to NEW_SETTINGS"
+    assert max(NEW_SETTINGS) == RUN_FORMAT
 
 
 def test_a_checkpoint_without_a_format_is_resumed_and_a_newer_one_raises(started):
