@@ -4,6 +4,7 @@ import hashlib
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from linvid_edu.video.scenes import CELL, CueLookup, Flash, box_coverage, render, role_mask
 
-SCENES = [CueLookup, Flash]
 GRAY = 128
 
 
@@ -72,8 +72,20 @@ def flash_label(cells):
     return side[match]
 
 
+class Look(NamedTuple):
+    """What tells a scene apart from the others."""
+
+    read_label: Callable  # the label from the cells
+    colors: int
+    cues: int  # framed cells in each frame
+
+
+LOOKS = {CueLookup: Look(lookup_label, colors=8, cues=1), Flash: Look(flash_label, colors=16, cues=0)}
+SCENES = list(LOOKS)
+
+
 def read_label(config, cells):
-    return lookup_label(cells) if isinstance(config, CueLookup) else flash_label(cells)
+    return LOOKS[type(config)].read_label(cells)
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -84,7 +96,7 @@ def test_labels_are_true(scene, objects, clutter):
     scenes = render(config, count=300, seed=(objects, clutter))
     cells = read(scenes.frames)
     assert torch.equal(read_label(config, cells), scenes.label)
-    assert (cells.framed.sum(-1) == (scene is CueLookup)).all()
+    assert (cells.framed.sum(-1) == LOOKS[scene].cues).all()
     bars = cells.side >= 0
     assert (bars.sum(-1) == objects).all()
     for clip in range(0, 300, 50):
@@ -125,7 +137,7 @@ def test_boxes_and_masks_are_exactly_the_cells(scene, clutter):
     assert torch.equal(masks["target"] | masks["distractor"], cells.side >= 0)
     assert (masks["target"].sum(-1) == 1).all()
     assert (masks["distractor"].sum(-1) == 2).all()
-    if scene is CueLookup:
+    if "cue" in masks:
         assert torch.equal(masks["cue"], cells.framed)
         assert torch.equal(cells.side[masks["target"]], scenes.label)
     else:
@@ -146,7 +158,7 @@ def test_roles_name_the_query_and_the_answer():
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_cell_is_shown_once_up_to_a_full_grid(scene):
-    fixed = 3 if scene is CueLookup else 2  # two objects, and the cue
+    fixed = 2 + LOOKS[scene].cues  # two objects, and the cue
     for grid, clutter in ((4, 16 - fixed), (7, 10)):
         config = clean(scene, grid=grid, objects=2, clutter=clutter)
         cells = read(render(config, count=300, seed=4).frames)
@@ -159,7 +171,7 @@ def test_every_cell_is_shown_once_up_to_a_full_grid(scene):
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_clutter_has_the_colors_and_the_white_pixels_of_objects_but_no_bar(scene):
-    config = clean(scene, objects=config_colors(scene), clutter=20, grid=8)
+    config = clean(scene, objects=LOOKS[scene].colors, clutter=20, grid=8)
     scenes = render(config, count=300, seed=5)
     cells = read(scenes.frames)
     clutter = cells.shown & (cells.side < 0) & ~cells.framed
@@ -168,20 +180,16 @@ def test_clutter_has_the_colors_and_the_white_pixels_of_objects_but_no_bar(scene
     of_objects, of_clutter = (
         cells.color[which].unique(dim=0, return_counts=True) for which in (cells.side >= 0, clutter)
     )
-    assert len(of_objects[0]) == config_colors(scene)
+    assert len(of_objects[0]) == LOOKS[scene].colors
     assert torch.equal(of_objects[0], of_clutter[0])
-    assert (of_clutter[1] > 0.8 * of_clutter[1].sum() / config_colors(scene)).all()
+    assert (of_clutter[1] > 0.8 * of_clutter[1].sum() / LOOKS[scene].colors).all()
     white = rearrange((scenes.frames == 255).all(-1), "b t (r y) (c x) -> b t (r c) (y x)", y=CELL, x=CELL)[clutter]
     assert (white.double().mean(0) - 0.25).abs().max() < 0.03  # each of the 16 pixels is white as often
 
 
-def config_colors(scene):
-    return {CueLookup: 8, Flash: 16}[scene]
-
-
 @pytest.mark.parametrize("scene", SCENES)
 def test_colors_are_told_apart_and_are_none_of_gray_white_and_black(scene):
-    cells = read(render(clean(scene, objects=config_colors(scene), grid=5), count=1, seed=6).frames)
+    cells = read(render(clean(scene, objects=LOOKS[scene].colors, grid=5), count=1, seed=6).frames)
     colors = torch.cat(
         [cells.color[0, 0][cells.side[0, 0] >= 0], torch.tensor([[0] * 3, [GRAY] * 3, [255] * 3], dtype=torch.uint8)]
     )
@@ -200,9 +208,10 @@ def test_same_seed_same_bytes_and_other_seeds_other_clips(scene):
 
 @pytest.mark.slow
 def test_same_bytes_in_another_process():
+    imports = "\n".join(f"from {scene.__module__} import {scene.__name__}" for scene in SCENES)
     program = (
-        "import hashlib; from linvid_edu.video.scenes import *\n"
-        "for scene in (CueLookup, Flash):\n"
+        f"import hashlib; from linvid_edu.video.scenes import render\n{imports}\n"
+        f"for scene in ({', '.join(scene.__name__ for scene in SCENES)}):\n"
         "    parts = render(scene(clutter=5), count=200, seed=(1, 2))[:3]\n"
         "    print(hashlib.sha256(b''.join(part.numpy().tobytes() for part in parts)).hexdigest())"
     )
