@@ -291,6 +291,19 @@ def test_text_stands_out_from_its_background(gallery):
         for text in axes.texts:
             column, row = text.get_position()
             assert contrast(text.get_color(), cells[row, column, :3]) >= 4.5
+    for name, picture in gallery.items():
+        on_white = [text for axes in picture.figure.axes if not axes.images for text in axes.texts]
+        for axes in picture.figure.axes:
+            on_white += [
+                axes.title,
+                axes.xaxis.label,
+                axes.yaxis.label,
+                *axes.get_xticklabels(),
+                *axes.get_yticklabels(),
+            ]
+        on_white += picture.figure.texts
+        for text in on_white:
+            assert contrast(text.get_color(), "white") >= 4.5, f"{name}: {text.get_text()}"
     assert all(contrast(shared.ink_on((r, g, b)), (r, g, b)) >= 4.5 for r, g, b in GENERATOR.random((500, 3)))
 
 
