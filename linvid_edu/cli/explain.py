@@ -51,7 +51,9 @@ def explain_clip(
     set of weights, either random or from checkpoints.
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
+
     Example: linvid explain clip.mp4 --interactive --output clip.html
+
     Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism cosformer-cooperative
     """
     if interactive and png:
