@@ -153,6 +153,7 @@ def test_lessons_state_goals_time_and_parameters():
         opening = notebook.cells[0].source
         assert re.fullmatch(r"\d\d · .+", lesson.title)
         assert re.fullmatch(r"\d+ min to read, \d+ s to run on 2 cores", lesson.time)
+        assert lesson.question or lesson.path.name.startswith("00"), "the first cell needs a question in italics"
         assert "**Before this:**" in opening
         assert "**After this you can:**" in opening
         assert sum("parameters" in tags(cell) for cell in cells) == 1
