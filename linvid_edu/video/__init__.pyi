@@ -23,6 +23,24 @@ from .reading import (
 from .reading import (
     video_facts as video_facts,
 )
+from .recoloring import (
+    augment as augment,
+)
+from .recoloring import (
+    flip_frames as flip_frames,
+)
+from .recoloring import (
+    recolor as recolor,
+)
+from .recoloring import (
+    reverse_time as reverse_time,
+)
+from .recoloring import (
+    turn_colors as turn_colors,
+)
+from .recoloring import (
+    vary_lightness as vary_lightness,
+)
 from .sample_objects import known_objects as known_objects
 from .samples import encode as encode
 from .scenes import (
