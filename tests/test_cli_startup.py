@@ -9,8 +9,11 @@ import pytest
 
 pytest.importorskip("typer")
 
-from linvid_edu.cli import choices
+from typer.testing import CliRunner
+
+from linvid_edu.cli import app, choices
 from linvid_edu.cli.train import train_model
+from linvid_edu.figures.explain_page.mechanisms import DEFAULT_FRAMES, DEFAULT_PIXELS
 from linvid_edu.models.config import PRESETS
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import PRECISIONS
@@ -91,6 +94,12 @@ def test_a_slow_import_is_found(tmp_path):
 )
 def test_the_names_in_the_help_are_those_of_the_library(shown, defined):
     assert shown == tuple(defined), "write the names into linvid_edu/cli/choices.py as well"
+
+
+def test_the_help_of_explain_states_the_defaults_of_the_page():
+    words = " ".join(CliRunner().invoke(app, ["explain", "--help"]).output.split())
+    for default in (DEFAULT_FRAMES, DEFAULT_PIXELS):
+        assert f"else {default}]" in words, "write the default into linvid_edu/cli/explain.py as well"
 
 
 def test_the_defaults_of_train_are_those_of_a_run():
