@@ -17,7 +17,7 @@ from linvid_edu.figures.explain_page.mechanisms import DEFAULT_FRAMES, DEFAULT_P
 from linvid_edu.models.config import PRESETS
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import PRECISIONS
-from linvid_edu.training.tasks import TASKS
+from linvid_edu.training.tasks import COLOR, TASKS
 
 ROOT = Path(__file__).parents[1]
 SLOW = (
@@ -86,7 +86,7 @@ def test_a_slow_import_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("shown", "defined"),
     [
-        (choices.TASK_NAMES, TASKS),
+        (choices.TASK_NAMES, (*TASKS, COLOR)),
         (choices.PRESET_NAMES, PRESETS),
         (choices.PRECISION_NAMES, PRECISIONS),
     ],

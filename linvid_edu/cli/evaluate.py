@@ -40,7 +40,8 @@ def evaluate_model(
     """Test a trained model: accuracy with its 95 % Clopper-Pearson interval, and concentration for each layer.
 
     For clips from files, the command lists those that cannot be read. It reports only accuracy, because the files do
-    not say where the objects are.
+    not say where the objects are. For the task color, it reports the error of the copied colors, relative to the mean
+    color, beside baselines that need no training.
 
     Example: linvid evaluate runs/lookup-cooperative-probe-0
     """
@@ -56,7 +57,10 @@ def evaluate_model(
     results = {"task": name, "variant": model.config.variant, **_measure(model, data, count, device)}
     for clip, problem in results["unreadable"].items():
         typer.echo(f"skipped {clip}: {problem}", err=True)
-    typer.echo("\n".join(_accuracies(results["accuracy"])))
+    if results["color"]:
+        typer.echo("\n".join(_colors(results["color"])))
+    else:
+        typer.echo("\n".join(_accuracies(results["accuracy"])))
     if results["concentration"]:
         typer.echo("\n".join(["", *_concentrations(results["concentration"])]))
     if output:
@@ -119,6 +123,8 @@ def _check_classes(data: "Data", clips: Path, weights: Path) -> None:
 def _measure(model: "VideoTransformer", data: "Data", count: int, device: str) -> dict[str, Any]:
     """Test the model; measure concentration if the positions of the objects are known."""
     from linvid_edu.experiments.paired_tests import share_interval
+    from linvid_edu.training.color_evaluation import colors_of_test
+    from linvid_edu.training.color_task import ColorTask
     from linvid_edu.training.evaluation import concentration_per_layer, count_right
     from linvid_edu.training.fabric import make_fabric
     from linvid_edu.training.tasks import Task
@@ -130,6 +136,9 @@ def _measure(model: "VideoTransformer", data: "Data", count: int, device: str) -
         name: min(count, len(data.layout.splits[name])) if isinstance(data, ClipFolder) else count
         for name in data.tests
     }
+    if isinstance(data, ColorTask):
+        color = colors_of_test(model, data, clips=min(count, data.most_test_clips))
+        return {"accuracy": {}, "concentration": [], "color": color, "unreadable": dict(data.unreadable)}
     rendered = isinstance(data, Task)
     with step_bar(sum(math.ceil(number / BATCH) for number in clips.values()) + int(rendered)) as step:
         if isinstance(data, Task):
@@ -141,10 +150,10 @@ def _measure(model: "VideoTransformer", data: "Data", count: int, device: str) -
             right, tested = count_right(model, batches, torch_device)
             low, high = share_interval(right, tested)
             rows[name] = {"right": right, "clips": tested, "accuracy": right / tested, "low": low, "high": high}
-    return {"accuracy": rows, "concentration": concentration, "unreadable": dict(data.unreadable)}
+    return {"accuracy": rows, "concentration": concentration, "color": None, "unreadable": dict(data.unreadable)}
 
 
-def _counted(batches: "Iterator[Batch]", name: str, step: Callable[[str], object]) -> "Iterator[Batch]":
+def _counted(batches: "Iterator[Any]", name: str, step: Callable[[str], object]) -> "Iterator[Batch]":
     """Yield the batches of a test and move the progress bar after each."""
     for batch in batches:
         yield batch
@@ -159,6 +168,22 @@ def _accuracies(rows: dict[str, dict[str, Any]]) -> list[str]:
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
         lines.append(f"{name:<{width}}  {row['clips']:<5}  {row['accuracy']:.4f}  {interval}")
     return lines
+
+
+def _colors(color: dict[str, Any]) -> list[str]:
+    """Write the errors of the model and of the baselines, one per line, and where the model looked."""
+    rows = {"this model": color, **color["baselines"]}
+    width = max(map(len, rows))
+    lines = [f"{'relative color error':<{width}}  all tokens  moving tokens"]
+    for name, row in rows.items():
+        lines.append(f"{name:<{width}}  {row['relative_error']:<10.4f}  {row['relative_error_moving']:.4f}")
+    return [
+        *lines,
+        "",
+        f"{color['clips']} clips; {100 * color['moving']:.0f} % of the tokens moved",
+        f"attention on tokens of the right color: {color['selectivity']:.4f}",
+        f"effective tokens: {color['effective_tokens']:.1f}, normalized entropy: {color['entropy']:.4f}",
+    ]
 
 
 def _concentrations(layers: list[dict[str, Any]]) -> list[str]:

@@ -82,6 +82,9 @@ def train_model(
     Ctrl-C stops after the current step and saves. The same command with --resume continues; on a CPU, the result is the
     same bit for bit. The numbers depend on the options, the seed, the machine, and its number of threads.
 
+    The task color needs no labels: the model learns to color a gray clip by attention, from photographs, or with --clips
+    from your films, one file or a folder. Its accuracy is the share of the mean color's error that the model avoids.
+
     On several machines, Fabric's launcher decides device, processes and precision. Start it on each machine with that
     machine's rank, and with a folder on a disk that all machines share:
 
@@ -93,9 +96,10 @@ def train_model(
     if batch % processes:
         raise ValueError(f"a batch of {batch} clips cannot be shared by {processes} processes: choose a multiple")
     from linvid_edu.training.config import CLIPS, TrainConfig
+    from linvid_edu.training.tasks import COLOR
 
     config = TrainConfig(
-        task=CLIPS if clips else task,
+        task=CLIPS if clips and task != COLOR else task,
         scenes={"root": str(clips)} if clips else {},
         variant=variant,
         preset=preset,
@@ -203,7 +207,7 @@ def _resuming_command(config: "TrainConfig", folder: Path, options: dict[str, An
         for name, value in config.to_dict().items()
         if value != getattr(TrainConfig, name, value)
     }
-    if config.task == CLIPS:
+    if config.scenes.get("root"):
         changed["--clips"] = config.scenes["root"]
     changed |= {name: value for name, value in options.items() if value != DEFAULTS.get(name)}
     return command_line("train", {**changed, "--folder": str(folder), "--resume": True})

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from linvid_edu.files import atomic_path
 
+from .color_transformer import make_model
 from .config import ModelConfig
 from .transformer import VideoTransformer
 
-MODEL_FORMAT = 1  # increment when older versions cannot read new files; files without a number count as 1
+MODEL_FORMAT = 2  # increment when older versions cannot read new files; files without a number count as 1
 
 
 class CheckpointError(ValueError):
@@ -68,7 +69,7 @@ def load_model(path: str | Path) -> VideoTransformer:
     try:
         config = dict(json.loads(metadata["config"]))
         _check_format(config.pop("format", 1), path)
-        model = VideoTransformer(ModelConfig.from_dict(config))
+        model = make_model(ModelConfig.from_dict(config))
     except CheckpointError:
         raise
     except (ValueError, TypeError) as error:

@@ -17,7 +17,8 @@ from .variants import MECHANISM_FIELDS, find_variant, variant_of
 
 FixationKind = Literal["none", "separate", "cooperative", "constant"]
 Gate = Literal["none", "value", "output", "both"]
-SpaceTime = Literal["divided", "joint"]
+SpaceTime = Literal["divided", "joint", "space"]
+Output = Literal["classes", "colors"]
 
 KERNELS = tuple(name for name, rival in RIVALS.items() if issubclass(rival, KernelRival))  # rivals with features
 
@@ -27,6 +28,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "fixation": get_args(FixationKind),
     "gate": get_args(Gate),
     "space_time": get_args(SpaceTime),
+    "output": get_args(Output),
 }
 SIZES = (
     "num_classes",
@@ -47,7 +49,7 @@ class ModelConfig:
     """Everything that decides a model's shape and mechanism.
 
     Args:
-        num_classes: Number of classes.
+        num_classes: Number of classes; 2 for colors, the channels a and b.
         num_frames: t, the frames of a clip.
         image_size: Side of a square frame, or (height, width), in pixels. Without a spatial embedding the model also
             takes other sizes.
@@ -56,7 +58,7 @@ class ModelConfig:
         depth: Number of blocks.
         heads: Number of attention heads, a divisor of width.
         mlp_hidden: Channels inside the MLP of a block.
-        head_hidden: Channels inside the classification head.
+        head_hidden: Channels inside the classification head; d of the copy head.
         dropout: Share of the head's hidden channels that are dropped in training, from 0 to below 1.
         attention: "softmax", "linear", or a rival by the name of its function, such as "performer", see ``RIVALS``.
         settings: Constants of a rival, such as {"num_landmarks": 16}. Constants that are left out keep their defaults.
@@ -68,10 +70,14 @@ class ModelConfig:
         shared_fixation: Whether query and key share one layer of cooperative fixation.
         association: Whether keys and values have neighborhood association.
         shift_div: Temporal association moves 1/shift_div of the channels in each direction; at least 2.
-        space_time: "divided" (attention over time, then over space) or "joint" (all tokens of the clip at once).
+        space_time: "divided" (attention over time, then over space), "joint" (all tokens of the clip at once) or
+            "space" (each frame by itself).
         qkv_bias: Whether the projection to queries, keys and values has a bias.
         mlp_convolution: Whether the MLP has its depthwise convolution, the paper's only source of spatial position.
         spatial_embedding: Whether each location has a learned embedding. An addition: the paper has none.
+        output: "classes" for logits, or "colors" for colors that a copy head takes from frames whose colors are known,
+            see ``ColorTransformer``. With "colors", the mechanism is that of the copy head, and the blocks have linear
+            attention.
 
     Raises:
         ValueError: If a value is out of range, or a combination of values makes no sense.
@@ -101,6 +107,7 @@ class ModelConfig:
     qkv_bias: bool = True
     mlp_convolution: bool = True
     spatial_embedding: bool = False
+    output: Output = "classes"
 
     @classmethod
     def reference(cls, num_classes: int = 174, **changes: Any) -> "ModelConfig":
@@ -133,11 +140,22 @@ class ModelConfig:
         _check_fixation(self)
         _check_linear_only(self)
         _check_rival(self)
+        _check_colors(self)
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """The spans of the attention layers of a block, in order."""
-        return ("time", "space") if self.space_time == "divided" else ("joint",)
+        return ("time", "space") if self.space_time == "divided" else (self.space_time,)
+
+    @property
+    def blocks(self) -> "ModelConfig":
+        """The configuration of the blocks: plain linear attention if the mechanism is that of a copy head."""
+        return self if self.output == "classes" else replace(self.with_variant("linear"), output="classes")
+
+    @property
+    def copy_head(self) -> "ModelConfig":
+        """The configuration of the copy head's mechanism: one head of ``head_hidden`` channels over the whole clip."""
+        return replace(self, output="classes", width=self.head_hidden, heads=1, space_time="joint")
 
     @property
     def grid(self) -> Grid:
@@ -240,6 +258,22 @@ def _check_linear_only(config: ModelConfig) -> None:
                 f"{name}={value!r} belongs to linear attention, not {config.attention!r}: use "
                 f'attention="linear", or leave {name} out'
             )
+
+
+def _check_colors(config: ModelConfig) -> None:
+    """Check that a model of colors has two output channels, frames by themselves, and values that nothing changes."""
+    if config.output == "classes":
+        return
+    if config.num_classes != 2:
+        raise ValueError(f"num_classes={config.num_classes} must be 2 for colors: the channels a and b")
+    if config.space_time != "space":
+        raise ValueError(f'space_time={config.space_time!r} must be "space" for colors: blocks see one frame at a time')
+    if config.gate != "none":
+        raise ValueError(f'gate={config.gate!r} would change the colors that are copied: use gate="none"')
+    try:
+        config.copy_head  # noqa: B018 – making it checks it
+    except ValueError as error:
+        raise ValueError(f"{config.attention!r} cannot copy colors from another frame: {error}") from error
 
 
 def _check_rival(config: ModelConfig) -> None:

@@ -7,6 +7,7 @@ the fixation ratios and nothing else. ``record`` shows the maps and the ratios t
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 from torch import Tensor, nn
 
@@ -16,18 +17,22 @@ from linvid_edu.attention.rivals.base import whole_map
 from linvid_edu.attention.spans import Span
 from linvid_edu.shapes import Bool, Extent
 
+from .color_transformer import CopyHead
 from .layers import SpaceTimeAttention
 from .transformer import VideoTransformer
 
+Changed = TypeVar("Changed", VideoTransformer, CopyHead)
+
 
 @contextmanager
-def changed_maps(model: VideoTransformer, change: Callable[[Tensor], Tensor]) -> Iterator[VideoTransformer]:
+def changed_maps(model: Changed, change: Callable[[Tensor], Tensor]) -> Iterator[Changed]:
     """Change every attention map, and rescale each row to sum to 1.
 
     A_ij ← B_ij / Σ_j' B_ij' with B = change(A)
 
     Args:
-        model: Model, which is restored when the block ends, even after an exception.
+        model: Model, or the copy head of a color model alone. It is restored when the block ends, even after an
+            exception.
         change: Function of the explicit maps of one layer, (batch heads tokens tokens), that returns maps without
             negative weights. Anything that a rival adds to the result of its map, such as a convolution of v, is left
             out.
@@ -75,14 +80,15 @@ def _replaced(module: nn.Module, name: str, method: Callable) -> Iterator[None]:
             setattr(module, name, before)
 
 
-def sharpened(model: VideoTransformer, power: float) -> AbstractContextManager[VideoTransformer]:
+def sharpened(model: Changed, power: float) -> AbstractContextManager[Changed]:
     """Raise every attention weight to a power, and rescale each row to sum to 1.
 
     A_ij ← A_ij^p / Σ_j' A_ij'^p
 
     Args:
-        model: Model, which is restored when the block ends, even after an exception.
-        power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding. It is an
+        model: Model, or the copy head of a color model alone. It is restored when the block ends, even after an
+        exception. power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding.
+        It is an
             inverse temperature for softmax attention.
 
     Raises:

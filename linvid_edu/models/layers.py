@@ -62,11 +62,7 @@ class SpaceTimeAttention(nn.Module):
         """
         if self.shift_div is None:
             return x
-        if self.span != "time":
-            x = temporal_association(x, shift_div=self.shift_div) if stream is None else stream.update(x)
-        if self.span != "space":
-            x = spatial_association(x, grid=grid)
-        return x
+        return associate(x, grid, span=self.span, shift_div=self.shift_div, stream=stream)
 
     def forward(
         self, x: Float[Tensor, "b t n width"], grid: Grid, state: LayerState | None = None
@@ -86,6 +82,31 @@ class SpaceTimeAttention(nn.Module):
         attend = self.mechanism if state is None else state.attend
         attended = attend(q, k, v, Extent.over(self.span, t, grid))
         return self.projection(unfold(attended, self.span, t=t, n=n))
+
+
+def associate(
+    x: Float[Tensor, "b t n width"],
+    grid: Grid,
+    *,
+    span: Span,
+    shift_div: int,
+    stream: CausalAssociation | None = None,
+) -> Float[Tensor, "b t n width"]:
+    """Let keys or values borrow channels from neighbors: of frames unless attention is over time, of locations unless
+    it is over space.
+
+    Args:
+        x: Keys or values of a clip, or of the next frame of a stream.
+        grid: Rows and columns of the tokens of a frame.
+        span: Which tokens attend to each other.
+        shift_div: 1/shift_div of the channels come from each neighboring frame.
+        stream: Association that holds the previous frame of a stream; None for a clip.
+    """
+    if span != "time":
+        x = temporal_association(x, shift_div=shift_div) if stream is None else stream.update(x)
+    if span != "space":
+        x = spatial_association(x, grid=grid)
+    return x
 
 
 class ConvolutionalMLP(nn.Module):

@@ -1,6 +1,6 @@
 """Observe a model from outside: what every attention layer received in the latest forward pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from linvid_edu.attention.fixation import FixationRatios
 from linvid_edu.attention.functions import EPS
 from linvid_edu.attention.mechanisms import Mechanism, Similarity, weights_between
-from linvid_edu.attention.spans import Span, divided_row, unfold
-from linvid_edu.shapes import Extent, Float
+from linvid_edu.attention.spans import Span, divided_row, fold, unfold
+from linvid_edu.shapes import Extent, Float, Grid
 
+from .color_transformer import SMALLEST_SUM, CopyHead, normalized_copy
 from .layers import SpaceTimeAttention
 from .transformer import VideoTransformer
 
@@ -30,6 +31,8 @@ class LayerTrace:
             r_q ∘ φ(q) and r_k ∘ φ(k) for linear attention, two factors whose product is the map for a rival.
         ratios: Fixation ratios r_q and r_k; None without fixation.
         similarity: How the operands are combined into weights: "softmax", "linear" or "product".
+        known: Frames whose tokens may be attended to, in a copy head; None means all frames. The weights on other
+            frames are 0, and Σ_j |A_ij| = 1 over the known frames.
     """
 
     span: Span
@@ -40,11 +43,11 @@ class LayerTrace:
     input_k: Float[Tensor, "b heads t n f"]
     ratios: FixationRatios | None
     similarity: Similarity
+    known: tuple[int, ...] | None = None
 
     def map(self) -> Tensor:
         """Return the explicit map: space (b heads t n n), time (b heads n t t), joint (b heads t·n t·n)."""
-        q, k = self._grouped(self.input_q), self._grouped(self.input_k)
-        return weights_between(q, k, self.similarity)
+        return self._weights(self._grouped(self.input_q), self._grouped(self.input_k))
 
     def row(self, frame: int, token: int) -> Tensor:
         """Return the weights of one query: space (b heads n), time (b heads t), joint (b heads t n); O(tokens · d)."""
@@ -63,6 +66,8 @@ class LayerTrace:
         """
         group = (slice(None), slice(None), *self.group(frame, token))
         similarity = torch.einsum("bh...d,bhd->bh...", self.input_q[group], self.input_k[:, :, frame, token])
+        if self.known is not None and frame not in self.known:
+            return torch.zeros_like(similarity)
         if self.similarity != "softmax":
             return similarity / self.normalizer[group]
         return (similarity * self.input_q.shape[-1] ** -0.5 - self.normalizer[group]).exp()
@@ -73,11 +78,16 @@ class LayerTrace:
 
         linear: z_i = Σ_j q_i·k_j + eps, O(tokens · d)
         softmax: z_i = ln Σ_j exp(q_i·k_j / √d), the logarithm of the sum that divides the weights
-        product: z_i = 1
+        product: z_i = 1, or Σ_j |q_i·k_j| over the tokens of known frames
         """
         q, k = self.input_q, self.input_k
+        if self.known is not None:
+            k = k[:, :, list(self.known)]
         if self.similarity == "product":
-            return q.new_ones(q.shape[:-1])
+            if self.known is None:
+                return q.new_ones(q.shape[:-1])
+            sums = (q.flatten(2, 3) @ k.flatten(2, 3).mT).abs().sum(dim=-1).clamp(min=SMALLEST_SUM)
+            return sums.unflatten(-1, q.shape[2:4])
         if self.similarity == "linear":
             axes = {"space": (3,), "time": (2,), "joint": (2, 3)}[self.span]
             return (q * k.sum(dim=axes, keepdim=True)).sum(dim=-1) + EPS
@@ -102,7 +112,17 @@ class LayerTrace:
         return self._row(self.input_q[:, :, frame], self._grouped(self.input_k))
 
     def _row(self, q: Tensor, k: Tensor) -> Tensor:
-        return weights_between(q.unsqueeze(-2), k, self.similarity).squeeze(-2)
+        return self._weights(q.unsqueeze(-2), k).squeeze(-2)
+
+    def _weights(self, q: Tensor, k: Tensor) -> Tensor:
+        """Return the weights between grouped queries and keys; those on unknown frames are 0."""
+        if self.known is None:
+            return weights_between(q, k, self.similarity)
+        known = k.new_zeros(self.q.shape[2:4], dtype=torch.bool)
+        known[list(self.known)] = True
+        known = known.flatten()
+        weights = normalized_copy(weights_between(q, k[..., known, :], self.similarity), self.similarity)
+        return weights.new_zeros(*weights.shape[:-1], len(known)).masked_scatter(known, weights)
 
     def _grouped(self, x: Tensor) -> Tensor:
         """Put the tokens that attend to each other on the second-to-last axis."""
@@ -123,8 +143,8 @@ class Trace:
     def row(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
         """Return the weights of one query on all tokens of the clip.
 
-        For divided attention, the weights of the two layers are composed (``divided_row``); joint attention is read
-        directly.
+        For divided attention, the weights of the two layers are composed (``divided_row``); attention within frames and
+        joint attention are read directly.
 
         Args:
             block: Index of the block; −1 is the last.
@@ -137,13 +157,16 @@ class Trace:
         layers = self._layers(block, frame, token)
         if "joint" in layers:
             return layers["joint"].row(frame, token)
+        if "time" not in layers:
+            return _in_frame(layers["space"].row(frame, token), frame, layers["space"].q.shape[2])
         return divided_row(layers["space"].row(frame, token), layers["time"].rows_over_time(frame))
 
     def column(self, block: int, frame: int, token: int) -> Float[Tensor, "b heads t n"]:
         """Return the weights that one key gets from all queries of the clip.
 
         For divided attention, the two layers are composed: the key at frame t′ and location n′ gets
-        A_time[n′](t, t′) · A_space[t](n, n′) from the query at (t, n). Joint attention is read directly.
+        A_time[n′](t, t′) · A_space[t](n, n′) from the query at (t, n). Attention within frames and joint attention are
+        read directly.
 
         Args:
             block: Index of the block; −1 is the last.
@@ -156,6 +179,8 @@ class Trace:
         layers = self._layers(block, frame, token)
         if "joint" in layers:
             return layers["joint"].column(frame, token)
+        if "time" not in layers:
+            return _in_frame(layers["space"].column(frame, token), frame, layers["space"].q.shape[2])
         over_time, space = layers["time"].column(frame, token), layers["space"]
         over_space = [space.column(other, token) for other in range(space.q.shape[2])]
         return over_time.unsqueeze(-1) * torch.stack(over_space, dim=2)
@@ -171,12 +196,20 @@ class Trace:
         return layers
 
 
+def _in_frame(weights: Float[Tensor, "b heads n"], frame: int, t: int) -> Float[Tensor, "b heads t n"]:
+    """Put the weights of attention within one frame into a clip of t frames; the others get no weight."""
+    clip = weights.new_zeros(*weights.shape[:2], t, weights.shape[-1])
+    clip[:, :, frame] = weights
+    return clip
+
+
 @contextmanager
 def record(model: VideoTransformer) -> Iterator[Trace]:
     """Record what every attention layer receives while the ``with`` block runs.
 
     Recording changes neither the computation nor the model, even if an exception ends the block. Inside an
-    intervention, such as ``sharpened``, the trace shows the map and the ratios that the model used.
+    intervention, such as ``sharpened``, the trace shows the map and the ratios that the model used. The copy head of a
+    color model counts as the last block.
 
     Args:
         model: Model, on any device.
@@ -191,7 +224,28 @@ def record(model: VideoTransformer) -> Iterator[Trace]:
                 sizes: dict[str, int] = {}
                 stack.callback(layer.register_forward_pre_hook(_keep_sizes(sizes)).remove)
                 stack.callback(layer.mechanism.register_forward_hook(_keep_layer(layers, layer.span, sizes)).remove)
+        if isinstance(model.head, CopyHead):
+            trace.blocks.append({})
+            stack.callback(model.head.register_forward_hook(_keep_copy(trace.blocks[-1])).remove)
         yield trace
+
+
+def _keep_copy(layers: dict[str, LayerTrace]) -> Callable:
+    def see(head: CopyHead, inputs: tuple[Tensor, Grid, Sequence[int]], _: Tensor) -> None:
+        x, grid, references = inputs
+        t, n = x.shape[1:3]
+
+        def place(tokens: Tensor) -> Tensor:
+            return unfold(tokens.detach(), "joint", t=t, n=n, merge_heads=False)
+
+        with torch.no_grad():
+            q, k, v = (place(fold(tokens, "joint", 1)) for tokens in head.project(x, grid))
+            attended = head.attention_inputs(x, grid)
+        ratios = attended.ratios and FixationRatios(*map(place, attended.ratios))
+        operands = place(attended.q), place(attended.k), ratios, attended.similarity
+        layers["joint"] = LayerTrace("joint", q, k, v, *operands, known=tuple(references))
+
+    return see
 
 
 def _attention_layers(block: nn.Module) -> list[SpaceTimeAttention]:

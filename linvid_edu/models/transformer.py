@@ -29,16 +29,23 @@ class VideoTransformer(nn.Module):
         self.config = config
         width = config.width
         self.patch_embedding = PatchEmbedding(width, kernel=config.kernel, stride=config.stride, padding=config.padding)
-        self.temporal_embedding = nn.Parameter(torch.zeros(1, config.num_frames, 1, width))
+        # a model of colors takes clips of any length
+        self.temporal_embedding = (
+            nn.Parameter(torch.zeros(1, config.num_frames, 1, width)) if config.output == "classes" else None
+        )
         tokens = config.grid.tokens
         self.spatial_embedding = (
             nn.Parameter(0.02 * torch.randn(1, 1, tokens, width)) if config.spatial_embedding else None
         )
-        self.blocks = nn.ModuleList(_block(config, index) for index in range(config.depth))
+        self.blocks = nn.ModuleList(_block(config.blocks, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.head = nn.Sequential(
-            nn.LayerNorm(width, eps=1e-5),
-            nn.Linear(width, config.head_hidden),
+        self.head: nn.Module = self.make_head(config)
+
+    def make_head(self, config: ModelConfig) -> nn.Module:
+        """Return the layers after the last LayerNorm."""
+        return nn.Sequential(
+            nn.LayerNorm(config.width, eps=1e-5),
+            nn.Linear(config.width, config.head_hidden),
             nn.GELU(),
             nn.Dropout(config.dropout),
             nn.Linear(config.head_hidden, config.num_classes),
@@ -84,14 +91,15 @@ class VideoTransformer(nn.Module):
 
         Frames of a stream beyond the length of a clip get the last temporal embedding.
         """
-        frames, expected = video.shape[2], self.config.num_frames
-        if state is None and frames != expected:
-            raise ValueError(
-                f"clip has {frames} frames, the model expects {expected}: resample with num_frames={expected}"
-            )
         x, grid = self.patch_embedding(video)
-        frame = slice(None) if state is None else [min(state.frames, expected - 1)]
-        x = x + self.temporal_embedding[:, frame]
+        if self.temporal_embedding is not None:
+            frames, expected = video.shape[2], self.config.num_frames
+            if state is None and frames != expected:
+                raise ValueError(
+                    f"clip has {frames} frames, the model expects {expected}: resample with num_frames={expected}"
+                )
+            frame = slice(None) if state is None else [min(state.frames, expected - 1)]
+            x = x + self.temporal_embedding[:, frame]
         if self.spatial_embedding is not None:
             if grid != self.config.grid:
                 height, width = pair(self.config.image_size)

@@ -24,7 +24,7 @@ class TrainConfig:
     old run can be read even if its clips are gone.
 
     Args:
-        task: Name of the task, one of ``TASKS``, or "clips".
+        task: Name of the task, one of ``TASKS``, "color" or "clips".
         variant: Name of the variant, such as "performer-cooperative", see ``VARIANTS``.
         preset: Name of the preset, one of ``PRESETS``.
         seed: Seed of the weights and of the training clips, 0 or more.
@@ -38,7 +38,8 @@ class TrainConfig:
         gain: Scale of the initial weights, see ``initialize``.
         model: Fields of the model's configuration to change.
         scenes: Knobs of the training scenes to change. For the task "clips": ``root``, path of a folder that
-            ``read_layout`` reads, and optionally ``flips``, see ``ClipFolder``.
+            ``read_layout`` reads, and optionally ``flips``, see ``ClipFolder``. For the task "color": arguments of
+            ``ColorTask``.
 
     Raises:
         ValueError: A value has the wrong type or is out of range, or task, preset and model do not fit each other. The
@@ -126,7 +127,7 @@ class TrainConfig:
                 )
         check_flips(self.scenes.get("flips"))
         # the number of classes is not known yet, but nothing that is checked here depends on it
-        config = variant_config(2, ClipFolder.model_fields, self.variant, self.preset, **self.model)
+        config = variant_config(2, ClipFolder.model_fields(self.preset), self.variant, self.preset, **self.model)
         try:
             check_square_frames(config, "task 'clips'")
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from linvid_edu.attention.measures import (
     numerical_rank,
     top_mass,
 )
+from linvid_edu.models.color_measures import ClipColors, color_distance, mean_color_errors
+from linvid_edu.models.color_transformer import gray_video
 from linvid_edu.models.trace import LayerTrace, record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Bool, Float
-from linvid_edu.video.batch import TEST, VALIDATION, Batch
+from linvid_edu.video.batch import TEST, VALIDATION, Batch, ColorBatch
 from linvid_edu.video.scenes import render, role_mask
 from linvid_edu.video.tokens import patch_grid
 
@@ -27,16 +30,42 @@ from .tasks import Task
 SHUT, OPEN = 0.05, 0.95  # ratios < SHUT are shut, > OPEN are open
 
 
-def accuracy(model: nn.Module, batches: Iterable[Batch], device: torch.device | str = "cpu") -> float:
-    """Return the share of clips whose largest logit is that of their label.
+def accuracy(
+    model: nn.Module, batches: Iterable[Batch] | Iterable[ColorBatch], device: torch.device | str = "cpu"
+) -> float:
+    """Return the share of clips whose largest logit is that of their label; for clips in color, 1 − relative error.
 
     Args:
-        model: Model that takes video and readout; its mode is restored afterward.
+        model: Model; its mode is restored afterward.
         batches: At least one batch.
         device: Device of the model.
     """
-    right, count = count_right(model, batches, device)
+    rest: Iterator[Any] = iter(batches)
+    first = next(rest)
+    if isinstance(first, ColorBatch):
+        return 1 - color_error(model, chain([first], rest), device)
+    right, count = count_right(model, chain([first], rest), device)
     return right / count
+
+
+@torch.no_grad()
+def color_error(model: nn.Module, batches: Iterable[ColorBatch], device: torch.device | str = "cpu") -> float:
+    """Return the error of a token's color over that of the mean color, Σ errors / Σ errors of the mean color.
+
+    Args:
+        model: Color model, possibly wrapped by Fabric; its mode is restored afterward.
+        batches: At least one batch.
+        device: Device of the model.
+    """
+    errors = mean_errors = 0.0
+    with evaluating(model):
+        for batch in batches:
+            lab, references = batch.share(slice(None), device)
+            colors = ClipColors.of(lab, model.config.grid, references)  # type: ignore[union-attr, arg-type]
+            copied = model(gray_video(lab), colors.known, references)
+            errors += color_distance(copied, colors.truth).sum().item()
+            mean_errors += mean_color_errors(colors).sum().item()
+    return errors / mean_errors
 
 
 @torch.no_grad()
@@ -49,7 +78,7 @@ def count_right(model: nn.Module, batches: Iterable[Batch], device: torch.device
         device: Device of the model.
     """
     right = count = 0
-    with _evaluating(model):
+    with evaluating(model):
         for video, label, readout in batches:
             logits = model(video.to(device), None if readout is None else readout.to(device))
             right += int((logits.argmax(dim=-1).cpu() == label).sum())
@@ -89,7 +118,7 @@ def concentration_per_layer(
     kernel, stride, padding = model.config.kernel, model.config.stride, model.config.padding
     grid = patch_grid(scene.size, kernel=kernel, stride=stride, padding=padding)
     query, answer = (role_mask(scenes, role, grid=grid) for role in (scene.query, scene.answer))
-    with _evaluating(model), record(model) as trace:
+    with evaluating(model), record(model) as trace:
         model(scenes.video)
     return [
         {"block": block, "span": span, **_measure(layer, query, answer)}
@@ -99,7 +128,7 @@ def concentration_per_layer(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode, and restore the mode of each of its modules."""
     training = [module for module in model.modules() if module.training]
     model.eval()

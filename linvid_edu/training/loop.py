@@ -7,21 +7,22 @@ from zlib import crc32
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from linvid_edu.attention.mechanisms import Mechanism
+from linvid_edu.models.color_transformer import CopyHead
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.video.batch import Batch
+from linvid_edu.video.batch import Batch, ColorBatch
 
 from .config import TrainConfig
+from .objective import outcome
 
 
 class Record(NamedTuple):
     """One step of training.
 
     step: number of the step, counted from 1
-    loss: mean cross entropy of the batch before the step, in nats
-    accuracy: share of the batch's clips that the model classified correctly before the step
+    loss: loss of the batch before the step, see ``outcome``
+    accuracy: accuracy on the batch before the step, see ``outcome``
     learning_rate: learning rate of the step
     gradient_norm: norm of the gradient before it was clipped
     """
@@ -65,6 +66,8 @@ def initialize(model: VideoTransformer, *, seed: int, gain: float = 1.0) -> Vide
         for name, module in model.named_modules():
             if isinstance(module, Mechanism):
                 module.randomize_buffers(torch.Generator().manual_seed(crc32(f"{seed} {name}".encode())))
+            elif isinstance(module, CopyHead):
+                module.start_equal()
     return model
 
 
@@ -100,7 +103,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[Batch],
+    batches: Iterable[Batch] | Iterable[ColorBatch],
     config: TrainConfig,
     fabric: Any,
     *,
@@ -121,15 +124,13 @@ def train(
     """
     model.train()
     dropout = config.model_config.dropout > 0
+    batch: Batch | ColorBatch
     for step, batch in enumerate(batches, start=taken + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         if dropout:  # seeded in each step and process, so that a resumed run draws the same dropout
             torch.manual_seed(crc32(f"{config.seed} {step} {fabric.global_rank}".encode()))
-        video, label, readout = _share(batch, fabric)
-        logits = model(video, readout)
-        loss = F.cross_entropy(logits, label)
-        right = (logits.argmax(dim=-1) == label).float().mean()
+        loss, right = outcome(model, _share(batch, fabric), config.model_config)
         mean_loss, accuracy = fabric.all_reduce(torch.stack([loss.detach(), right])).tolist()
         _check_finite("loss", mean_loss, step, config)
         optimizer.zero_grad()
@@ -148,12 +149,10 @@ def _check_finite(name: str, value: float, step: int, config: TrainConfig) -> No
         )
 
 
-def _share(batch: Batch, fabric: Any) -> Batch:
+def _share(batch: Batch | ColorBatch, fabric: Any) -> Batch | ColorBatch:
     """Return this process's clips of a batch, on its device."""
-    if len(batch.label) % fabric.world_size:
+    if batch.clips % fabric.world_size:
         raise ValueError(
-            f"a batch of {len(batch.label)} clips cannot be shared by {fabric.world_size} processes: choose a multiple"
+            f"a batch of {batch.clips} clips cannot be shared by {fabric.world_size} processes: choose a multiple"
         )
-    share = slice(fabric.global_rank, None, fabric.world_size)
-    readout = None if batch.readout is None else batch.readout[share].to(fabric.device)
-    return Batch(batch.video[share].to(fabric.device), batch.label[share].to(fabric.device), readout)
+    return batch.share(slice(fabric.global_rank, None, fabric.world_size), fabric.device)

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from linvid_edu.models.checkpoint import CheckpointError
+from linvid_edu.models.color_transformer import make_model
 from linvid_edu.models.transformer import VideoTransformer
 
+from .color_evaluation import colors_of_test
+from .color_task import ColorTask
 from .config import TrainConfig
 from .evaluation import accuracy, concentration_per_layer
 from .run_checkpoints import Progress
@@ -32,12 +35,13 @@ def final_metrics(
     Returns:
         ``format``, ``config`` and ``clips``, see ``run_header``; ``accuracy`` by test, and ``test_clips``; ``ceiling``
         of the main test; ``curve`` and ``losses``, see ``Progress``; ``concentration``, the rows of
-        ``concentration_per_layer`` on the main test, or no rows if the objects of the clips are not known;
+        ``concentration_per_layer`` on the main test, or no rows if the objects of the clips are not known; ``color``,
+        see ``colors_of_test``, None for other tasks;
         ``unreadable``, the clips of a folder that were skipped, and why; ``parameters``; ``seconds`` of training,
         ``clips_per_second`` and ``peak_memory_mb`` of the process; and ``provenance``.
     """
     place = next(model.parameters()).device
-    on_cpu = VideoTransformer(model.config)
+    on_cpu = make_model(model.config)
     on_cpu.load_state_dict({name: weight.detach().cpu() for name, weight in model.state_dict().items()})
     main_test = next(iter(data.tests))
     return {
@@ -49,6 +53,7 @@ def final_metrics(
         "curve": progress.curve,
         "losses": progress.losses,
         "concentration": concentration_per_layer(on_cpu, data, main_test) if isinstance(data, Task) else [],
+        "color": colors_of_test(on_cpu, data) if isinstance(data, ColorTask) else None,
         "unreadable": progress.unreadable | dict(data.unreadable),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "seconds": round(progress.seconds, 2),

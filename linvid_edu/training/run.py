@@ -13,7 +13,7 @@ import torch
 
 from linvid_edu.files import atomic_path
 from linvid_edu.models.checkpoint import CheckpointError
-from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.color_transformer import make_model
 
 from .config import Effort, TrainConfig
 from .evaluation import accuracy
@@ -79,7 +79,7 @@ class _Run:
 
     def __init__(self, config: TrainConfig, data: Data, folder: Path, fabric: Any, effort: Effort):
         self.config, self.data, self.folder, self.fabric, self.effort = config, data, folder, fabric, effort
-        self.model = initialize(VideoTransformer(config.model_config), seed=config.seed, gain=config.gain)
+        self.model = initialize(make_model(config.model_config), seed=config.seed, gain=config.gain)
         self.optimizer = make_optimizer(self.model, config)
         self.wrapped_model, self.wrapped_optimizer = fabric.setup(self.model, self.optimizer)
         saved = checkpoints(folder)

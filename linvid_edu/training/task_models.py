@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from linvid_edu.models.color_transformer import make_model
 from linvid_edu.models.config import PRESETS, ModelConfig
-from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import find_variant
 from linvid_edu.video.scenes import CELL, CellScene
 from linvid_edu.video.tokens import pair
@@ -28,7 +28,8 @@ def model_config(task: Data, variant: str, preset: str, **changes: Any) -> Model
     Raises:
         ValueError: A name is unknown, or fields do not fit each other.
     """
-    return variant_config(len(task.classes), task.model_fields, variant, preset, **changes)
+    fields = task.model_fields(preset) if preset in PRESETS else {}  # variant_config names an unknown preset
+    return variant_config(len(task.classes), fields, variant, preset, **changes)
 
 
 def variant_config(
@@ -60,7 +61,7 @@ def matched_hidden(config: ModelConfig) -> int:
     """Return the smallest MLP width at which a model has as many weights as with cooperative fixation."""
 
     def weights(**changes: Any) -> int:
-        return sum(weight.numel() for weight in VideoTransformer(replace(config, **changes)).parameters())
+        return sum(weight.numel() for weight in make_model(replace(config, **changes)).parameters())
 
     plain = weights()
     missing = weights(fixation="cooperative") - plain

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, Batch
+from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, Batch, ColorBatch
 from linvid_edu.video.scenes import (
     CELL,
     CellScene,
@@ -20,10 +20,12 @@ from linvid_edu.video.scenes import (
 )
 from linvid_edu.video.tokens import pair
 
+from .color_task import ColorTask
+
 
 @runtime_checkable
 class Data(Protocol):
-    """Clips to train and test on: a ``Task`` renders them, a ``ClipFolder`` decodes them.
+    """Clips to train and test on: a ``Task`` renders them, a ``ClipFolder`` or a ``ColorTask`` decodes or makes them.
 
     Iterating over ``tests`` gives the names of the tests. ``unreadable`` maps each skipped clip to the reason.
     """
@@ -34,14 +36,17 @@ class Data(Protocol):
     def tests(self) -> Mapping[str, Scene] | tuple[str, ...]: ...
     @property
     def ceiling(self) -> float: ...
-    @property
-    def model_fields(self) -> Mapping[str, Any]: ...
+    def model_fields(self, preset: str) -> Mapping[str, Any]: ...
     @property
     def unreadable(self) -> Mapping[str, str]: ...
     def with_knobs(self, **knobs: Any) -> "Data": ...
     def resized(self, num_frames: int, image_size: int | tuple[int, int]) -> "Data": ...
-    def batches(self, *, seed: int, batch: int, start: int = 0, stop: int) -> Iterator[Batch]: ...
-    def test_batches(self, name: str, *, clips: int, batch: int = 128, validation: bool = False) -> Iterator[Batch]: ...
+    def batches(
+        self, *, seed: int, batch: int, start: int = 0, stop: int
+    ) -> Iterator[Batch] | Iterator[ColorBatch]: ...
+    def test_batches(
+        self, name: str, *, clips: int, batch: int = 128, validation: bool = False
+    ) -> Iterator[Batch] | Iterator[ColorBatch]: ...
 
 
 class TaskTest(NamedTuple):
@@ -77,9 +82,8 @@ class Task:
 
     unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
-    @property
-    def model_fields(self) -> dict[str, Any]:
-        """``model``, plus the number of frames and their size if the scenes are made of cells."""
+    def model_fields(self, preset: str) -> dict[str, Any]:
+        """Return ``model``, plus the number of frames and their size if the scenes are made of cells."""
         scene = self.training[0]
         cells = {"num_frames": scene.frames, "image_size": scene.size} if isinstance(scene, CellScene) else {}
         return {**self.model, **cells}
@@ -210,13 +214,16 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 
 
-def find_task(name: str) -> Task:
-    """Return a task by name.
+COLOR = "color"  # the task that copies colors, which has no labels
+
+
+def find_task(name: str) -> Task | ColorTask:
+    """Return a task by name, one of ``TASKS`` or "color".
 
     Raises:
         ValueError: There is no such task; the message lists the names.
     """
-    return _find("task", name, TASKS)
+    return _find("task", name, {**TASKS, COLOR: ColorTask()})
 
 
 def _find(kind: str, name: str, choices: Mapping[str, Any]) -> Any:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,7 +60,6 @@ class ClipFolder:
     unreadable: dict[str, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     ceiling: ClassVar[float] = 1.0
-    model_fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __post_init__(self) -> None:
         check_flips(self.flips)
@@ -70,6 +68,11 @@ class ClipFolder:
         check_loading(self.workers, self.cache_mb)
         if not self._splits[VALIDATION]:
             raise ValueError(f"{self.layout.root} has one training clip a class: add more, or both 'val' and 'test'")
+
+    @staticmethod
+    def model_fields(preset: str) -> Mapping[str, Any]:
+        """Fields of the model's configuration that the clips decide: none."""
+        return {}
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,0 +1,45 @@
+"""A small color model and clips for the tests of it."""
+
+import torch
+
+from linvid_edu.models.color_transformer import ColorTransformer, make_model
+from linvid_edu.models.config import ModelConfig
+from linvid_edu.models.variants import VARIANTS
+
+SIZES = {"image_size": 24, "kernel": 8, "stride": 4, "padding": 2, "width": 16, "depth": 1, "heads": 2}
+T, N = 4, 36  # frames of a clip, and tokens of a frame
+
+
+def color_config(variant: str = "linear", **changes) -> ModelConfig:
+    """Return a small color model's configuration."""
+    sizes = {**SIZES, "num_classes": 2, "num_frames": T, "mlp_hidden": 16, "head_hidden": 8, "dropout": 0.0}
+    colors = {"output": "colors", "space_time": "space", "spatial_embedding": True}
+    return ModelConfig(**{**sizes, **colors, **VARIANTS[variant].changes, **changes})
+
+
+def color_model(variant: str = "linear", seed: int = 0) -> ColorTransformer:
+    """Return a small color model with random weights."""
+    torch.manual_seed(seed)
+    model = make_model(color_config(variant)).eval()
+    assert isinstance(model, ColorTransformer)
+    return model
+
+
+def copying_variants() -> list[str]:
+    """Return the names of the variants whose mechanism can copy colors."""
+    names = []
+    for name in VARIANTS:
+        try:
+            color_config(name)
+        except ValueError:
+            continue
+        names.append(name)
+    return names
+
+
+def lab_clips(seed: int = 0, clips: int = 2) -> torch.Tensor:
+    """Return random clips in Lab, (clips 3 4 24 24)."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = torch.tensor([20.0, 30.0, 30.0])[None, :, None, None, None]
+    center = torch.tensor([50.0, 0.0, 0.0])[None, :, None, None, None]
+    return center + spread * torch.randn(clips, 3, T, 24, 24, generator=generator)
