@@ -79,7 +79,8 @@ def relative_error(
 
 def mean_color_errors(colors: ClipColors) -> Float[Tensor, "b targets n"]:
     """Return the errors of the mean color of the known frames."""
-    return color_distance(colors.known.mean(dim=(1, 2), keepdim=True), colors.truth)
+    mean = colors.known.mean(dim=(1, 2), keepdim=True)
+    return color_distance(mean.expand_as(colors.truth), colors.truth)
 
 
 def baseline_errors(
@@ -106,12 +107,17 @@ def baseline_errors(
         "same place": color_distance(nearest, truth),
         "nearest gray patch": min(hard, key=torch.sum),
         "soft gray match": min(soft, key=torch.sum),
-        "best reference": torch.cdist(truth.flatten(1, 2), known).amin(dim=-1).reshape(truth.shape[:-1]),
+        "best reference": _color_distances(truth, known).amin(dim=-1).reshape(truth.shape[:-1]),
     }
 
 
 def _of_tokens(known: Tensor, weights: Tensor, truth: Tensor) -> Tensor:
     return color_distance((weights @ known).reshape(truth.shape), truth)
+
+
+def _color_distances(truth: Float[Tensor, "b targets n 2"], known: Float[Tensor, "b tokens 2"]) -> Tensor:
+    """Return the distance of each true color from each known one, (b targets·n tokens), without rounding of squares."""
+    return torch.cdist(truth.flatten(1, 2), known, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _gray_distances(lab: Tensor, grid: Grid, references: Sequence[int]) -> list[Tensor]:
@@ -179,7 +185,7 @@ def measures_of_map(
     """Return the measures of a map that copied colors; rows without weight count for the errors only."""
     errors, mean_errors = color_distance(copied, colors.truth), mean_color_errors(colors)
     rows = rearrange(weights, "b t n r m -> b (t n) (r m)")
-    right = torch.cdist(colors.truth.flatten(1, 2), colors.known.flatten(1, 2)) < RIGHT_LAB
+    right = _color_distances(colors.truth, colors.known.flatten(1, 2)) < RIGHT_LAB
     live = rows.abs().sum(dim=-1) > 0
     possible = live & right.any(dim=-1)
     return ColorMeasures(

@@ -81,7 +81,7 @@ class ColorTask:
             if type(value) is not int or value < least:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least {least}")
         for name in ("recolor", "brightness"):
-            if type(getattr(self, name)) is not bool:
+            if getattr(self, name) not in (True, False):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be true or false")
         for frames in (self.frames, TEST_FRAMES):
             reference_frames(self.references, frames, torch.Generator())
