@@ -8,8 +8,8 @@ from linvid_edu.models.color_measures import (
     ClipColors,
     baseline_errors,
     color_distance,
-    color_measures,
     mean_color_errors,
+    measure_colors,
     measures_of_map,
     nearest_references,
     relative_error,
@@ -83,7 +83,7 @@ def test_selectivity_is_the_share_of_attention_on_right_colors():
 
 def test_the_measures_of_a_model_are_those_of_its_map():
     model, lab = color_model("softmax"), lab_clips()
-    measures, copied = color_measures(model, lab, (0, 2))
+    measures, copied = measure_colors(model, lab, (0, 2))
     colors = ClipColors.of(lab, GRID, (0, 2))
     errors = color_distance(copied, colors.truth).sum() / mean_color_errors(colors).sum()
     assert measures.relative_error == pytest.approx(errors.item(), rel=1e-5)

@@ -82,8 +82,9 @@ def train_model(
     Ctrl-C stops after the current step and saves. The same command with --resume continues; on a CPU, the result is the
     same bit for bit. The numbers depend on the options, the seed, the machine, and its number of threads.
 
-    The task color needs no labels: the model learns to color a gray clip by attention, from photographs, or with --clips
-    from your films, one file or a folder. Its accuracy is the share of the mean color's error that the model avoids.
+    The task color needs no labels: the model learns to color a gray clip by attention, from photographs, or with
+    --clips from your films, one file or a folder. Its accuracy is the share of the mean color's error that the model
+    avoids.
 
     On several machines, Fabric's launcher decides device, processes and precision. Start it on each machine with that
     machine's rank, and with a folder on a disk that all machines share:
@@ -200,7 +201,7 @@ def _accuracies(metrics: dict[str, Any]) -> str:
 
 def _resuming_command(config: "TrainConfig", folder: Path, options: dict[str, Any]) -> str:
     """Write the command that resumes a run."""
-    from linvid_edu.training.config import CLIPS, TrainConfig
+    from linvid_edu.training.config import TrainConfig
 
     changed = {
         f"--{name.replace('_', '-')}": value

@@ -26,12 +26,12 @@ SOFT_TEMPERATURES = (2.0, 4.0, 8.0, 16.0)  # of gray distances, in units of L
 class ClipColors(NamedTuple):
     """The colors of one batch of clips on the token grid.
 
-    known: colors of the known frames, (b r n 2)
+    known: colors of the known frames, (b known n 2)
     truth: colors of the frames to color, (b targets n 2)
     moving: tokens whose place has another color in the nearest known frame, (b targets n)
     """
 
-    known: Float[Tensor, "b r n 2"]
+    known: Float[Tensor, "b known n 2"]
     truth: Float[Tensor, "b targets n 2"]
     moving: Bool[Tensor, "b targets n"]
 
@@ -155,7 +155,7 @@ class ColorMeasures(NamedTuple):
 
 
 @torch.no_grad()
-def color_measures(
+def measure_colors(
     model: VideoTransformer, lab: Float[Tensor, "b 3 t h w"], references: Sequence[int]
 ) -> tuple[ColorMeasures, Float[Tensor, "b targets n 2"]]:
     """Color clips, and measure how well.
@@ -180,7 +180,7 @@ def color_measures(
 
 
 def measures_of_map(
-    weights: Float[Tensor, "b t n r m"], copied: Float[Tensor, "b t n 2"], colors: ClipColors
+    weights: Float[Tensor, "b targets n known m"], copied: Float[Tensor, "b targets n 2"], colors: ClipColors
 ) -> ColorMeasures:
     """Return the measures of a map that copied colors; rows without weight count for the errors only."""
     errors, mean_errors = color_distance(copied, colors.truth), mean_color_errors(colors)

@@ -64,7 +64,7 @@ class CopyHead(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "b t n width"], grid: Grid, references: Sequence[int]
-    ) -> Float[Tensor, "b targets n references n"]:
+    ) -> Float[Tensor, "b targets n known n"]:
         """Return the map A of the tokens of unknown frames on the tokens of known frames.
 
         Args:
@@ -103,7 +103,7 @@ class ColorTransformer(VideoTransformer):
         return CopyHead(config)
 
     def forward(  # type: ignore[override]
-        self, video: Float[Tensor, "b 3 t h w"], known: Float[Tensor, "b r n 2"], references: Sequence[int]
+        self, video: Float[Tensor, "b 3 t h w"], known: Float[Tensor, "b known n 2"], references: Sequence[int]
     ) -> Float[Tensor, "b targets n 2"]:
         """Return the color of every token of the frames that are not known.
 
@@ -119,7 +119,7 @@ class ColorTransformer(VideoTransformer):
 
     def copy_map(
         self, video: Float[Tensor, "b 3 t h w"], references: Sequence[int]
-    ) -> Float[Tensor, "b targets n r n"]:
+    ) -> Float[Tensor, "b targets n known n"]:
         """Return the weights of each token of the unknown frames on the tokens of the known frames.
 
         Args:
@@ -141,7 +141,9 @@ def make_model(config: ModelConfig) -> VideoTransformer:
     return ColorTransformer(config) if config.output == "colors" else VideoTransformer(config)
 
 
-def copied_colors(weights: Float[Tensor, "b t n r m"], known: Float[Tensor, "b r m 2"]) -> Float[Tensor, "b t n 2"]:
+def copied_colors(
+    weights: Float[Tensor, "b targets n known m"], known: Float[Tensor, "b known m 2"]
+) -> Float[Tensor, "b targets n 2"]:
     """Return the mean of the known colors, weighted by a map: color_i = Σ_j A_ij · color_j."""
     colors = rearrange(known, "b r m ab -> b (r m) ab")
     t = weights.shape[1]
@@ -153,7 +155,7 @@ def gray_video(lab: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t h w"]:
     return (lab[:, :1] / GRAY_CENTER - 1).expand(-1, 3, -1, -1, -1)
 
 
-def token_colors(lab: Float[Tensor, "b 3 t h w"], grid: Grid) -> Float[Tensor, "b t n 2"]:
+def token_colors(lab: Float[Tensor, "b 3 t h w"], grid: Grid) -> Float[Tensor, "b targets n 2"]:
     """Return the mean ab color of the cell of each token; the cells tile a frame."""
     b, _, t = lab.shape[:3]
     cells = F.adaptive_avg_pool2d(rearrange(lab[:, 1:], "b ab t h w -> (b t) ab h w"), (grid.rows, grid.columns))

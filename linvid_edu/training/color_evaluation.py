@@ -7,8 +7,8 @@ import torch
 from linvid_edu.models.color_measures import (
     ClipColors,
     baseline_errors,
-    color_measures,
     mean_color_errors,
+    measure_colors,
     relative_error,
 )
 from linvid_edu.models.transformer import VideoTransformer
@@ -49,7 +49,7 @@ def colors_of_clips(
         ``relative_error`` and ``relative_error_moving`` of each.
     """
     with evaluating(model):
-        measures, _ = color_measures(model, lab, references)
+        measures, _ = measure_colors(model, lab, references)
     colors = ClipColors.of(lab, model.config.grid, references)
     mean_errors = mean_color_errors(colors)
     baselines = {

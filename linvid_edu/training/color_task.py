@@ -22,7 +22,7 @@ from linvid_edu.video.virtual_camera import virtual_clips
 
 SPACING_SECONDS = (0.2, 0.5)  # between two frames of a training window
 TEST_FRAMES = 6
-HELD_OUT = 5  # one of so many films is kept for tests
+TEST_FILMS = 5  # one of so many films is kept for tests
 FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
 
 # size of the model for a preset: 8, 12 or 16 tokens a side
@@ -36,7 +36,7 @@ MODEL_FIELDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "gpu": {**_GPU, "width": 192, "depth": 6, "heads": 6, "mlp_hidden": 768, "head_hidden": 64},
     }
 )
-COLORS = {"output": "colors", "space_time": "space", "spatial_embedding": True, "dropout": 0.0}
+COLOR_MODEL = {"output": "colors", "space_time": "space", "spatial_embedding": True, "dropout": 0.0}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ColorTask:
 
     def model_fields(self, preset: str) -> dict[str, Any]:
         """Fields of the model's configuration that the task decides."""
-        return {**MODEL_FIELDS[preset], **COLORS}
+        return {**MODEL_FIELDS[preset], **COLOR_MODEL}
 
     def with_knobs(self, **knobs: Any) -> "ColorTask":
         """Return the task with some of its settings changed; frames and size are the model's.
@@ -191,7 +191,7 @@ class ColorTask:
             half = len(films[0].frames) // 2
             training, test = [films[0].part(0, half)], [films[0].part(half, len(films[0].frames))]
         else:
-            test = films[HELD_OUT - 1 :: HELD_OUT] or films[-1:]
+            test = films[TEST_FILMS - 1 :: TEST_FILMS] or films[-1:]
             training = [film for film in films if film not in test]
         return training, training, test
 

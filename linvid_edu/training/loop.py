@@ -103,7 +103,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[Batch] | Iterable[ColorBatch],
+    batches: Iterable[Batch | ColorBatch],
     config: TrainConfig,
     fabric: Any,
     *,
@@ -124,7 +124,6 @@ def train(
     """
     model.train()
     dropout = config.model_config.dropout > 0
-    batch: Batch | ColorBatch
     for step, batch in enumerate(batches, start=taken + 1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)

@@ -15,14 +15,14 @@ LAB_SCALE = 20.0  # Lab units: a typical difference of two colors
 SMOOTH_BELOW = 0.25  # in units of LAB_SCALE: smaller differences count squared
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """Loss and accuracy of a model on a batch; both are scalars."""
 
     loss: Float[Tensor, ""]
     accuracy: Float[Tensor, ""]
 
 
-def outcome(model: nn.Module, batch: Batch | ColorBatch, config: ModelConfig) -> Outcome:
+def outcome(model: nn.Module, batch: Batch | ColorBatch, config: ModelConfig) -> StepOutcome:
     """Return the loss of a batch, and the accuracy.
 
     Clips with labels: mean cross entropy in nats, and the share of clips whose largest logit is that of their label.
@@ -41,6 +41,6 @@ def outcome(model: nn.Module, batch: Batch | ColorBatch, config: ModelConfig) ->
         copied = model(gray_video(batch.lab), colors.known, batch.references)
         loss = F.smooth_l1_loss(copied / LAB_SCALE, colors.truth / LAB_SCALE, beta=SMOOTH_BELOW)
         errors = color_distance(copied.detach(), colors.truth)
-        return Outcome(loss, 1 - errors.sum() / mean_color_errors(colors).sum())
+        return StepOutcome(loss, 1 - errors.sum() / mean_color_errors(colors).sum())
     logits = model(batch.video, batch.readout)
-    return Outcome(F.cross_entropy(logits, batch.label), (logits.argmax(dim=-1) == batch.label).float().mean())
+    return StepOutcome(F.cross_entropy(logits, batch.label), (logits.argmax(dim=-1) == batch.label).float().mean())
