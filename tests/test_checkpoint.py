@@ -63,6 +63,7 @@ NEW_FIELDS = {
         *("shared_fixation", "association", "shift_div", "space_time", "qkv_bias", "mlp_convolution"),
         "spatial_embedding",
     },
+    2: {"output"},
 }
 
 

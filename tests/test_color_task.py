@@ -77,7 +77,7 @@ def test_validation_and_test_show_different_clips():
 
 def test_recoloring_keeps_the_lightness(film):
     plain, recolored = (
-        batch_of("color", root=str(film), recolor=recolor, brightness=False) for recolor in (False, True)
+        batch_of("color", root=str(film), recolor=recolor, lightness=False) for recolor in (False, True)
     )
     torch.testing.assert_close(plain.lab[:, :1], recolored.lab[:, :1])
     assert not torch.allclose(plain.lab[:, 1:], recolored.lab[:, 1:], atol=5)

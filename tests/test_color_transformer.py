@@ -130,7 +130,10 @@ def test_a_model_of_classes_is_no_color_model():
         ({"num_classes": 4}, "num_classes=4 must be 2 for colors"),
         ({"space_time": "joint"}, 'must be "space" for colors'),
         ({"gate": "value"}, "would change the colors that are copied"),
-        ({"attention": "shuffle_window"}, "'shuffle_window' cannot copy colors from another frame"),
+        (
+            {"attention": "shuffle_window", "settings": {"window": 3}},
+            "'shuffle_window' cannot copy colors from another frame",
+        ),
     ],
 )
 def test_what_a_color_model_cannot_be_is_named(change, message):

@@ -54,7 +54,7 @@ class ColorTask:
             drawn for each batch).
         recolor: Whether each training clip gets other colors by a random smooth map, so that mixtures of colors
             mislead.
-        brightness: Whether the lightness of training clips is scaled, shifted and made noisy.
+        lightness: Whether the lightness of training clips is scaled, shifted and made noisy.
         objects: Largest number of cut-outs that move over a photograph.
         root: Path of a film, or of a folder of films; "" means photographs.
 
@@ -66,7 +66,7 @@ class ColorTask:
     size: int = 96
     references: str = "first"
     recolor: bool = False
-    brightness: bool = True
+    lightness: bool = True
     objects: int = 3
     root: str = ""
     unreadable: dict[str, str] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -80,7 +80,7 @@ class ColorTask:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least {least}")
-        for name in ("recolor", "brightness"):
+        for name in ("recolor", "lightness"):
             if getattr(self, name) not in (True, False):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be true or false")
         for frames in (self.frames, TEST_FRAMES):
@@ -120,7 +120,7 @@ class ColorTask:
         for step in range(start, stop):
             generator = torch.Generator().manual_seed(seed_of(TRAINING, seed, step))
             lab = self._training_clips(batch, generator)
-            lab = augment(lab, generator, brightness=self.brightness, recolor=self.recolor)
+            lab = augment(lab, generator, lightness=self.lightness, curves=self.recolor)
             yield ColorBatch(lab, reference_frames(self.references, self.frames, generator))
 
     def test_batches(self, name: str, *, clips: int, batch: int = 16, validation: bool = False) -> Iterator[ColorBatch]:
