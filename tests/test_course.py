@@ -11,9 +11,10 @@ from linvid_edu.course.lessons import CourseError, find_lessons, run_lessons, wi
 from linvid_edu.video.reading import VideoError
 from linvid_edu.widgets.frontend import stand_in
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),  # Sphinx's
+]
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_samples" / "motion_left_photo.mp4"

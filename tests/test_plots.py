@@ -1,5 +1,6 @@
 """Every figure of the gallery below is drawn once; the tests look at it from several sides."""
 
+import base64
 import io
 import json
 import re
@@ -109,6 +110,16 @@ def gallery():
     }
 
 
+@pytest.fixture(scope="module")
+def cards(gallery):
+    """What a notebook stores of each figure: data and metadata. To draw them takes most of the time of these tests."""
+    return {name: picture._repr_mimebundle_() for name, picture in gallery.items()}
+
+
+def png_of(card):
+    return base64.b64decode(card[0]["image/png"])
+
+
 def test_nothing_global_is_left_behind():
     import matplotlib.pyplot as plt
 
@@ -137,15 +148,15 @@ def test_a_picture_unpacks_and_saves(gallery, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_output_holds_an_opaque_card_and_its_description(gallery):
+def test_every_output_holds_an_opaque_card_and_its_description(gallery, cards):
     for name, picture in gallery.items():
-        data, metadata = picture._repr_mimebundle_()
+        data, metadata = cards[name]
         assert metadata == {"image/png": {"alt": picture.alt}}, name
         assert data["text/plain"] == picture.alt
         assert len(picture.alt) > 30
         output = nbformat.v4.new_output("display_data", data, metadata=metadata)
         nbformat.validate(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]))
-        card = Image.open(io.BytesIO(picture.png()))
+        card = Image.open(io.BytesIO(png_of(cards[name])))
         assert "A" not in card.getbands(), name
         pixels = np.asarray(card.convert("RGB"))
         edges = np.concatenate([pixels[[0, 1, -2, -1]].ravel(), pixels[:, [0, 1, -2, -1]].ravel()])
@@ -164,19 +175,20 @@ def test_the_palette_keeps_colors_and_the_bytes_stay_the_same(gallery):
         assert len(png) < 0.5 * len(exact.getvalue()), name
 
 
-def test_exported_html_reads_the_alt_text(gallery):
+def test_exported_html_reads_the_alt_text(gallery, cards):
     from nbconvert import HTMLExporter
 
-    data, metadata = gallery["strip"]._repr_mimebundle_()
+    data, metadata = cards["strip"]
     output = nbformat.v4.new_output("display_data", data, metadata=metadata)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
     html, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
     assert f'alt="{gallery["strip"].alt}"' in html
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("cards")  # they have drawn each figure in its own style
 def test_nothing_is_clipped_and_all_text_is_legible(gallery):
     for name, picture in gallery.items():
-        picture.png()  # draws the figure in its own style
         inches = picture.figure.get_tightbbox()
         width, height = picture.figure.get_size_inches()
         assert inches.x0 >= 0, name
@@ -259,12 +271,11 @@ def test_bars_of_a_histogram_are_shares_of_its_row(gallery):
 
 
 @pytest.mark.slow
-def test_stored_outputs_stay_small(gallery):
-    full = GENERATOR.random((100, LARGEST_TWIN // 100))
-    for name, picture in {**gallery, "full": plots.heatmap(full)}.items():
-        data, _ = picture._repr_mimebundle_()
+def test_stored_outputs_stay_small(cards):
+    full = plots.heatmap(GENERATOR.random((100, LARGEST_TWIN // 100)))
+    for name, (data, _) in {**cards, "full": full._repr_mimebundle_()}.items():
         assert len(json.dumps(data.get("application/vnd.plotly.v1+json", {}))) < 100_000, name
-    assert len(gallery["map"].png()) < 60_000
+    assert len(png_of(cards["map"])) < 60_000
     assert plots.heatmap(np.zeros((101, 100))).interactive is None
 
 

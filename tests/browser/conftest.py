@@ -48,7 +48,8 @@ def open_notebook(browser, lab, request):
 
     yield open_
     for notebook in opened:
-        notebook.close()
+        notebook.page.close()
+    lab.shut_kernels()
     for notebook in opened:
         assert notebook.console == []
         assert notebook.outside == []

@@ -110,10 +110,9 @@ class Notebook:
             self.page.locator(f".lm-Menu-itemLabel:text-is('{name}')").click()
 
     def run_all(self) -> None:
-        """Clear all outputs, restart the kernel, run all cells, and wait until they have run or one fails."""
+        """Clear all outputs, run all cells in the kernel, which is new, and wait until they have run or one fails."""
         self.menu("Edit", "Clear Outputs of All Cells")
-        self.menu("Kernel", "Restart Kernel and Run All Cells…")
-        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.menu("Run", "Run All Cells")
         self.page.wait_for_function(FINISHED)
 
     def restart_kernel(self) -> None:
@@ -208,8 +207,3 @@ class Notebook:
             self.page.set_viewport_size({**size, "height": int(locator.bounding_box()["height"]) + 200})
         (locator or self.page).screenshot(path=SCREENSHOTS / f"{name}-{self.theme}.png")
         self.page.set_viewport_size(size)
-
-    def close(self) -> None:
-        """Close the page and shut down the kernel."""
-        self.page.close()
-        self.lab.shut_kernels()
