@@ -4,15 +4,17 @@ PYTHON ?= python3
 OLDEST := 3.11
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# only notebooks need nbval, whose imports are a quarter of the start of a test process
+TESTS := $(PYTEST) -p no:nbval
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 VIDEO ?=
 # lessons run without a GPU, each process with one thread
 NOTEBOOKS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 PYTHONPATH=tests $(PYTEST) -p no:cacheprovider \
   --nbval-lax --nbval-current-env --nbval-cell-timeout=180 -p lesson_times
 STAGES := lint units notebooks browser portable
-# tests of models and training, and what makes PyTorch compute as on a processor without AVX
-PORTABLE := $(patsubst %,tests/test_%.py,attention fixation concentration model checkpoint trace interventions \
-  streaming rivals rivals_kernel rivals_low_rank rivals_windows official tasks train runs resume evaluate)
+# tests that compare numbers of models and training, and what makes PyTorch compute as on a processor without AVX
+PORTABLE := $(patsubst %,tests/test_%.py,attention fixation concentration model trace interventions streaming rivals \
+  rivals_kernel rivals_low_rank rivals_windows official train runs)
 OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
 .PHONY: help setup course book lab test check $(STAGES) nightly gpu lessons clean
@@ -53,25 +55,24 @@ test: setup  ## everything that is checked: the stages below, all of them, and a
 	done; printf "\n$$summary"; exit $$status
 
 check: lint  ## for daily work, under 2 minutes: lint and the quick tests
-	$(PYTEST) -m 'not slow' --durations=10
+	$(TESTS) -m 'not slow' --durations=10
 
 lint: setup  ## stage: ruff, mypy, and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check linvid_edu benchmarks tests
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports & imports=$$!; $(BIN)/mypy; types=$$?; wait $$imports && exit $$types
 
 units: setup  ## stage: unit and golden tests, with coverage
-	$(PYTEST) --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=25
+	$(TESTS) --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=25
 
 notebooks: setup  ## stage: every notebook runs, in its stated time
 	$(NOTEBOOKS) notebooks
 
 browser: setup  ## stage: widgets, book and lessons in a browser
-	$(PYTEST) tests/browser
+	$(TESTS) tests/browser
 
 portable: setup  ## stage: the quick tests of models and training, as on an older processor
-	$(OLD_PROCESSOR) $(PYTEST) -m 'not slow' -p no:cacheprovider $(PORTABLE)
+	$(OLD_PROCESSOR) $(TESTS) -m 'not slow' -p no:cacheprovider $(PORTABLE)
 
 nightly: setup  ## every notebook a second time in its kernel, as a learner does who runs all cells again
 	$(NOTEBOOKS) -p lesson_again notebooks

@@ -82,6 +82,7 @@ def test_the_command_on_the_page_makes_the_page_again(tmp_path, monkeypatch):
     assert Path("explain.html").read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 @needs_video
 def test_explain_takes_its_size_from_the_checkpoint(tmp_path):
     path = tmp_path / "trained.safetensors"

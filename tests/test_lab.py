@@ -259,6 +259,7 @@ def relative_paths(notebook):
                     yield node.value
 
 
+@pytest.mark.slow
 def test_the_real_lessons_find_their_files_in_a_copy(tmp_path):
     lab.copy_course(tmp_path / "mine")
     assert not {item.state for item in lab.compare_copy(tmp_path / "mine")} - {"unchanged"}

@@ -119,6 +119,7 @@ def cells_that_blanks_affect(notebook):
     return [cells[index] for index in sorted(kept)]
 
 
+@pytest.mark.slow
 @every_lesson
 @torch.enable_grad()  # lesson 09 switches gradients off, and that must end with the test
 def test_a_blank_lesson_runs_and_says_not_yet(path, monkeypatch):
