@@ -24,11 +24,14 @@ import linvid_edu
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.trace import record
+from linvid_edu.video import augment, from_lab, virtual_clips
 from linvid_edu.video.scenes import CueMatch, render
 import linvid_edu.models.reference_weights, linvid_edu.attention.measures, linvid_edu.testing
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.loop import initialize, make_optimizer, train
 from linvid_edu.training.fabric import make_fabric
+clips = virtual_clips(torch.rand(2, 3, 24, 24), count=2, size=16)
+from_lab(augment(clips, torch.Generator(), curves=True))
 scenes = render(CueMatch(), count=4, seed=0)
 model = VideoTransformer(ModelConfig.compact(fixation="cooperative", association=True))
 with record(model) as trace:

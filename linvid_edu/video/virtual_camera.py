@@ -22,7 +22,7 @@ PAN, SPIN, ZOOM = 0.14, 0.05, 0.04
 SHAKE = 0.02  # largest deviation of one frame's position at speed 1
 TILT = 0.3  # largest rotation in the middle of a clip, in radians
 PIXEL = (0.8, 1.5)  # pixels of a photograph to one pixel of a frame
-CUTOUT = 0.6  # radius of the circle that holds a cut-out, in units of a position
+CUTOUT = 0.52  # radius of the circle that holds a cut-out, in units of a position
 ROUGHNESS = 0.25  # height of the waves of an outline, as a share of its radius
 
 
@@ -126,7 +126,7 @@ def _cutouts(photographs: Tensor, draws: Tensor, size: int) -> Tensor:
     center = (border - reach).clamp(min=0) * torch.complex(2 * x - 1, 2 * y - 1)
     color = _sample(_choose(photographs, which), turn[:, None], center[:, None], side, side)[:, :, 0]
     pixel = (torch.arange(side) - (side - 1) / 2) * 2 / size
-    radius = CUTOUT * (0.35 + 0.35 * torch.stack([wide, high]))[:, :, None, None]
+    radius = CUTOUT * (0.45 + 0.3 * torch.stack([wide, high]))[:, :, None, None]
     across, down = pixel / radius[0], pixel[:, None] / radius[1]
     angle = (2 + (3 * lobes).floor())[:, None, None] * torch.atan2(down, across) + 2 * torch.pi * phase[:, None, None]
     inside = 1 + ROUGHNESS * torch.sin(angle) - torch.hypot(across, down)
