@@ -15,9 +15,11 @@ from linvid_edu.attention.mechanisms import Mechanism, Similarity, weights_betwe
 from linvid_edu.attention.spans import Span, divided_row, fold, unfold
 from linvid_edu.shapes import Extent, Float, Grid
 
-from .color_transformer import SMALLEST_SUM, CopyHead, normalized_copy
+from .color_transformer import SMALLEST_SUM, CopyHead
 from .layers import SpaceTimeAttention
 from .transformer import VideoTransformer
+
+MASKED_EXPONENT = 1000.0  # exp(−1000) is 0 in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +45,11 @@ class LayerTrace:
     input_k: Float[Tensor, "b heads t n f"]
     ratios: FixationRatios | None
     similarity: Similarity
-    known: tuple[int, ...] | None = None
 
     def map(self) -> Tensor:
         """Return the explicit map: space (b heads t n n), time (b heads n t t), joint (b heads t·n t·n)."""
-        return self._weights(self._grouped(self.input_q), self._grouped(self.input_k))
+        q, k = self._grouped(self.input_q), self._grouped(self.input_k)
+        return weights_between(q, k, self.similarity)
 
     def row(self, frame: int, token: int) -> Tensor:
         """Return the weights of one query: space (b heads n), time (b heads t), joint (b heads t n); O(tokens · d)."""
@@ -66,8 +68,6 @@ class LayerTrace:
         """
         group = (slice(None), slice(None), *self.group(frame, token))
         similarity = torch.einsum("bh...d,bhd->bh...", self.input_q[group], self.input_k[:, :, frame, token])
-        if self.known is not None and frame not in self.known:
-            return torch.zeros_like(similarity)
         if self.similarity != "softmax":
             return similarity / self.normalizer[group]
         return (similarity * self.input_q.shape[-1] ** -0.5 - self.normalizer[group]).exp()
@@ -78,16 +78,11 @@ class LayerTrace:
 
         linear: z_i = Σ_j q_i·k_j + eps, O(tokens · d)
         softmax: z_i = ln Σ_j exp(q_i·k_j / √d), the logarithm of the sum that divides the weights
-        product: z_i = 1, or Σ_j |q_i·k_j| over the tokens of known frames
+        product: z_i = 1
         """
         q, k = self.input_q, self.input_k
-        if self.known is not None:
-            k = k[:, :, list(self.known)]
         if self.similarity == "product":
-            if self.known is None:
-                return q.new_ones(q.shape[:-1])
-            sums = (q.flatten(2, 3) @ k.flatten(2, 3).mT).abs().sum(dim=-1).clamp(min=SMALLEST_SUM)
-            return sums.unflatten(-1, q.shape[2:4])
+            return q.new_ones(q.shape[:-1])
         if self.similarity == "linear":
             axes = {"space": (3,), "time": (2,), "joint": (2, 3)}[self.span]
             return (q * k.sum(dim=axes, keepdim=True)).sum(dim=-1) + EPS
@@ -112,17 +107,7 @@ class LayerTrace:
         return self._row(self.input_q[:, :, frame], self._grouped(self.input_k))
 
     def _row(self, q: Tensor, k: Tensor) -> Tensor:
-        return self._weights(q.unsqueeze(-2), k).squeeze(-2)
-
-    def _weights(self, q: Tensor, k: Tensor) -> Tensor:
-        """Return the weights between grouped queries and keys; those on unknown frames are 0."""
-        if self.known is None:
-            return weights_between(q, k, self.similarity)
-        known = k.new_zeros(self.q.shape[2:4], dtype=torch.bool)
-        known[list(self.known)] = True
-        known = known.flatten()
-        weights = normalized_copy(weights_between(q, k[..., known, :], self.similarity), self.similarity)
-        return weights.new_zeros(*weights.shape[:-1], len(known)).masked_scatter(known, weights)
+        return weights_between(q.unsqueeze(-2), k, self.similarity).squeeze(-2)
 
     def _grouped(self, x: Tensor) -> Tensor:
         """Put the tokens that attend to each other on the second-to-last axis."""
@@ -241,11 +226,37 @@ def _keep_copy(layers: dict[str, LayerTrace]) -> Callable:
         with torch.no_grad():
             q, k, v = (place(fold(tokens, "joint", 1)) for tokens in head.project(x, grid))
             attended = head.attention_inputs(x, grid)
+            input_q, input_k = place(attended.q), place(attended.k)
+            input_q, input_k = _only_known(input_q, input_k, attended.similarity, references)
         ratios = attended.ratios and FixationRatios(*map(place, attended.ratios))
-        operands = place(attended.q), place(attended.k), ratios, attended.similarity
-        layers["joint"] = LayerTrace("joint", q, k, v, *operands, known=tuple(references))
+        layers["joint"] = LayerTrace("joint", q, k, v, input_q, input_k, ratios, attended.similarity)
 
     return see
+
+
+def _only_known(
+    q: Float[Tensor, "b heads t n f"],
+    k: Float[Tensor, "b heads t n f"],
+    similarity: Similarity,
+    references: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Return operands of the map over the whole clip whose weights on unknown frames are 0.
+
+    Features of unknown keys become 0. For softmax, whose weights no feature can remove, queries and keys get one more
+    channel, in which an unknown key makes the exponent smaller by ``MASKED_EXPONENT``.
+    """
+    t, d = q.shape[2], q.shape[-1]
+    known = torch.zeros(t, 1, 1, dtype=torch.bool, device=q.device)
+    known[list(references)] = True
+    if similarity == "softmax":
+        scale = ((d + 1) / d) ** 0.5  # the weights divide by √(d + 1) now
+        masked = torch.where(known, 0.0, -MASKED_EXPONENT * (d + 1) ** 0.5).to(q.dtype).expand_as(k[..., :1])
+        return torch.cat([q * scale, torch.ones_like(q[..., :1])], -1), torch.cat([k, masked], -1)
+    k = k * known
+    if similarity == "product":
+        sums = (q.flatten(2, 3) @ k.flatten(2, 3).mT).abs().sum(dim=-1).clamp(min=SMALLEST_SUM)
+        q = q / sums.unflatten(-1, q.shape[2:4]).unsqueeze(-1)
+    return q, k
 
 
 def _attention_layers(block: nn.Module) -> list[SpaceTimeAttention]:
