@@ -59,6 +59,7 @@ from .figures.plots import (
 from .models.checkpoint import load_model as load_model
 from .models.config import ModelConfig as ModelConfig
 from .models.reference_weights import load_official as load_official
+from .models.shipped import shipped_models as shipped_models
 from .models.trace import record as record
 from .models.transformer import VideoTransformer as VideoTransformer
 from .models.variants import VARIANTS as VARIANTS
@@ -87,9 +88,6 @@ from .video.tokens import (
 from .widgets.association import AssociationExplorer as AssociationExplorer
 from .widgets.attention import (
     AttentionExplorer as AttentionExplorer,
-)
-from .widgets.attention import (
-    shipped_models as shipped_models,
 )
 from .widgets.clips import ClipPicker as ClipPicker
 from .widgets.controls import controlled as controlled

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from color_models import color_model
 
 from linvid_edu.attention.measures import concentration
 from linvid_edu.models.checkpoint import load_model, save_model
+from linvid_edu.models.color_transformer import gray_video
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.video.cielab import to_lab
 from linvid_edu.video.clip import Clip, normalize
 
 pytest.importorskip("matplotlib")
@@ -339,3 +342,37 @@ def test_checkpoints_with_two_kinds_of_fixation_both_answer(tmp_path):
 def small_clip():
     frames = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return Clip(normalize(frames), frames, torch.arange(4) / 4, "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def colored():
+    """An explanation by two color models with random weights, of a clip of 24 × 24 pixels."""
+    models = [(name, color_model(name)) for name in ("softmax", "cooperative")]
+    return explain(moving(size=24), checkpoints=models)
+
+
+def test_a_color_model_looks_at_the_first_frame_alone(colored):
+    assert [answer.label for answer in colored.answers] == ["softmax", "cooperative fixation"]
+    assert colored.query.frame > 0
+    for answer in colored.answers:
+        assert answer.weights[1:].abs().max() == 0
+        assert answer.weights.sum().item() == pytest.approx(1)
+        assert 1 <= answer.concentration.effective_tokens <= 36
+
+
+def test_the_weights_are_those_of_the_copy_map(colored):
+    clip, (frame, row, column) = moving(size=24), colored.query[:3]
+    weights = color_model("softmax").copy_map(gray_video(to_lab(clip.frames[None])), (0,))
+    expected = weights[0, frame - 1, row * 6 + column, 0].reshape(6, 6)
+    torch.testing.assert_close(colored.answers[0].weights[0].float(), expected, atol=1e-5, rtol=1e-3)
+
+
+def test_the_page_of_color_models_counts_the_tokens_of_the_known_frame(colored):
+    text = Reader(words_of(colored)).text
+    assert "N = 6 · 6 = 36 of the first frame, of 144 in all" in text
+    assert "only the first frame is known in color" in text
+    assert "Each mechanism is shown with weights that were trained for it." in text
+
+
+def test_the_picture_of_color_models_shows_the_known_frame_and_that_of_the_query(colored):
+    assert "uniform 1/36" in explanation_pictures(colored)["attention"].alt

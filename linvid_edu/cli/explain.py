@@ -21,14 +21,17 @@ def explain_clip(
     png: Annotated[bool, typer.Option("--png", help="Also write the figures beside the page, as PNG files.")] = False,
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Model file of `linvid convert`; repeatable.  [default: random weights]"),
+        typer.Option(metavar="FILE", help="Model file; repeatable.  [default: the shipped color models]"),
     ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Show a small model with random weights instead of trained ones.")
+    ] = False,
     mechanism: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             help="Variant to show, such as performer or cosformer-cooperative; repeatable, at most four.  "
-            "[default: softmax, linear, cooperative, cooperative-association]",
+            "[default: softmax, linear, separate, cooperative]",
         ),
     ] = None,
     frames: Annotated[int | None, numeric("Number of frames.  [default: the checkpoint's, else 8]", min=1)] = None,
@@ -46,9 +49,12 @@ def explain_clip(
 ) -> None:
     """Show where one token of a video looks under four mechanisms, as one HTML page.
 
-    By default, the mechanisms are softmax attention, linear attention, linear attention with feature fixation, and the
-    same with neighborhood association. With --mechanism you can name others, including published rivals. All share one
-    set of weights, either random or from checkpoints.
+    By default, the models are shipped with the course: they color a gray clip from its first frame, and the page shows
+    where a token takes its color from. They were trained on photographs, one for each mechanism. With --mechanism you
+    can name others, including published rivals; those without a trained model take the weights of another one.
+
+    With --random, all mechanisms share one set of random weights, and the usual four are softmax, linear, cooperative
+    and cooperative-association.
 
     Example: linvid explain clip.mp4 --start 2 --stop 4 --output clip.html
 
@@ -56,17 +62,24 @@ def explain_clip(
 
     Example: linvid explain clip.mp4 --mechanism softmax --mechanism performer --mechanism cosformer-cooperative
     """
+    if random and checkpoint:
+        raise ValueError("--random and --checkpoint name two kinds of weights: omit one")
     if interactive and png:
         raise ValueError("--png does not go with --interactive, whose page has a button that saves a PNG: omit one")
     from linvid_edu.figures.explain_page import USUAL_ROWS, clip_size
     from linvid_edu.models.checkpoint import load_model
+    from linvid_edu.models.shipped import color_models_for
     from linvid_edu.video.reading import load_clip
 
-    models = [(path.name, load_model(path)) for path in checkpoint or []]
+    if checkpoint:
+        models = [(path.name, load_model(path)) for path in checkpoint]
+    else:
+        models = [] if random else list(color_models_for(mechanism or ()).items())
     num_frames, side = clip_size(models, frames, size)
     options = {
         "--interactive": interactive,
-        "--checkpoint": [name for name, _ in models],
+        "--checkpoint": [path.name for path in checkpoint or []],
+        "--random": random,
         "--mechanism": mechanism,
         "--frames": frames,
         "--size": size,

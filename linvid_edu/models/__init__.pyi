@@ -7,6 +7,8 @@ from .checkpoint import (
 from .checkpoint import (
     save_model as save_model,
 )
+from .color_measures import measure_colors as measure_colors
+from .color_transformer import ColorTransformer as ColorTransformer
 from .config import (
     KERNELS as KERNELS,
 )
@@ -43,6 +45,12 @@ from .reference_weights import (
 )
 from .reference_weights import (
     official_name as official_name,
+)
+from .shipped import (
+    shipped_color_models as shipped_color_models,
+)
+from .shipped import (
+    shipped_models as shipped_models,
 )
 from .streaming import ModelStream as ModelStream
 from .trace import record as record

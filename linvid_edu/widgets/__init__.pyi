@@ -1,6 +1,5 @@
 from .association import AssociationExplorer as AssociationExplorer
 from .attention import AttentionExplorer as AttentionExplorer
-from .attention import shipped_models as shipped_models
 from .clips import ClipPicker as ClipPicker
 from .controls import LiveFigure as LiveFigure
 from .controls import clickable as clickable

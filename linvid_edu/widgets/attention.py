@@ -12,11 +12,11 @@ from torch import Tensor
 
 from linvid_edu.figures.explain_page import Answering, choose_query, index_of
 from linvid_edu.figures.plots import Picture, attention_strips, film_strip
-from linvid_edu.files import materials
-from linvid_edu.models.checkpoint import load_model
+from linvid_edu.models.shipped import shipped_color_models, shipped_models
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.video.clip import Clip
 from linvid_edu.video.sample_objects import known_objects
+from linvid_edu.video.tokens import pair
 
 from .frontend import Pictured, front_end, style
 from .packing import Kind, Packed, feature_numbers, pack
@@ -99,7 +99,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
             models = {answer.label: answer.model for answer in answering}
             origins = {answer.label: answer.status for answer in answering}
         if models is None:
-            models = {model.config.label: model for model in shipped_models().values()}
+            models = {model.config.label: model for model in _fitting_models(clip).values()}
         self._models = dict(models)
         self._statuses, self._where = {**origins, **(statuses or {})}, where
         self._traced: list[TracedModel] = []
@@ -250,15 +250,9 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         self.send({"client": content.get("client"), "problem": problem}, rows)
 
 
-def shipped_models() -> dict[str, VideoTransformer]:
-    """Load the trained checkpoints of ``data_samples``, by the names of their variants: softmax first, then linear.
-
-    Raises:
-        ValueError: There are none, as in an installation without the course's files.
-    """
-    folder = materials().data_samples / "checkpoints"
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise ValueError(f"there are no checkpoints in {folder}: pass models={{name: model}}")
-    models = {model.config.variant: model for model in map(load_model, paths)}
-    return dict(sorted(models.items(), key=lambda item: (item[0] != "softmax", len(item[0]))))
+def _fitting_models(clip: Clip) -> dict[str, VideoTransformer]:
+    """Return the shipped models that take a clip: those of colors, unless it has the frames of those of motion."""
+    motion = shipped_models()
+    config = next(iter(motion.values())).config
+    size = (config.num_frames, *pair(config.image_size))
+    return motion if tuple(clip.frames.shape[:3]) == size else shipped_color_models()

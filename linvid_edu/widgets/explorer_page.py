@@ -9,6 +9,7 @@ from linvid_edu import __version__
 from linvid_edu.figures.explain_page import Checkpoint, answering_models, at_most_four, choose_query, index_of
 from linvid_edu.figures.html import html_page, image_element
 from linvid_edu.files import atomic_path
+from linvid_edu.models.clip_trace import traced_blocks
 from linvid_edu.video.clip import Clip
 
 from .attention import AttentionExplorer
@@ -55,7 +56,8 @@ def explorer_of(
         raise ValueError(explorer.problem)
     config = answering[0].model.config
     explorer.query = choose_query(clip, config, query)[:3]
-    explorer.block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
+    blocks = traced_blocks(config)
+    explorer.block = index_of("block", block, blocks, lowest=-blocks) % blocks
     explorer.head = head
     return explorer
 

@@ -14,12 +14,13 @@ from linvid_edu.attention.spans import Span
 from linvid_edu.figures.explain_page import choose_query, index_of
 from linvid_edu.figures.plots import Picture, fixation_ratios
 from linvid_edu.models.interventions import changed_ratios, forced
+from linvid_edu.models.shipped import shipped_models
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.training.evaluation import SHUT
 from linvid_edu.training.tasks import find_task
 from linvid_edu.video.clip import Clip
 
-from .attention import PackedData, shipped_models
+from .attention import PackedData
 from .frontend import Pictured, front_end, style
 from .packing import pack
 from .shared_table import RATIO_SIDES

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from linvid_edu.figures.plots.frame_layout import Token
-from linvid_edu.models.trace import Trace, record
+from linvid_edu.models.clip_trace import trace_clip
+from linvid_edu.models.trace import Trace
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Float, Grid
 from linvid_edu.video.clip import Clip
@@ -75,9 +76,7 @@ def trace_models(
     traced = []
     for name, model in models.items():
         _check_clip(clip, name, model)
-        device = next(model.parameters()).device
-        with torch.no_grad(), record(model) as trace:
-            model(clip.video.unsqueeze(0).to(device))
+        trace = trace_clip(model, clip)
         status = (statuses or {}).get(name, UNTRAINED if untrained(model) else "")
         traced.append(TracedModel(name, status, trace, model.config.grid))
     first = traced[0]
@@ -138,7 +137,7 @@ def _check_clip(clip: Clip, name: str, model: VideoTransformer) -> None:
     """Raise ValueError if the clip's number of frames or its size differs from the model's."""
     t, h, w, _ = clip.frames.shape
     frames, (height, width) = model.config.num_frames, pair(model.config.image_size)
-    if t != frames:
+    if model.config.output == "classes" and t != frames:
         raise ValueError(f"the clip has {t} frames, {name} expects {frames}: load it with num_frames={frames}")
     if (h, w) != (height, width):
         raise ValueError(f"the clip has {h}×{w} pixels, {name} expects {height}×{width}: load it with size={height}")

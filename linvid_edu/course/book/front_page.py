@@ -11,8 +11,9 @@ from pathlib import Path
 
 from linvid_edu.course.lessons import Lesson
 from linvid_edu.files import materials
+from linvid_edu.models.shipped import shipped_models
 from linvid_edu.video.reading import load_clip
-from linvid_edu.widgets.attention import AttentionExplorer, shipped_models
+from linvid_edu.widgets.attention import AttentionExplorer
 from linvid_edu.widgets.frontend import front_end, style
 from linvid_edu.widgets.shared_table import ATTENTION_STATE
 

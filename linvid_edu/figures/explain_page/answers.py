@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from linvid_edu.attention.measures import Concentration, concentration, negative_share, numerical_rank
+from linvid_edu.models.clip_trace import KNOWN_FRAME, trace_clip, traced_blocks, traced_heads
 from linvid_edu.models.config import ModelConfig
-from linvid_edu.models.trace import record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Grid
 from linvid_edu.video.clip import Clip
@@ -107,13 +106,14 @@ def explain(
     height, width = clip.frames.shape[1:3]
     grid = patch_grid((height, width), kernel=config.kernel, stride=config.stride, padding=config.padding)
     chosen = choose_query(clip, config, query)
-    block = index_of("block", block, config.depth, lowest=-config.depth) % config.depth
-    head = None if head is None else index_of("head", head, config.heads)
+    blocks = traced_blocks(config)
+    block = index_of("block", block, blocks, lowest=-blocks) % blocks
+    head = None if head is None else index_of("head", head, traced_heads(config))
     answers = []
     for answering in answering_models(clip, checkpoints=checkpoints, seed=seed, mechanisms=mechanisms):
         progress(answering.label)
         weights, rank, total = _attend(answering.model, clip, chosen, grid, block, head)
-        row = weights.flatten()
+        row = attended_part(weights, config).flatten()
         measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
         answers.append(Answer(*answering[:3], weights, measures, rank, negative, total))
     if not any(answer.drawn for answer in answers):
@@ -124,16 +124,20 @@ def explain(
     return Explanation(clip, config, grid, chosen, block, head, seed, files, tuple(answers))
 
 
+def attended_part(weights: Tensor, config: ModelConfig) -> Tensor:
+    """Return the weights on tokens that the query may attend to: those of the first frame if a model copies colors."""
+    return weights if config.output == "classes" else weights[KNOWN_FRAME : KNOWN_FRAME + 1]
+
+
 def _attend(
     model: VideoTransformer, clip: Clip, query: Query, grid: Grid, block: int, head: int | None
 ) -> tuple[Tensor, float | None, float]:
     """Return the query's weights (t rows columns), the rank of its frame's map, and the sum of the weights."""
     heads = slice(None) if head is None else slice(head, head + 1)
-    with torch.no_grad(), record(model) as trace:
-        model(clip.video.unsqueeze(0))
-        weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
-        space = trace.blocks[block].get("space")
-        maps = None if space is None else space.map()[0, heads, query.frame]
+    trace = trace_clip(model, clip)
+    weights = trace.row(block, query.frame, grid.token(query.row, query.column))[0, heads].double().mean(0)
+    space = trace.blocks[block].get("space")
+    maps = None if space is None else space.map()[0, heads, query.frame]
     total, size = weights.sum().item(), weights.abs().sum().item()
     if size > 0 and abs(size - 1) > 1e-5:  # eps takes a share of small features; rivals need not sum to 1
         weights = weights / size

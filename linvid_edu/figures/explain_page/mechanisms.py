@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from linvid_edu.models.color_transformer import make_model
 from linvid_edu.models.config import FixationKind, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import MECHANISM_FIELDS, find_variant
@@ -101,6 +102,8 @@ def _configurations(
     """Return a configuration for each mechanism that answers: those that are named, or the usual and the trained."""
     if mechanisms:
         configs = [_named(donors[0][1].config, name) for name in mechanisms]
+    elif checkpoints and checkpoints[0][1].config.output == "colors":
+        configs = [model.config for _, model in checkpoints]
     else:
         own = [model.config for _, model in checkpoints]
         filled = {Row.of(config): config for config in reversed(own)}
@@ -136,6 +139,8 @@ def at_most_four(mechanisms: Sequence[str]) -> None:
 def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int | None) -> tuple[int, int]:
     """Return the size of the clip to load. The checkpoints decide; the default is 8 frames of 112 × 112.
 
+    A color model takes any number of frames, by default 8.
+
     Args:
         checkpoints: the first one counts.
         frames: t that was asked for, or None.
@@ -153,10 +158,11 @@ def clip_size(checkpoints: Sequence[Checkpoint], frames: int | None, size: int |
     height, width = pair(config.image_size)
     if height != width:
         raise ValueError(f"{name} is made for frames of {height}×{width} pixels, videos are cut to squares")
-    for option, asked, own in (("frames", frames, config.num_frames), ("size", size, height)):
+    own_frames = config.num_frames if config.output == "classes" else frames or DEFAULT_FRAMES
+    for option, asked, own in (("frames", frames, own_frames), ("size", size, height)):
         if asked not in (None, own):
             raise ValueError(f"{option} {asked} does not fit {name}, which is made for {own}: leave {option} out")
-    return config.num_frames, height
+    return own_frames, height
 
 
 def model_size(clip: Clip, checkpoints: Sequence[Checkpoint]) -> ModelConfig:
@@ -171,7 +177,7 @@ def _build(config: ModelConfig, seed: int, donor: VideoTransformer | None = None
     """Make a model that takes every weight of the same name and shape from the donor; name those that stay random."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VideoTransformer(config).eval()
+        model = make_model(config).eval()
     shared, own = {} if donor is None else donor.state_dict(), model.state_dict()
     fitting = {name: shared[name] for name in own if name in shared and shared[name].shape == own[name].shape}
     model.load_state_dict({**own, **fitting})
@@ -195,9 +201,11 @@ def _check(checkpoints: Sequence[Checkpoint]) -> None:
     """Raise if checkpoints differ in more than the mechanism, or if two have the same one."""
     own: dict[str, str] = {}
     first, size = next(((name, model.config.to_dict()) for name, model in checkpoints), ("", {}))
+    # color models are not switched to other mechanisms unless these are named, so any two mechanisms go together
+    may_differ = {*MAY_DIFFER, "feature_map"} if size.get("output") == "colors" else MAY_DIFFER
     for name, model in checkpoints:
         for field, value in model.config.to_dict().items():
-            if field not in MAY_DIFFER and value != size[field]:
+            if field not in may_differ and value != size[field]:
                 raise ValueError(f"{first} and {name} differ in {field}, {size[field]} and {value}: compare one size")
         variant = model.config.variant
         if variant in own:

@@ -16,13 +16,14 @@ from linvid_edu.figures.html import PAGE_STYLE, html_page, image_element
 from linvid_edu.figures.plots import Picture
 from linvid_edu.files import atomic_path
 
-from .answers import Answer, Explanation
+from .answers import Answer, Explanation, attended_part
 from .pictures import explanation_pictures
 
 LISTED_PACKAGES = ("torch", "numpy", "av", "matplotlib")
 COUNTS = ("one mechanism", "two mechanisms", "three mechanisms", "four mechanisms", "five mechanisms", "six mechanisms")
 LARGEST_COMMON_RATIO = 4  # of the rows' largest weights; above it, one color scale would leave a row without contrast
 RANDOM_NOTICE = "Weights are random: this shows the mechanisms, not what a trained model looks at."
+TRAINED_NOTICE = "Each mechanism is shown with weights that were trained for it."
 SWITCHED_NOTICE = (
     "Only rows marked “trained” show a mechanism that its weights were trained for. The others use the same weights "
     "with the mechanism switched, and random ones for layers that no checkpoint has: they show what the switch does, "
@@ -34,6 +35,8 @@ of its frame, which had collected from the frames <var>t′</var> of their own l
 <span class="equation"><var>p</var>(<var>t′</var>, <var>n′</var>) = <var>A</var><sub>space</sub>(<var>n</var>,
 <var>n′</var>) · <var>A</var><sub>time</sub>[<var>n′</var>](<var>t</var>, <var>t′</var>)</span>""",
     "joint": "The query attends to all tokens of the clip at once, and its weights <var>p</var> are read as they are.",
+    "space": """The model is shown a gray clip, of which only the first frame is known in color. The query takes its
+color from there: the mean of the known colors, weighted by <var>p</var>. No other token gets weight.""",
 }
 
 
@@ -74,11 +77,11 @@ def explanation_html(
     """
     pictures = explanation_pictures(explanation) if pictures is None else pictures
     name = Path(explanation.clip.source).name
-    count = explanation.answers[0].weights.numel()
+    count = _attended_count(explanation)
     texts = _clip_texts(explanation) | _model_texts(explanation)
     texts |= {
         "name": name,
-        "notice": SWITCHED_NOTICE if explanation.files else RANDOM_NOTICE,
+        "notice": _notice(explanation),
         "command": command or "made by a program that called linvid_edu.figures.explain_page",
         "count": f"{count:,}",
         "top": str(math.ceil(0.05 * count)),
@@ -104,13 +107,14 @@ def _clip_texts(explanation: Explanation) -> dict[str, str]:
     clip, grid, query = explanation.clip, explanation.grid, explanation.query
     t, h, w, _ = clip.frames.shape
     repeated = f"; {clip.repeated} of them repeat the previous frame, the video has too few" if clip.repeated else ""
-    kernel = explanation.config.kernel
+    kernel, copies = explanation.config.kernel, explanation.config.output == "colors"
+    counted = f"N = {'' if copies else f'{t} · '}{grid.rows} · {grid.columns} = {_attended_count(explanation):,}"
     return {
         "query": f"frame {query.frame}, row {query.row}, column {query.column}",
         "time": f"{clip.times[query.frame]:.2f} s",
         "reason": query.reason,
         "frames": f"{t} of {h} × {w} pixels, from {clip.times[0]:.2f} s to {clip.times[-1]:.2f} s{repeated}",
-        "tokens": f"N = {t} · {grid.rows} · {grid.columns} = {t * grid.tokens:,}",
+        "tokens": f"{counted} of the first frame, of {t * grid.tokens:,} in all" if copies else counted,
         "token_size": f"frames · rows · columns; one token sees {kernel} × {kernel} pixels",
     }
 
@@ -119,20 +123,34 @@ def _model_texts(explanation: Explanation) -> dict[str, str]:
     config, head = explanation.config, explanation.head
     shared = "; all mechanisms share them" if len(explanation.files) < 2 else ""
     blocks = "1 block" if config.depth == 1 else f"{config.depth} blocks"
-    head_width = config.width // config.heads
+    copies = config.output == "colors"
+    head_width = config.head_hidden if copies else config.width // config.heads
     heads = f"mean over {config.heads} heads" if head is None else f"head {head} (of 0 to {config.heads - 1})"
     return {
-        "model": f"{blocks} of width {config.width}, {config.heads} heads of width {head_width}, "
-        f"{config.space_time} attention over space and time",
+        "model": f"{blocks} of width {config.width} and a copy head of width {head_width}"
+        if copies
+        else f"{blocks} of width {config.width}, {config.heads} heads of width {head_width}, {config.space_time} "
+        "attention over space and time",
         "weights": (", ".join(explanation.files) or f"random, seed {explanation.seed}") + shared,
-        "layer": f"block {explanation.block} (of 0 to {config.depth - 1}), {heads}",
+        "layer": "copy head" if copies else f"block {explanation.block} (of 0 to {config.depth - 1}), {heads}",
         "head_width": str(head_width),
         "seed": str(explanation.seed),
     }
 
 
+def _attended_count(explanation: Explanation) -> int:
+    """Return N, the number of tokens that the query may attend to."""
+    return attended_part(explanation.answers[0].weights, explanation.config).numel()
+
+
+def _notice(explanation: Explanation) -> str:
+    if not explanation.files:
+        return RANDOM_NOTICE
+    return TRAINED_NOTICE if all(answer.status == "trained" for answer in explanation.answers) else SWITCHED_NOTICE
+
+
 def _table(explanation: Explanation) -> str:
-    uniform = concentration(torch.ones(explanation.answers[0].weights.numel(), dtype=torch.float64))
+    uniform = concentration(torch.ones(_attended_count(explanation), dtype=torch.float64))
     rows = [
         _table_row(answer.label, _details(answer), answer.concentration, answer.rank) for answer in explanation.answers
     ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from linvid_edu.models.clip_trace import KNOWN_FRAME
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.video.clip import Clip
 
@@ -24,6 +25,9 @@ class Query(NamedTuple):
 def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, None, None)) -> Query:
     """Choose the token that changes most from frame to frame, among those that the query leaves open.
 
+    Of a clip that a color model colors, the first frame is left out unless the query names it, since its colors are
+    known.
+
     change(t, n) = mean of |frame t − frame t′| over the pixels of patch n and the neighbors t′ = t ± 1
 
     Args:
@@ -35,6 +39,8 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
         ValueError: There is no such token.
     """
     change = _change(clip, config)
+    if config.output == "colors" and query[0] is None:
+        change[KNOWN_FRAME] = 0  # its colors are known
     sizes = dict(zip(("frame", "row", "column"), change.shape, strict=True))
     given = {name: index_of(name, i, sizes[name]) for name, i in zip(sizes, query, strict=True) if i is not None}
     change = change[tuple(slice(given[name], given[name] + 1) if name in given else slice(None) for name in sizes)]

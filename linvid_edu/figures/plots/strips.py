@@ -104,6 +104,7 @@ def attention_strips(
     show: Sequence[int] | None = None,
     title: str | None = None,
     signed: bool = False,
+    keys: int | None = None,
 ) -> Picture:
     """Compare the attention of one query under several mechanisms, one row of tinted frames each.
 
@@ -116,6 +117,7 @@ def attention_strips(
         show: Indices of the frames to draw; None draws at most 8, evenly spaced, the query's frame among them.
         title: Title of the figure, or None.
         signed: Whether weights may be negative, with absolute values that sum to 1; negative ones are drawn in red.
+        keys: N, the number of tokens that may get weight; None means all tokens.
 
     Returns:
         The picture, without an interactive twin.
@@ -135,9 +137,10 @@ def attention_strips(
     captions = captions_of(times, t)
     separate = _is_separate(scale)
     figure, axes = frame_axes(len(shares), len(shown), h / w, title=title, bar=True, heading=1, caption=0, foot=2)
-    highest = max(float(np.abs(values).max() * values.size) for values in shares.values())
+    counts = {name: keys or values.size for name, values in shares.items()}
+    highest = max(float(np.abs(values).max() * counts[name]) for name, values in shares.items())
     for line, (row, (name, values)) in enumerate(zip(axes, shares.items(), strict=True)):
-        multiples = values * values.size
+        multiples = values * counts[name]
         top = float(np.abs(multiples).max()) if separate else highest
         row[0].annotate(name, (0, 1), (0, 5), textcoords="offset points", xycoords="axes fraction")
         for index, ax in zip(shown, row, strict=True):
@@ -148,12 +151,12 @@ def attention_strips(
     below = any((values < 0).any() for values in shares.values())
     if not separate:
         _color_bar(figure, axes[0, -1], axes[-1, -1], highest, signed=below)
-    note = _unit("× uniform", *{values.size for values in shares.values()})
+    note = _unit("× uniform", *set(counts.values()))
     legend(figure, query=query is not None, note=f"{note}; red: negative" if below else note)
     alt = sentence(
         title,
         _describe_query(query),
-        *(f"{name}: {_describe(values)}" for name, values in shares.items()),
+        *(f"{name}: {_describe(values, counts[name])}" for name, values in shares.items()),
         "Each row has its own color scale" if separate else "All rows share one color scale",
         f"Shown are {len(shown)} of {t} frames" if len(shown) < t else None,
     )
@@ -243,10 +246,10 @@ def _describe_query(query: Token | None) -> str:
     return "Attention over the tokens of a clip" + (f", asked by the query token in {name_of(query)}" if query else "")
 
 
-def _describe(shares: np.ndarray) -> str:
+def _describe(shares: np.ndarray, keys: int | None = None) -> str:
     signed, shares = shares, np.abs(shares)
     t, row, column = (int(i) for i in np.unravel_index(int(shares.argmax()), shares.shape))
-    top, total = float(shares.max()), shares.size
+    top, total = float(shares.max()), keys or shares.size
     half = int(np.searchsorted(np.cumsum(np.sort(shares, axis=None)[::-1]), 0.5 * shares.sum())) + 1
     below = float(-signed[signed < 0].sum())
     negative = f"; {number(100 * below)} % of the weight is negative" if below else ""
