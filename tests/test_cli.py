@@ -28,7 +28,7 @@ from linvid_edu.cli import app
 
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
 GOLDEN = sorted(Path(__file__).parent.glob("golden/*.npz"))
-FAST = ("--frames", 2, "--size", 42)
+FAST = ("--random", "--frames", 2, "--size", 42)
 
 needs_video = pytest.mark.usefixtures("video_tools")
 
@@ -64,7 +64,7 @@ def test_explain_writes_a_page_and_pictures(tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(names)
     assert [Path(line).name for line in result.stdout.splitlines()] == names
     text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
-    command = "linvid explain --frames 2 --size 42 --row 1 --block -1 --seed 0 -- motion_left_photo.mp4"
+    command = "linvid explain --random --frames 2 --size 42 --row 1 --block -1 --seed 0 -- motion_left_photo.mp4"
     assert f"<code>{command}</code>" in text
     assert str(tmp_path) not in text
 
@@ -97,6 +97,21 @@ def test_explain_takes_its_size_from_the_checkpoint(tmp_path):
     assert "size 64 does not fit" in error_line("explain", SAMPLE, "--checkpoint", path, "--size", 64, "--output", page)
     save_model(VideoTransformer(ModelConfig.compact(image_size=(32, 40))), path)
     assert "32×40" in error_line("explain", SAMPLE, "--checkpoint", path, "--output", page)
+
+
+@pytest.mark.slow
+@needs_video
+def test_explain_shows_the_shipped_color_models_by_default(tmp_path):
+    page = tmp_path / "page.html"
+    assert run("explain", SAMPLE, "--output", page).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "8 of 96 × 96 pixels" in text
+    assert "only the first frame is known in color" in text
+    for name in ("softmax", "linear", "separate", "cooperative"):
+        assert f"trained: the weights of {name}" in text
+    assert run("explain", SAMPLE, "--mechanism", "softmax", "--mechanism", "nystrom", "--output", page).exit_code == 0
+    assert "the weights of softmax with the mechanism switched" in page.read_text(encoding="utf-8")
+    assert "name two kinds of weights" in error_line("explain", SAMPLE, "--random", "--checkpoint", page)
 
 
 @needs_video
@@ -244,7 +259,7 @@ def test_a_bug_is_shown_with_its_traceback_and_how_to_report_it(monkeypatch, tmp
 
 def test_help_lists_every_command_and_option():
     listed = {
-        "explain": "--output --png --checkpoint --frames --size --start --stop "
+        "explain": "--output --png --checkpoint --random --frames --size --start --stop "
         "--frame --row --column --block --head --seed",
         "convert": "--heads --image-size --temporal-shift-div --force",
         "samples": "folder",

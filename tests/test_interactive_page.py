@@ -106,11 +106,12 @@ def test_the_command_writes_the_page(tmp_path):
 
     sample = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
     target = tmp_path / "page.html"
-    options = ["explain", str(sample), "--interactive", "--frames", "2", "--size", "32", "--output", str(target)]
+    small = ["--random", "--frames", "2", "--size", "32"]
+    options = ["explain", str(sample), "--interactive", *small, "--output", str(target)]
     done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
     text = target.read_text(encoding="utf-8")
-    assert "linvid explain --interactive --frames 2 --size 32" in text
+    assert "linvid explain --interactive --random --frames 2 --size 32" in text
     assert [name for name, _ in json.loads(part(text, "state"))["meta"]["objects"]] == ["distractor"]
     named = [word for name in ("nystrom", "cosformer-cooperative") for word in ("--mechanism", name)]
     done = CliRunner().invoke(app, [*options, *named])

@@ -30,7 +30,7 @@ def metrics(name):
 
 def test_nothing_else_ships():
     files = {f"{name}{ending}" for name in NAMES for ending in (".safetensors", ".json")}
-    assert {path.name for path in FOLDER.iterdir()} == files | {"README.md", "fixation_ratios.json"}
+    assert {path.name for path in FOLDER.iterdir()} == files | {"README.md", "fixation_ratios.json", "color"}
 
 
 @every_checkpoint
