@@ -10,7 +10,7 @@ from videos import write
 
 from linvid_edu.cli import app
 from linvid_edu.models.color_transformer import ColorTransformer
-from linvid_edu.training.color_evaluation import colors_of_clips, colors_of_test
+from linvid_edu.training.color_evaluation import colors_of_clips, colors_of_test, copy_head_row
 from linvid_edu.training.color_task import ColorTask, film_files, reference_frames
 from linvid_edu.training.config import Effort, TrainConfig
 from linvid_edu.training.evaluation import accuracy
@@ -209,3 +209,11 @@ def test_the_commands_train_and_evaluate(tmp_path, film):
     assert "best reference" in evaluated.output
     color = json.loads((tmp_path / "colors.json").read_text())["color"]
     assert color["baselines"]["mean color"]["relative_error"] == 1
+
+
+def test_the_copy_head_has_a_row_like_other_layers():
+    model = initialize(ColorTransformer(model_config(find_task("color"), "linear", "probe")), seed=0)
+    color = colors_of_clips(model, batch_of("color").lab, (0,))
+    row = copy_head_row(color)
+    assert (row["block"], row["span"], row["mass_on_answer"]) == (0, "joint", color["selectivity"])
+    assert row["query_entropy"] == row["entropy"] == color["entropy"]

@@ -110,3 +110,9 @@ def test_no_two_hypotheses_have_one_number(paper):
     assert list(HYPOTHESES)[: len(ABLATION_HYPOTHESES)] == list(decide_ablation(*paper)["statement"])
     assert {"F1, nystrom", "F2, performer", "F3, cosformer", "N1"} <= set(HYPOTHESES)
     assert "F2, nystrom" not in HYPOTHESES  # it has no features that fixation could reweight
+
+
+def test_the_statements_about_colors_are_those_of_appendix_d():
+    levels = {"softmax": 0.7, "linear": 0.2, "separate": 0.3, "cooperative": 0.35, "linear-relu": 0.35}
+    table = decide_ablation(*made_tables(seeds(levels), task="color")).set_index("statement")
+    assert table["verdict"].to_dict() == {"D1": "shown", "D2": "shown", "D3": "shown", "D4": "not shown"}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from linvid_edu.models.variants import VARIANTS
+from linvid_edu.training.tasks import COLOR
 
 from .paired_tests import compare_pairs, holm, rank_correlation, verdict_of
 from .per_variant import MEASURE_LABELS, SAME_TIME, by_run
@@ -110,8 +111,16 @@ BLANK_TOKEN_HYPOTHESES = (
     Hypothesis("N5", "cooperative", "linear-relu", **_LOSES_MORE),
     Hypothesis("N6", "linear", "linear without blank tokens", **_LOSES_MORE),
 )
+# appendix D; accuracy is 1 − relative error of the copied colors
+COLOR_HYPOTHESES = (
+    Hypothesis("D1", "softmax", "linear", holm_set="D"),
+    Hypothesis("D2", "cooperative", "linear", holm_set="D"),
+    Hypothesis("D3", "separate", "linear", holm_set="D"),
+    Hypothesis("D4", "cooperative", "linear-relu", holm_set="D"),
+)
 HYPOTHESES = {
-    hypothesis.number: hypothesis for hypothesis in (*ABLATION_HYPOTHESES, *RIVAL_HYPOTHESES, *BLANK_TOKEN_HYPOTHESES)
+    hypothesis.number: hypothesis
+    for hypothesis in (*ABLATION_HYPOTHESES, *RIVAL_HYPOTHESES, *BLANK_TOKEN_HYPOTHESES, *COLOR_HYPOTHESES)
 }
 
 
@@ -191,11 +200,13 @@ def _verdict(hypothesis: Hypothesis, row: dict[str, Any]) -> str:
 
 
 def decide_ablation(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame:
-    """Decide the statements of the ablation for one task; see ``decide``.
+    """Decide the statements of the ablation for one task, those of appendix D for the task of colors; see ``decide``.
 
     Args:
         runs, layers: Tables of one task.
     """
+    if set(runs["task"]) == {COLOR}:
+        return decide(by_run(runs, layers), COLOR_HYPOTHESES, missing="left out")
     return decide(by_run(runs, layers), ABLATION_HYPOTHESES, missing="p = 1")
 
 

@@ -34,6 +34,20 @@ def colors_of_test(model: VideoTransformer, task: ColorTask, *, clips: int = 48)
     return {**colors_of_clips(model, lab, references), "clips": len(lab)}
 
 
+def copy_head_row(color: dict[str, Any]) -> dict[str, Any]:
+    """Return the concentration of a copy head, named as that of other layers; see ``concentration_per_layer``.
+
+    All queries are on the object in question, a token that gets a color, and the answer are the tokens of the right
+    color.
+
+    Args:
+        color: Result of ``colors_of_test``.
+    """
+    names = {"entropy": "entropy", "effective_tokens": "effective_tokens", "query_entropy": "entropy"}
+    row = {name: color[measure] for name, measure in (names | {"mass_on_answer": "selectivity"}).items()}
+    return {"block": 0, "span": "joint", **row}
+
+
 def colors_of_clips(
     model: VideoTransformer, lab: Float[torch.Tensor, "b 3 t h w"], references: tuple[int, ...]
 ) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from linvid_edu.models.checkpoint import CheckpointError
 from linvid_edu.models.color_transformer import make_model
 from linvid_edu.models.transformer import VideoTransformer
 
-from .color_evaluation import colors_of_test
+from .color_evaluation import colors_of_test, copy_head_row
 from .color_task import ColorTask
 from .config import TrainConfig
 from .evaluation import accuracy, concentration_per_layer
@@ -44,6 +44,11 @@ def final_metrics(
     on_cpu = make_model(model.config)
     on_cpu.load_state_dict({name: weight.detach().cpu() for name, weight in model.state_dict().items()})
     main_test = next(iter(data.tests))
+    color = colors_of_test(on_cpu, data) if isinstance(data, ColorTask) else None
+    if isinstance(data, Task):
+        concentration = concentration_per_layer(on_cpu, data, main_test)
+    else:
+        concentration = [] if color is None else [copy_head_row(color)]
     return {
         **run_header(config),
         "variant": model.config.variant,
@@ -52,8 +57,8 @@ def final_metrics(
         "ceiling": data.ceiling,
         "curve": progress.curve,
         "losses": progress.losses,
-        "concentration": concentration_per_layer(on_cpu, data, main_test) if isinstance(data, Task) else [],
-        "color": colors_of_test(on_cpu, data) if isinstance(data, ColorTask) else None,
+        "concentration": concentration,
+        "color": color,
         "unreadable": progress.unreadable | dict(data.unreadable),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "seconds": round(progress.seconds, 2),
