@@ -126,7 +126,7 @@ def test_the_page_needs_nothing_and_tells_no_folder(random_page):
     reader = Reader(text)
     links = [attrs[name] for _, attrs in reader.tags for name in ("src", "href", "srcset", "action") if name in attrs]
     assert len(links) == 3
-    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert all(link.startswith("data:image/webp;base64,") for link in links)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in reader.tags}
     assert not re.search(r"url\(|@import", text)
     assert str(SAMPLE.parent) not in text

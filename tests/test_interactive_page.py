@@ -51,7 +51,7 @@ def test_a_page_is_whole_and_everything_from_outside_is_data_in_it():
     assert content["meta"]["objects"][0][0] == EVIL
     assert "untrained: random weights" in text
     assert "rounded to 11 bits" in text
-    assert re.search(r'<noscript>.*<img src="data:image/png;base64,[^"]{1000,}" alt="Attention over', text, re.DOTALL)
+    assert re.search(r'<noscript>.*<img src="data:image/webp;base64,[^"]{1000,}" alt="Attention over', text, re.DOTALL)
 
 
 def test_sixteen_frames_of_the_default_size_fit_into_8_megabytes(tmp_path):

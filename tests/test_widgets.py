@@ -26,7 +26,7 @@ def test_a_figure_is_an_image_with_its_alt_text():
     box = controlled(lambda scale: heatmap(scale * np.eye(2), title='"quoted" <b>'), scale=slider)
     before = box.children[-1].value
     assert 'alt="&quot;quoted&quot; &lt;b&gt;' in before
-    assert "data:image/png;base64," in before
+    assert "data:image/webp;base64," in before
     slider.value = 3
     assert box.children[-1].value != before
 

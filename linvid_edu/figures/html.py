@@ -44,11 +44,10 @@ def html_page(
 
 
 def image_element(picture: "Picture") -> str:
-    """Write a picture as an ``<img>`` element that holds its PNG and its alt text."""
-    png = picture.png()
-    width, height = png_size(png)
+    """Write a picture as an ``<img>`` element that holds its pixels and its alt text."""
+    webp, (width, height) = picture.webp()
     size = f'width="{width}" height="{height}" style="max-width: 100%; height: auto"'
-    return f'<img src="{png_url(png)}" alt="{escape(picture.alt)}" {size}>'
+    return f'<img src="data:image/webp;base64,{b64encode(webp).decode()}" alt="{escape(picture.alt)}" {size}>'
 
 
 def png_url(png: bytes) -> str:

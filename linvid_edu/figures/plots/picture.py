@@ -26,6 +26,7 @@ MISSING = "#c9ced3"  # cells without a finite value
 ACCENT = "#d55e00"
 ACCENT_INK = "#a84300"  # ACCENT, darkened until text in it reaches a contrast of 4.5 on white
 DPI = 110
+WEBP_QUALITY = 90  # of 100: text stays sharp
 PAGE_INCHES = 7.6  # 836 pixels, so that JupyterLab shows it uncut in a window of 1280
 MARGIN_INCHES = 0.14  # white around every figure, so that it reads as a card on a dark page
 LINE_INCHES = 0.24  # of the title
@@ -105,18 +106,31 @@ class Picture(NamedTuple):
         Returns:
             A PNG file on a white card, with the alt text as its Description; the same figure gives the same bytes.
         """
-        if layout := self.figure.get_layout_engine():
-            styled(layout.execute)(self.figure)
-            self.figure.set_layout_engine("none")  # a second layout of the same figure would differ by a pixel
-        rendered, compressed, metadata = BytesIO(), BytesIO(), PngInfo()
-        styled(self.figure.savefig)(rendered, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
+        image, compressed, metadata = self._image(), BytesIO(), PngInfo()
         metadata.add_text("Description", self.alt)
-        image = Image.open(rendered).convert("RGB")
         # k-means keeps photographs smooth; it stops when less than 1 % of the pixels change their color
         few = image.width * image.height // 100
         image = image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=few, dither=Image.Dither.NONE)
         image.save(compressed, "PNG", optimize=True, pnginfo=metadata, dpi=(DPI, DPI))
         return compressed.getvalue()
+
+    def webp(self) -> tuple[bytes, tuple[int, int]]:
+        """Render the static figure for a page, which takes a tenth of the time of ``png``.
+
+        Returns:
+            A WebP file on a white card, and its width and height in pixels.
+        """
+        image, compressed = self._image(), BytesIO()
+        image.save(compressed, "WEBP", quality=WEBP_QUALITY, method=2)
+        return compressed.getvalue(), image.size
+
+    def _image(self) -> Image.Image:
+        if layout := self.figure.get_layout_engine():
+            styled(layout.execute)(self.figure)
+            self.figure.set_layout_engine("none")  # a second layout of the same figure would differ by a pixel
+        rendered = BytesIO()
+        styled(self.figure.savefig)(rendered, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
+        return Image.open(rendered).convert("RGB")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the static figure as a PNG file with its alt text inside.
