@@ -391,3 +391,14 @@ def test_known_objects_are_where_the_scene_has_them(tmp_path):
     shutil.copy(SAMPLES / "manifest.json", tmp_path)
     assert known_objects(replace(loaded, source=str(copied)), Grid(8, 8)) == {}  # another file under that name
     assert known_objects(clip(), Grid(4, 5)) == {}
+
+
+def test_the_color_models_stand_in_for_a_clip_of_their_size():
+    frames = torch.randint(0, 255, (3, 96, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    explorer = AttentionExplorer(Clip(normalize(frames), frames, torch.arange(3.0), "film"))
+    assert explorer.problem == ""
+    assert explorer.shown == ["softmax", "linear", "separate fixation", "cooperative fixation"]
+    explorer.query = (2, 5, 5)
+    rows = explorer.rows()
+    assert rows[:, 0, 1:].abs().max() == 0
+    torch.testing.assert_close(rows[:, 0, 0].sum(dim=(1, 2)), torch.ones(4), atol=1e-3, rtol=0)

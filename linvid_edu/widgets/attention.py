@@ -251,8 +251,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
 
 
 def _fitting_models(clip: Clip) -> dict[str, VideoTransformer]:
-    """Return the shipped models that take a clip: those of colors, unless it has the frames of those of motion."""
+    """Return the shipped models that take a clip: those of colors, unless it has the size of those of motion."""
     motion = shipped_models()
-    config = next(iter(motion.values())).config
-    size = (config.num_frames, *pair(config.image_size))
-    return motion if tuple(clip.frames.shape[:3]) == size else shipped_color_models()
+    size = pair(next(iter(motion.values())).config.image_size)
+    return motion if tuple(clip.frames.shape[1:3]) == size else shipped_color_models()

@@ -115,7 +115,7 @@ def _clip_texts(explanation: Explanation) -> dict[str, str]:
         "reason": query.reason,
         "frames": f"{t} of {h} × {w} pixels, from {clip.times[0]:.2f} s to {clip.times[-1]:.2f} s{repeated}",
         "tokens": f"{counted} of the first frame, of {t * grid.tokens:,} in all" if copies else counted,
-        "token_size": f"frames · rows · columns; one token sees {kernel} × {kernel} pixels",
+        "token_size": f"{'' if copies else 'frames · '}rows · columns; one token sees {kernel} × {kernel} pixels",
     }
 
 
