@@ -85,7 +85,7 @@ def test_recoloring_keeps_the_lightness(film):
 
 def test_the_second_half_of_a_film_is_for_the_test(film):
     task = ColorTask(size=48, root=str(film))
-    training, _, test = task._films
+    training, _, test = task.films
     assert len(training[0].frames) == len(test[0].frames) == 15
     assert training[0].times[-1] < test[0].times[0]
 
@@ -96,7 +96,7 @@ def test_every_fifth_film_of_a_folder_is_for_the_test(film, tmp_path):
     (tmp_path / "notes.txt").write_text("no film")
     (tmp_path / "broken.mp4").write_bytes(b"no film")
     task = ColorTask(size=48, root=str(tmp_path))
-    training, _, test = task._films
+    training, _, test = task.films
     assert [film.source[-5] for film in test] == ["4"]
     assert len(training) == 5
     assert list(task.unreadable) == [str(tmp_path / "broken.mp4")]

@@ -1,6 +1,7 @@
 """Options and arguments that several commands have, defined once."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,9 +47,21 @@ def check_moments(moments: list[float] | None) -> list[float] | None:
     return moments
 
 
+def write_numbers(numbers: Mapping[str, Any], path: Path) -> None:
+    """Write numbers as JSON, atomically."""
+    from linvid_edu.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(numbers, indent=1, allow_nan=False), encoding="utf-8")
+
+
 Video = Annotated[Path, typer.Argument(help="Video file, in any format that FFmpeg reads.", show_default=False)]
 Page = Annotated[Path, typer.Option(help="Page to write; its name ends in .html.", callback=check_html)]
 WeightsSeed = Annotated[int, numeric("Seed of the random weights.", max=2**32 - 1)]
+Numbers = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="File to which the numbers are also written.", show_default=False),
+]
 Device = Annotated[str, name_option("Device to compute on", ("auto", "cpu", "cuda", "mps"))]
 ClipsRoot = Annotated[
     Path | None,

@@ -151,7 +151,7 @@ class ColorTask:
             return virtual_clips(
                 pictures, count=count, frames=TEST_FRAMES, size=self.size, objects=self.objects, seed=seed
             )
-        films = self._films[VALIDATION if validation else TEST]
+        films = self.films[VALIDATION if validation else TEST]
         share = max(1, count // len(films))
         windows = [film.frames[even_windows(film, frames=TEST_FRAMES, most=share)] for film in films]
         return to_lab(torch.cat(windows))
@@ -162,7 +162,7 @@ class ColorTask:
             return virtual_clips(
                 self._photographs, count=count, frames=self.frames, size=self.size, objects=self.objects, seed=seed
             )
-        films = self._films[TRAINING]
+        films = self.films[TRAINING]
         chosen = torch.randint(len(films), (count,), generator=generator).tolist()
         clips = []
         for index in chosen:
@@ -177,7 +177,7 @@ class ColorTask:
         return load_photographs("training")
 
     @cached_property
-    def _films(self) -> tuple[Sequence[Film], Sequence[Film], Sequence[Film]]:
+    def films(self) -> tuple[Sequence[Film], Sequence[Film], Sequence[Film]]:
         """The films for training, validation and tests; files that cannot be read are noted in ``unreadable``."""
         films = []
         for path in film_files(self.root):

@@ -3,8 +3,9 @@
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
-from linvid_edu.shapes import Float, UInt8
+from linvid_edu.shapes import Float, Grid, UInt8
 
 # linear sRGB to CIE XYZ under D65 (IEC 61966-2-1); the sum of a row is that coordinate of white
 RGB_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
@@ -52,3 +53,19 @@ def from_lab(lab: Float[Tensor, "*batch 3 t h w"]) -> UInt8[Tensor, "*batch t h 
     light = (xyz @ torch.linalg.inv(matrix / matrix.sum(dim=1, keepdim=True)).T).clamp(0, 1)
     rgb = torch.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
     return (255 * rgb).round().to(torch.uint8)
+
+
+def paint(lab: Float[Tensor, "3 t h w"], colors: Float[Tensor, "t n 2"], grid: Grid) -> UInt8[Tensor, "t h w 3"]:
+    """Put the colors of tokens over the lightness of frames, interpolated bilinearly between the tokens' centers.
+
+    Args:
+        lab: Frames in Lab of any size, of which only L is used.
+        colors: ab color of each token, in Lab units.
+        grid: Rows and columns of the tokens of a frame.
+
+    Returns:
+        sRGB values, 0 to 255.
+    """
+    cells = rearrange(colors, "t (rows columns) ab -> t ab rows columns", rows=grid.rows)
+    ab = F.interpolate(cells, size=lab.shape[2:], mode="bilinear", align_corners=False)
+    return from_lab(torch.cat([lab[:1], rearrange(ab, "t ab h w -> ab t h w")]))
