@@ -38,7 +38,8 @@ def color_clip(
         list[float] | None,
         typer.Option(
             metavar="SECONDS",
-            help="Time of a frame whose colors are known; repeatable.  [default: the first frame of each scene]",
+            help="Time of a frame whose colors are known; repeatable.  [default: the first frame of each scene, and "
+            "every 2 seconds]",
             callback=check_moments,
         ),
     ] = None,

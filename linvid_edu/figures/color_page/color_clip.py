@@ -19,7 +19,8 @@ SHOWN_FRAMES = 24  # of up to 3 mechanisms; with more, fewer, so that the page s
 SHOWN_PICTURES = 72  # frames times mechanisms
 SHOWN_PIXELS = 192  # height and width of a frame on the page
 USUAL_SECONDS, MOST_SECONDS = 10.0, 60.0  # of a clip
-MOST_KNOWN = 6  # frames
+KNOWN_SECONDS, MOST_PARTS = 2.0, 5  # a frame is known at least so often, unless the clip would have more parts
+MOST_SCENES, MOST_KNOWN = 6, 12
 END_TOLERANCE_SECONDS = 0.1  # a clip that ends this much too early is long enough
 LEAST_COLOR = 1.0  # Lab units: mean distance of colors from their mean; below it, a clip is gray
 COLOR_CELLS = 8  # rows and columns of mean colors that are compared
@@ -56,9 +57,9 @@ def load_color_clip(
     *,
     frames: int | None = None,
     mechanisms: int = 3,
-    start: float | None = None,
-    stop: float | None = None,
-    references: Sequence[float] = (),
+    start: int | float | None = None,
+    stop: int | float | None = None,
+    references: Sequence[int | float] = (),
 ) -> ColorClip:
     """Read a clip, and decide which of its frames are known in color.
 
@@ -69,7 +70,8 @@ def load_color_clip(
         mechanisms: Number of mechanisms that will color the clip.
         start: Start in seconds; None means 0.
         stop: End in seconds; None means 10 s after the start, or the end of the video.
-        references: Times of the known frames in seconds. Empty means the first frame of each scene that has color.
+        references: Times of the known frames in seconds. Empty means the first frame of each scene, and
+            in longer scenes one every 2 s, or five in all in a clip that is longer than 10 s.
 
     Raises:
         VideoError: The file is not a readable video.
@@ -82,8 +84,8 @@ def load_color_clip(
     wanted = frames or min(SHOWN_FRAMES, SHOWN_PICTURES // mechanisms, available)
     if available < max(wanted, 2):
         raise ValueError(
-            f"{path}: the video has about {available} frames from {begin:g} to {end:.2f} s, and {max(wanted, 2)} are "
-            f"needed: choose {'--frames 2 or ' if wanted > 2 else ''}a longer part by --start and --stop"
+            f"{path}: too few frames from {begin:g} to {end:.2f} s: about {available}, and {max(wanted, 2)} are needed: "
+            "choose fewer --frames, or a longer part by --start and --stop"
         )
     count = min(available, max(wanted, round(FRAMES_PER_SECOND * (end - begin))))
     clip = load_clip(path, num_frames=count, size=SHOWN_PIXELS, start=begin, stop=min(end, facts.seconds))
@@ -93,7 +95,7 @@ def load_color_clip(
         known = _requested(path, clip.times, references)
         _check_scenes(path, clip.times, cuts, known)
     else:
-        known = _first_of_scenes(path, clip.times, cuts, chroma)
+        known = _usual(path, clip.times, cuts, chroma)
     _check_known(path, clip.times, chroma, known)
     if len(known) >= wanted:
         raise ValueError(
@@ -104,16 +106,16 @@ def load_color_clip(
     )
 
 
-def _limits(path: str | Path, seconds: float, start: float | None, stop: float | None) -> tuple[float, float]:
+def _limits(path: str | Path, seconds: float, start: int | float | None, stop: int | float | None) -> tuple[float, float]:
     """Return start and end of the clip in seconds."""
-    begin = 0.0 if start is None else start
+    begin = float(start or 0)
     if stop is not None and stop > seconds + END_TOLERANCE_SECONDS:
         raise ValueError(f"{path}: stop={stop:g} s lies after the end of the video, {seconds:.2f} s: choose less")
     if not 0 <= begin < seconds:
         raise ValueError(f"{path}: start={begin:g} s lies outside of the video, 0 to {seconds:.2f} s: choose less")
-    end = min(begin + USUAL_SECONDS, seconds) if stop is None else min(stop, seconds)
+    end = min(begin + USUAL_SECONDS if stop is None else float(stop), seconds)
     if end <= begin:
-        raise ValueError(f"{path}: stop={stop} s is not after start={begin:g} s: choose a larger stop")
+        raise ValueError(f"{path}: stop={stop:g} s is not after start={begin:g} s: choose a larger stop")
     if end - begin > MOST_SECONDS:
         raise ValueError(
             f"{path}: the clip would have {end - begin:g} s, at most {MOST_SECONDS:g} are possible: choose a shorter "
@@ -145,7 +147,7 @@ def _check_known(path: str | Path, times: Tensor, chroma: Tensor, known: Sequenc
         )
 
 
-def _requested(path: str | Path, times: Tensor, references: Sequence[float]) -> tuple[int, ...]:
+def _requested(path: str | Path, times: Tensor, references: Sequence[int | float]) -> tuple[int, ...]:
     """Return the frames that are nearest to the requested times."""
     margin = (times[1] - times[0]).item()
     known = set()
@@ -181,17 +183,28 @@ def _check_scenes(path: str | Path, times: Tensor, cuts: Sequence[int], known: S
         )
 
 
-def _first_of_scenes(path: str | Path, times: Tensor, cuts: Sequence[int], chroma: Tensor) -> tuple[int, ...]:
-    """Return the first frame of each scene whose colors are at least half as strong as the strongest of the scene."""
+def _usual(path: str | Path, times: Tensor, cuts: Sequence[int], chroma: Tensor) -> tuple[int, ...]:
+    """Return the first frame of each part of a scene; a part lasts about 2 s, or more if the clip is long.
+
+    A frame whose colors are less than half as strong as the strongest of its part, as in a fade, is passed over.
+    """
     scenes = _scenes(cuts, len(chroma))
-    if len(scenes) > MOST_KNOWN:
+    if len(scenes) > MOST_SCENES:
         first, stop = max(scenes, key=lambda scene: scene[1] - scene[0])
         raise ValueError(
-            f"{path}: {len(scenes)} scenes from {times[0]:.2f} to {times[-1]:.2f} s, at most {MOST_KNOWN} are "
+            f"{path}: {len(scenes)} scenes from {times[0]:.2f} to {times[-1]:.2f} s, at most {MOST_SCENES} are "
             f"possible: choose fewer, such as the longest, --start {times[first]:.2f} --stop {times[stop - 1]:.2f}"
         )
-    strong = [chroma[first:stop] >= chroma[first:stop].max() / 2 for first, stop in scenes]
-    return tuple(first + int(frames.int().argmax()) for (first, _), frames in zip(scenes, strong, strict=True))
+    step = (times[-1] - times[0]).item() / (len(times) - 1)
+    longest = max(KNOWN_SECONDS, step * len(times) / MOST_PARTS)
+    known = []
+    for first, stop in scenes:
+        parts = math.ceil(round(step * (stop - first) / longest, 3))
+        limits = torch.linspace(first, stop, parts + 1).round().int().tolist()
+        for begin, end in pairwise(limits):
+            strong = chroma[begin:end] >= chroma[begin:end].max() / 2
+            known.append(begin + int(strong.int().argmax()))
+    return tuple(known)
 
 
 def _shown(count: int, wanted: int, known: Sequence[int]) -> tuple[int, ...]:
