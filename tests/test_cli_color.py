@@ -17,7 +17,6 @@ from test_color_clip import pictures
 from test_color_page import state_of
 from videos import write
 
-from linvid_edu.cli import color as color_command
 from linvid_edu.experiments.film_training import FilmTraining
 from linvid_edu.models.checkpoint import save_model
 from linvid_edu.models.config import ModelConfig
@@ -36,7 +35,7 @@ def shipped(tmp_path_factory, monkeypatch):
     """Ship small models with random weights."""
     folder = tmp_path_factory.mktemp("shipped")
     paths = {name: save_model(color_model(name), folder / f"{name}.safetensors") for name in (*NAMES, "separate")}
-    monkeypatch.setattr(color_command, "shipped_color_models", lambda: paths)
+    monkeypatch.setattr("linvid_edu.models.shipped.color_checkpoints", lambda: paths)
     return paths
 
 
@@ -111,7 +110,7 @@ def test_errors_are_one_line(tmp_path, video, shipped):
     path = save_model(VideoTransformer(ModelConfig.compact()), tmp_path / "motion.safetensors")
     assert "motion.safetensors is no color model" in error_line("color", video, "--checkpoint", path, *page)
     line = error_line("color", video, "--mechanism", "performer", *page)
-    assert "no color model of 'performer' is shipped: choose one of cooperative, linear, separate, softmax" in line
+    assert "no color model of 'performer' is shipped: choose one of softmax, linear, cooperative, separate" in line
     assert "--task color --variant performer" in line
     assert "no such file" in error_line("color", tmp_path / "gone.mp4", *page)
     assert "--reference 9 lies outside of the clip" in error_line("color", video, "--reference", 9, *page)

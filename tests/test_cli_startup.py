@@ -33,7 +33,19 @@ SLOW = (
     "sphinx",
     "distributed",
 )
-COMMANDS = ("book", "convert", "course", "evaluate", "explain", "lab", "lessons", "report", "samples", "stream")
+COMMANDS = (
+    "book",
+    "color",
+    "convert",
+    "course",
+    "evaluate",
+    "explain",
+    "lab",
+    "lessons",
+    "report",
+    "samples",
+    "stream",
+)
 COMMANDS += ("sweep", "train")
 REPORT_MODULES = f"""
 import sys
@@ -65,7 +77,10 @@ def modules_loaded_by(*words):
         (("train", "--batch", "9", "--processes", "2"), 1),
         (("evaluate", "runs", "--task", "cue", "--clips", "clips"), 1),
         (("explain", "clip.mp4", "--interactive", "--png"), 1),
+        (("explain", "clip.mp4", "--interactive", "--json", "numbers.json"), 1),
         (("stream", "clip.mp4", "--output", "page.pdf"), 2),
+        (("color", "clip.mp4", "--output", "page.pdf"), 2),
+        (("color", "clip.mp4", "--train-on", "--start", "1"), 1),
         (("sweep", "--folder", "runs"), 1),
         (("lab", "--", "--no-browser"), 1),
     ],

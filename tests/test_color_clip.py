@@ -72,7 +72,7 @@ def fading(tmp_path):
 
 
 def test_a_scene_that_fades_in_is_known_where_it_has_color(fading):
-    (known,) = load_color_clip(fading).known
+    known, *_ = load_color_clip(fading).known
     assert 5 <= known <= 15
 
 

@@ -25,7 +25,7 @@ from linvid_edu.figures.color_page import (
     side_by_side,
 )
 from linvid_edu.figures.color_page import page as page_module
-from linvid_edu.models.color_measures import baseline_errors, measure_colors, mean_color_errors, relative_error
+from linvid_edu.models.color_measures import baseline_errors, mean_color_errors, measure_colors, relative_error
 from linvid_edu.models.color_transformer import make_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer

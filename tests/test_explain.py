@@ -1,5 +1,6 @@
 """The page of `linvid explain`: its numbers are the library's, its words say where the weights come from."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -24,6 +25,7 @@ from linvid_edu.figures.explain_page import (
     choose_query,
     explain,
     explanation_html,
+    explanation_numbers,
     explanation_pictures,
 )
 from linvid_edu.figures.plots import magnified_patch
@@ -108,6 +110,18 @@ def test_the_page_tells_the_numbers_of_the_library(random_page):
         assert top == pytest.approx(100 * measures.top_mass, abs=6e-3)
         assert gini == pytest.approx(measures.gini, abs=6e-5)
     assert rows[-1][0].startswith("uniform")
+
+
+def test_the_numbers_for_json_are_those_of_the_answers(random_page):
+    explanation, _ = random_page
+    numbers = json.loads(json.dumps(explanation_numbers(explanation), allow_nan=False))
+    assert list(numbers["mechanisms"]) == ["softmax", "linear", "cooperative", "cooperative-association"]
+    for row, answer in zip(numbers["mechanisms"].values(), explanation.answers, strict=True):
+        assert row["effective_tokens"] == answer.concentration.effective_tokens
+        assert row["entropy"] == answer.concentration.normalized_entropy
+        assert (row["rank"], row["weights"]) == (answer.rank, "random weights")
+    assert (numbers["video"], numbers["tokens"]) == ("motion_left_photo.mp4", 648)
+    assert numbers["query"] == list(explanation.query[:3])
 
 
 def test_the_page_says_that_weights_are_random_and_how_the_query_was_chosen(random_page):

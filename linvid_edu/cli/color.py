@@ -67,7 +67,9 @@ def color_clip(
     itself, and the colors come back.
 
     Example: linvid color clip.mp4
+
     Example: linvid color clip.mp4 --reference 0 --reference 6 --mechanism softmax --mechanism separate
+
     Example: linvid color --train-on clip.mp4
     """
     _check_usage(train_on, checkpoint, start, stop)
@@ -127,13 +129,14 @@ def _painters(names: Sequence[str], checkpoints: Sequence[Path]) -> "list[Painte
     """Load the shipped color models of these names, and those in files."""
     from linvid_edu.figures.color_page import Painter, check_painters
     from linvid_edu.models.checkpoint import load_model
+    from linvid_edu.models.shipped import color_checkpoints
 
-    shipped = shipped_color_models()
+    shipped = color_checkpoints()
     painters = []
     for name in names:
         if name not in shipped:
             raise ValueError(
-                f"no color model of {name!r} is shipped: choose one of {', '.join(sorted(shipped)) or 'none'}, train "
+                f"no color model of {name!r} is shipped: choose one of {', '.join(shipped) or 'none'}, train "
                 f"it on your video by --train-on, or train one with `linvid train --task color --variant {name}` and "
                 "name its file by --checkpoint"
             )
@@ -141,14 +144,6 @@ def _painters(names: Sequence[str], checkpoints: Sequence[Path]) -> "list[Painte
     painters += [Painter(load_model(path), path.name) for path in checkpoints]
     check_painters(painters)
     return painters
-
-
-def shipped_color_models() -> dict[str, Path]:
-    """Return the files of the shipped color models by the name of their variant."""
-    from linvid_edu.files import materials
-
-    folder = materials().data_samples / "checkpoints" / "color"
-    return {path.stem: path for path in folder.glob("*.safetensors")}
 
 
 def _color(

@@ -7,7 +7,7 @@ import typer
 
 from .app import app
 from .command_line import command_line
-from .options import Page, Video, WeightsSeed, numeric
+from .options import Numbers, Page, Video, WeightsSeed, numeric, write_numbers
 from .progress import step_bar
 
 
@@ -46,6 +46,7 @@ def explain_clip(
     block: Annotated[int, numeric("Block to look at, from 0; -1 is the last.", min=None)] = -1,
     head: Annotated[int | None, numeric("Attention head, from 0.  [default: the mean over heads]")] = None,
     seed: WeightsSeed = 0,
+    numbers: Numbers = None,
 ) -> None:
     """Show where one token of a video looks under four mechanisms, as one HTML page.
 
@@ -66,6 +67,8 @@ def explain_clip(
         raise ValueError("--random and --checkpoint name two kinds of weights: omit one")
     if interactive and png:
         raise ValueError("--png does not go with --interactive, whose page has a button that saves a PNG: omit one")
+    if interactive and numbers:
+        raise ValueError("--json does not go with --interactive, whose page computes its numbers itself: omit one")
     from linvid_edu.figures.explain_page import USUAL_ROWS, clip_size
     from linvid_edu.models.checkpoint import load_model
     from linvid_edu.models.shipped import color_models_for
@@ -112,9 +115,11 @@ def explain_clip(
             step("page")
             paths = [save_explorer(explorer, output, command=command)]
         else:
-            from linvid_edu.figures.explain_page import explain, save_explanation
+            from linvid_edu.figures.explain_page import explain, explanation_numbers, save_explanation
 
             explanation = explain(clip, progress=step, **view)
             step("figures")
             paths = save_explanation(explanation, output, command=command, png=png)
+            if numbers:
+                write_numbers(explanation_numbers(explanation), numbers)
     typer.echo("\n".join(map(str, paths)))

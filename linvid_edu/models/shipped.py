@@ -34,6 +34,12 @@ def shipped_color_models() -> dict[str, VideoTransformer]:
     return _load(materials().data_samples / "checkpoints" / COLOR_FOLDER)
 
 
+def color_checkpoints() -> dict[str, Path]:
+    """Return the files of the shipped color models by the names of their variants; empty if there are none."""
+    folder = materials().data_samples / "checkpoints" / COLOR_FOLDER
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
 def color_models_for(mechanisms: Sequence[str]) -> dict[str, VideoTransformer]:
     """Load the shipped color models of some mechanisms, or of the first if none of them has one.
 

@@ -106,7 +106,9 @@ def load_color_clip(
     )
 
 
-def _limits(path: str | Path, seconds: float, start: int | float | None, stop: int | float | None) -> tuple[float, float]:
+def _limits(
+    path: str | Path, seconds: float, start: int | float | None, stop: int | float | None
+) -> tuple[float, float]:
     """Return start and end of the clip in seconds."""
     begin = float(start or 0)
     if stop is not None and stop > seconds + END_TOLERANCE_SECONDS:

@@ -1,6 +1,6 @@
 """One page about one token of a clip: where it attends under several mechanisms, and how concentrated that is."""
 
-from .answers import Answer, Explanation, explain
+from .answers import Answer, Explanation, explain, explanation_numbers
 from .mechanisms import (
     USUAL_ROWS,
     Answering,
@@ -27,6 +27,7 @@ __all__ = [
     "clip_size",
     "explain",
     "explanation_html",
+    "explanation_numbers",
     "explanation_pictures",
     "index_of",
     "save_explanation",

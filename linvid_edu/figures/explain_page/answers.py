@@ -1,7 +1,8 @@
 """Where one token of a clip attends, under one mechanism after another."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -29,6 +30,7 @@ class Answer(NamedTuple):
         rank: Rank of the spatial map of the query's frame, averaged over heads; None for joint attention.
         negative: Share of the weight that is negative.
         total: Sum of the row before it was divided.
+        name: Name of the variant.
     """
 
     label: str
@@ -39,6 +41,7 @@ class Answer(NamedTuple):
     rank: float | None
     negative: float = 0.0
     total: float = 1.0
+    name: str = ""
 
     @property
     def drawn(self) -> bool:
@@ -115,13 +118,50 @@ def explain(
         weights, rank, total = _attend(answering.model, clip, chosen, grid, block, head)
         row = attended_part(weights, config).flatten()
         measures, negative = (concentration(row), negative_share(row).item()) if row.any() else (None, 0.0)
-        answers.append(Answer(*answering[:3], weights, measures, rank, negative, total))
+        name = answering.model.config.variant
+        answers.append(Answer(*answering[:3], weights, measures, rank, negative, total, name))
     if not any(answer.drawn for answer in answers):
         place = f"frame {chosen.frame}, row {chosen.row}, column {chosen.column}"
         names = " and ".join(answer.label for answer in answers)
         raise ValueError(f"no token gets any weight of {names} at {place}: choose another query")
     files = tuple(name for name, _ in checkpoints)
     return Explanation(clip, config, grid, chosen, block, head, seed, files, tuple(answers))
+
+
+def explanation_numbers(explanation: Explanation) -> dict[str, Any]:
+    """Return the numbers of an explanation as plain values for JSON; a number that does not exist is None.
+
+    Returns:
+        "mechanisms", by the name of the variant: "entropy" (normalized), "effective_tokens", "top_mass", "gini", "rank",
+        "negative", and "weights", where the weights come from; and what identifies the question: "video", "seconds"
+        (first and last frame), "frames", "grid", "query" (frame, row, column), "block", "head" (None is the mean), and
+        "tokens", the number of tokens that the measures are over.
+    """
+    clip, first = explanation.clip, explanation.answers[0].weights
+    return {
+        "video": Path(clip.source).name,
+        "seconds": [round(clip.times[index].item(), 3) for index in (0, -1)],
+        "frames": len(clip.times),
+        "grid": list(explanation.grid),
+        "query": list(explanation.query[:3]),
+        "block": explanation.block,
+        "head": explanation.head,
+        "tokens": attended_part(first, explanation.config).numel(),
+        "mechanisms": {answer.name: _answer_numbers(answer) for answer in explanation.answers},
+    }
+
+
+def _answer_numbers(answer: Answer) -> dict[str, Any]:
+    measures = answer.concentration
+    return {
+        "entropy": measures and measures.normalized_entropy,
+        "effective_tokens": measures and measures.effective_tokens,
+        "top_mass": measures and measures.top_mass,
+        "gini": measures and measures.gini,
+        "rank": answer.rank,
+        "negative": answer.negative,
+        "weights": answer.status,
+    }
 
 
 def attended_part(weights: Tensor, config: ModelConfig) -> Tensor:
