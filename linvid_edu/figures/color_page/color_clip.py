@@ -84,8 +84,8 @@ def load_color_clip(
     wanted = frames or min(SHOWN_FRAMES, SHOWN_PICTURES // mechanisms, available)
     if available < max(wanted, 2):
         raise ValueError(
-            f"{path}: too few frames from {begin:g} to {end:.2f} s: about {available}, and {max(wanted, 2)} are needed: "
-            "choose fewer --frames, or a longer part by --start and --stop"
+            f"{path}: too few frames from {begin:g} to {end:.2f} s: about {available}, and {max(wanted, 2)} are "
+            "needed: choose fewer --frames, or a longer part by --start and --stop"
         )
     count = min(available, max(wanted, round(FRAMES_PER_SECOND * (end - begin))))
     clip = load_clip(path, num_frames=count, size=SHOWN_PIXELS, start=begin, stop=min(end, facts.seconds))

@@ -132,8 +132,8 @@ def explanation_numbers(explanation: Explanation) -> dict[str, Any]:
     """Return the numbers of an explanation as plain values for JSON; a number that does not exist is None.
 
     Returns:
-        "mechanisms", by the name of the variant: "entropy" (normalized), "effective_tokens", "top_mass", "gini", "rank",
-        "negative", and "weights", where the weights come from; and what identifies the question: "video", "seconds"
+        "mechanisms", by the name of the variant: "entropy" (normalized), "effective_tokens", "top_mass", "gini",
+        "rank", "negative", and "weights", where the weights come from; and what identifies the question: "video", "seconds"
         (first and last frame), "frames", "grid", "query" (frame, row, column), "block", "head" (None is the mean), and
         "tokens", the number of tokens that the measures are over.
     """
