@@ -43,3 +43,22 @@ def lab_clips(seed: int = 0, clips: int = 2) -> torch.Tensor:
     spread = torch.tensor([20.0, 30.0, 30.0])[None, :, None, None, None]
     center = torch.tensor([50.0, 0.0, 0.0])[None, :, None, None, None]
     return center + spread * torch.randn(clips, 3, T, 24, 24, generator=generator)
+
+
+def clip_of_colors(known=(0,), t: int = 6, source: str = "/home/me/clip.mp4", notes=()):
+    """Return a clip for the page of colors: a red square that moves over blue and green."""
+    from linvid_edu.figures.color_page import ColorClip
+
+    frames = torch.zeros(t, 48, 48, 3, dtype=torch.uint8)
+    frames[:, :24] = torch.tensor([60, 90, 190], dtype=torch.uint8)
+    frames[:, 24:] = torch.tensor([70, 160, 60], dtype=torch.uint8)
+    for index in range(t):
+        frames[index, 16:32, 4 * index : 4 * index + 16] = torch.tensor([210, 60, 40], dtype=torch.uint8)
+    return ColorClip(source, frames, torch.arange(t) / 10, (), known, tuple(range(t)), notes)
+
+
+def painters(*variants: str):
+    """Return small color models for the page of colors; none means softmax and linear."""
+    from linvid_edu.figures.color_page import Painter
+
+    return [Painter(color_model(name), f"{name}.safetensors") for name in variants or ("softmax", "linear")]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from color_models import color_config, color_model
+from color_models import clip_of_colors as clip
+from color_models import color_config, color_model, painters
 from javascript import run_javascript
 
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
 from linvid_edu.figures.color_page import (
-    ColorClip,
     Painter,
     Training,
     color_html,
@@ -34,20 +34,6 @@ from linvid_edu.video.reading import load_clip
 
 EVIL = "<img src=x onerror=alert(1)>"
 WEIGHTS = Path(page_module.__file__).with_name("weights.js").read_text(encoding="utf-8")
-
-
-def clip(known=(0,), t=6, source="/home/me/clip.mp4", notes=()):
-    """Return a clip of a colored square that moves over a colored ground."""
-    frames = torch.zeros(t, 48, 48, 3, dtype=torch.uint8)
-    frames[:, :24] = torch.tensor([60, 90, 190], dtype=torch.uint8)
-    frames[:, 24:] = torch.tensor([70, 160, 60], dtype=torch.uint8)
-    for index in range(t):
-        frames[index, 16:32, 4 * index : 4 * index + 16] = torch.tensor([210, 60, 40], dtype=torch.uint8)
-    return ColorClip(source, frames, torch.arange(t) / 10, (), known, tuple(range(t)), notes)
-
-
-def painters(*variants):
-    return [Painter(color_model(name), f"{name}.safetensors") for name in variants or ("softmax", "linear")]
 
 
 class Reader(HTMLParser):

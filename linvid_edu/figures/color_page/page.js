@@ -54,7 +54,7 @@ function drawOrigins(target) {
     own.style.background = color(truth);
     copied.style.background = color(mechanism.colors);
     const known = target < 0;
-    const weights = known ? new Float64Array(sources) : mechanism.row(target);
+    const weights = known ? new Float64Array(sources) : mechanism.row(target * n + token);
     const largest = weights.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
     article.querySelectorAll("canvas").forEach((canvas, which) => {
       const part = weights.subarray(which * n, (which + 1) * n);

@@ -165,7 +165,7 @@ def _origin(painted: Painted, coloring: Coloring, state: dict[str, Any]) -> str:
     for index in coloring.known:
         picture = f'<img src="{state["pictures"]["truth"][index]}" alt="known frame at {state["times"][index]:.2f} s">'
         canvas = f'<canvas width="{columns}" height="{rows}"></canvas>'
-        time = f"<small>known frame at {state['times'][index]:.2f} s</small>"
+        time = f"<small>{state['times'][index]:.2f} s</small>"
         frames.append(f'<div><div class="stage">{picture}{canvas}</div>{time}</div>')
     swatches = '<div class="swatches"><span></span><span></span><small>true color</small><small>copied</small></div>'
     return (

@@ -133,9 +133,9 @@ def explanation_numbers(explanation: Explanation) -> dict[str, Any]:
 
     Returns:
         "mechanisms", by the name of the variant: "entropy" (normalized), "effective_tokens", "top_mass", "gini",
-        "rank", "negative", and "weights", where the weights come from; and what identifies the question: "video", "seconds"
-        (first and last frame), "frames", "grid", "query" (frame, row, column), "block", "head" (None is the mean), and
-        "tokens", the number of tokens that the measures are over.
+        "rank", "negative", and "weights", where the weights come from; and what identifies the question: "video",
+        "seconds" (first and last frame), "frames", "grid", "query" (frame, row, column), "block", "head" (None is the
+        mean), and "tokens", the number of tokens that the measures are over.
     """
     clip, first = explanation.clip, explanation.answers[0].weights
     return {
