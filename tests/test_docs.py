@@ -4,6 +4,7 @@ import ast
 import csv
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,24 @@ def test_every_command_exists():
     commands = get_command(app).commands
     named = set(re.findall(r"(?:^|[`!/])linvid (\w+)", TEACHING, re.MULTILINE))
     assert {"lab", "lessons"} <= named <= set(commands)
+
+
+def documented_commands():
+    """Every line that begins with linvid in a block of shell code of README and docs."""
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))])
+    blocks = "\n".join(re.findall(r"```(?:bash|sh)\n(.+?)```", text, re.DOTALL))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    return sorted({line.removeprefix(".venv/bin/") for line in lines if re.match(r"(\.venv/bin/)?linvid ", line)})
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_every_documented_command_has_the_options_that_it_is_given(line):
+    words = shlex.split(line, comments=True)[1:]
+    command = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    assert not hasattr(command, "commands"), f"no such command: {line}"
+    command.make_context(command.name, words)
 
 
 @pytest.mark.slow
