@@ -48,7 +48,7 @@ def test_the_first_frame_is_known_and_the_others_are_spread_evenly(one_scene):
 def test_a_clip_shows_24_frames_and_fewer_if_it_is_short_or_if_many_mechanisms_share_the_page(one_scene, two_scenes):
     assert len(load_color_clip(one_scene).shown) == 20
     assert len(load_color_clip(two_scenes).shown) == 24
-    assert len(load_color_clip(two_scenes, mechanisms=6).shown) == 12
+    assert len(load_color_clip(two_scenes, mechanisms=6).shown) == 16
 
 
 def test_references_are_the_nearest_frames_and_all_of_them_are_shown(one_scene):
@@ -89,7 +89,7 @@ def test_a_scene_that_fades_in_is_known_where_it_has_color(fading):
         ({"stop": 20}, r"stop=20 s lies after the end of the video, 3.00 s"),
         ({"start": 2, "stop": 1}, r"stop=1 s is not after start=2 s"),
         ({"stop": 1.4, "frames": 3, "references": (0, 0.5, 1)}, r"3 of 3 frames are known: choose more --frames"),
-        ({"references": [0.1 * index for index in range(8)]}, r"8 references, at most 6 are possible"),
+        ({"references": [0.1 * index for index in range(13)]}, r"13 references, at most 12 are possible"),
     ],
     ids=str,
 )

@@ -114,7 +114,7 @@ def test_the_page_needs_nothing_and_everything_from_outside_is_text():
     assert "default-src 'none'" in text
     links = [attrs["src"] for _, attrs in Reader(text).tags if "src" in attrs]
     assert links
-    assert all(link.startswith("data:image/jpeg;base64,") for link in links)
+    assert all(link.startswith("data:image/webp;base64,") for link in links)
     assert all(attrs["alt"] for tag, attrs in Reader(text).tags if tag == "img")
 
 

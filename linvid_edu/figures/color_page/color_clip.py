@@ -15,8 +15,8 @@ from linvid_edu.video.cielab import to_lab
 from linvid_edu.video.films import FRAMES_PER_SECOND, scene_cuts
 from linvid_edu.video.reading import load_clip, video_facts
 
-SHOWN_FRAMES = 24  # of up to 3 mechanisms; with more, fewer, so that the page stays small
-SHOWN_PICTURES = 72  # frames times mechanisms
+SHOWN_FRAMES = 24  # of up to 4 mechanisms; with more, fewer, so that the page stays small
+SHOWN_PICTURES = 96  # frames times mechanisms
 SHOWN_PIXELS = 192  # height and width of a frame on the page
 USUAL_SECONDS, MOST_SECONDS = 10.0, 60.0  # of a clip
 KNOWN_SECONDS, MOST_PARTS = 2.0, 5  # a frame is known at least so often, unless the clip would have more parts
@@ -66,7 +66,7 @@ def load_color_clip(
     Args:
         path: Path of a video file.
         frames: Number of frames that the page shows; None means 24, or fewer if the clip has fewer or if there are more
-            than 3 mechanisms.
+            than 4 mechanisms.
         mechanisms: Number of mechanisms that will color the clip.
         start: Start in seconds; None means 0.
         stop: End in seconds; None means 10 s after the start, or the end of the video.

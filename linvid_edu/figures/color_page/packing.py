@@ -1,4 +1,4 @@
-"""What the script of the page needs: pictures as JPEG, and colors, maps and measures as packed numbers."""
+"""What the script of the page needs: pictures as WebP, and colors, maps and measures as packed numbers."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -22,7 +22,7 @@ def page_state(coloring: Coloring, quality: int) -> dict[str, Any]:
 
     Args:
         coloring: What ``paint_clip`` returned.
-        quality: Quality of the JPEG files, 1 to 95.
+        quality: Quality of the WebP files, 1 to 100.
 
     Returns:
         "times" of the shown frames in seconds, "known" frames, "grid", "frame" and "token" to begin with; "pictures",
@@ -40,8 +40,8 @@ def page_state(coloring: Coloring, quality: int) -> dict[str, Any]:
         "frame": frame,
         "token": token,
         "pictures": {
-            "gray": [jpeg_url(pixels, quality) for pixels in gray_frames(coloring.lab)],
-            "truth": [jpeg_url(pixels, quality) for pixels in clip.frames[shown]],
+            "gray": [webp_url(pixels, quality) for pixels in gray_frames(coloring.lab)],
+            "truth": [webp_url(pixels, quality) for pixels in clip.frames[shown]],
         },
         "truth": _swatches(coloring.token_lab, coloring.token_lab[..., 1:]),
         "mechanisms": [_mechanism_state(painted, coloring, quality) for painted in coloring.painted],
@@ -55,7 +55,7 @@ def _mechanism_state(painted: Painted, coloring: Coloring, quality: int) -> dict
     relative = painted.errors.sum(dim=1) / mean_errors
     return {
         "label": painted.label,
-        "pictures": [None if index in coloring.known else jpeg_url(film[index], quality) for index in range(len(film))],
+        "pictures": [None if index in coloring.known else webp_url(film[index], quality) for index in range(len(film))],
         "colors": _swatches(coloring.token_lab, painted.colors),
         "errors": [round(value, 4) if value < float("inf") else None for value in relative.tolist()],
         "map": _packed_map(painted),
@@ -108,11 +108,11 @@ def _base64(values: Tensor) -> str:
     return b64encode(values.contiguous().numpy().tobytes()).decode()
 
 
-def jpeg_url(pixels: UInt8[Tensor, "h w 3"], quality: int) -> str:
-    """Write a picture as a data URL of a JPEG file."""
+def webp_url(pixels: UInt8[Tensor, "h w 3"], quality: int) -> str:
+    """Write a picture as a data URL of a WebP file."""
     file = BytesIO()
-    Image.fromarray(pixels.numpy()).save(file, "JPEG", quality=quality, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+    Image.fromarray(pixels.numpy()).save(file, "WEBP", quality=quality, method=2)
+    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def gray_frames(lab: Float[Tensor, "3 t h w"]) -> UInt8[Tensor, "t h w 3"]:

@@ -18,7 +18,7 @@ from .coloring import Coloring, Painted, color_numbers
 from .packing import page_state
 
 PAGE_BYTES = 3_000_000
-JPEG_QUALITIES = (85, 70, 50)  # the first with which the page is small enough
+WEBP_QUALITIES = (80, 60, 40)  # the first with which the page is small enough
 RELOAD_SECONDS = 4
 FOLDER = Path(__file__).parent
 MOST_BAR_REM = 6.0  # length of the bar of an error of 1
@@ -81,7 +81,7 @@ def color_html(coloring: Coloring, *, command: str = "", training: Training | No
     Raises:
         ValueError: The page would be larger.
     """
-    for quality in JPEG_QUALITIES:
+    for quality in WEBP_QUALITIES:
         page = _page_of(coloring, page_state(coloring, quality), command, training)
         if (size := len(page.encode())) <= PAGE_BYTES:
             return page
