@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from linvid_edu.video import from_lab, to_lab
+from linvid_edu.shapes import Grid
+from linvid_edu.video import from_lab, paint, to_lab
 from linvid_edu.video.clip import denormalize, normalize
 
 # Lab under D65 of the primaries of sRGB, of their mixtures and of two grays, to two decimals as published
@@ -70,3 +71,14 @@ def test_both_run_on_meta():
     frames = torch.empty(2, 4, 5, 6, 3, dtype=torch.uint8, device="meta")
     assert to_lab(frames).is_meta
     assert from_lab(to_lab(frames)).is_meta
+
+
+def test_painting_keeps_the_lightness_and_interpolates_between_the_centers_of_tokens():
+    lab = torch.full((3, 1, 8, 8), 60.0)  # its a and b are not used
+    colors = torch.zeros(1, 4, 2)
+    colors[0, 1::2, 0] = 20.0  # the right column of a grid of 2 × 2 tokens is red
+    painted = to_lab(paint(lab, colors, Grid(2, 2)))
+    expected = torch.tensor([0, 0, 2.5, 7.5, 12.5, 17.5, 20, 20]).expand(8, 8)
+    assert (painted[0, 0] - 60).abs().max() < 0.5
+    assert (painted[1, 0] - expected).abs().max() < 0.6
+    assert painted[2, 0].abs().max() < 0.6

@@ -135,10 +135,10 @@ def _painters(names: Sequence[str], checkpoints: Sequence[Path]) -> "list[Painte
     painters = []
     for name in names:
         if name not in shipped:
+            choice = f"choose one of {', '.join(shipped)}, " if shipped else ""
             raise ValueError(
-                f"no color model of {name!r} is shipped: choose one of {', '.join(shipped) or 'none'}, train "
-                f"it on your video by --train-on, or train one with `linvid train --task color --variant {name}` and "
-                "name its file by --checkpoint"
+                f"no color model of {name!r} is shipped: {choice}train it on your video by --train-on, or train one "
+                f"with `linvid train --task color --variant {name}` and name its file by --checkpoint"
             )
         painters.append(Painter(load_model(shipped[name]), "shipped, trained on photographs"))
     painters += [Painter(load_model(path), path.name) for path in checkpoints]

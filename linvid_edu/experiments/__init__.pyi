@@ -5,6 +5,7 @@ from .blank_tokens import (
 from .blank_tokens import (
     loss_by_run as loss_by_run,
 )
+from .film_training import FilmTraining as FilmTraining
 from .hypotheses import (
     conclusion as conclusion,
 )

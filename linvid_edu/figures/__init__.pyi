@@ -1,3 +1,12 @@
+from .color_page import (
+    color_numbers as color_numbers,
+)
+from .color_page import (
+    load_color_clip as load_color_clip,
+)
+from .color_page import (
+    paint_clip as paint_clip,
+)
 from .explain_page import (
     answering_models as answering_models,
 )

@@ -2,6 +2,9 @@ from .cielab import (
     from_lab as from_lab,
 )
 from .cielab import (
+    paint as paint,
+)
+from .cielab import (
     to_lab as to_lab,
 )
 from .clip import (

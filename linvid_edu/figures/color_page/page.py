@@ -1,7 +1,6 @@
 """One self-contained HTML page of a recolored clip: its frames, where colors came from, and how far off they are."""
 
 import json
-import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -100,6 +99,7 @@ def _page_of(coloring: Coloring, state: dict[str, Any], command: str, training: 
     elements = {
         "notices": "".join(f'<p class="notice" role="note">{escape(note)}</p>' for note in coloring.clip.notes),
         "training": "" if training is None else _training_section(training),
+        "curves": "" if training is None else _learning_curves(training),
         "panels": "\n".join(_panels(coloring, state)),
         "origins": "\n".join(_origin(painted, coloring, state) for painted in coloring.painted),
         "rows": "\n".join(_rows(coloring)),
@@ -216,9 +216,7 @@ def _text(value: float | None, decimals: int = 3) -> str:
 
 
 def _training_section(training: Training) -> str:
-    """Write how far the training is, and the learning curves."""
-    from linvid_edu.figures.plots import curves
-
+    """Write how far the training is."""
     if training.running:
         text = f"Step {training.step} of {training.steps}. This page reloads itself until the training ends."
     elif training.step < training.steps:
@@ -226,18 +224,22 @@ def _training_section(training: Training) -> str:
     else:
         text = f"The training is finished: {training.steps} steps."
     bar = f'<progress max="{training.steps}" value="{training.step}"></progress>' if training.running else ""
-    picture = ""
-    if len(training.points) > 1:
-        steps, errors = zip(*training.points, strict=True)
-        series = {label: np.array([row.get(label, math.nan) for row in errors]) for label in errors[0]}
-        drawn = curves(
-            np.array(steps), series, xlabel="step of training", ylabel="error on the unseen part", markers=False
-        )
-        image = (
-            f'<div class="scroll" tabindex="0" role="region" aria-label="Learning curves">{image_element(drawn)}</div>'
-        )
-        picture = f"<figure>{image}</figure>"
     return (
         f'<section class="training"><h2>Trained on this film</h2><p role="status">{escape(training.film)} {text}</p>'
-        f"{bar}{picture}</section>"
+        f"{bar}</section>"
+    )
+
+
+def _learning_curves(training: Training) -> str:
+    """Draw the error of each mechanism after some of the steps."""
+    from linvid_edu.figures.plots import curves
+
+    if len(training.points) < 2:
+        return ""
+    steps, errors = zip(*training.points, strict=True)
+    series = {label: np.array([row[label] for row in errors]) for label in errors[0]}
+    drawn = curves(np.array(steps), series, xlabel="step of training", ylabel="error on the unseen part", markers=False)
+    return (
+        '<section class="training"><h2>Learning curves</h2><figure><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Learning curves">{image_element(drawn)}</div></figure></section>'
     )
