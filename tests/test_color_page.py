@@ -22,7 +22,7 @@ from linvid_edu.figures.color_page import (
     color_numbers,
     paint_clip,
     save_film,
-    side_by_side,
+    tile_films,
 )
 from linvid_edu.figures.color_page import page as page_module
 from linvid_edu.models.color_measures import baseline_errors, mean_color_errors, measure_colors, relative_error
@@ -131,9 +131,9 @@ def test_the_script_computes_the_same_map(variant):
 def test_a_page_that_is_too_large_gets_coarser_pictures_and_then_an_error(monkeypatch):
     coloring = paint_clip(clip(), painters())
     large = len(color_html(coloring).encode())
-    monkeypatch.setattr(page_module, "PAGE_BYTES", large - 1)
+    monkeypatch.setattr(page_module, "MOST_PAGE_BYTES", large - 1)
     assert len(color_html(coloring).encode()) < large
-    monkeypatch.setattr(page_module, "PAGE_BYTES", 10_000)
+    monkeypatch.setattr(page_module, "MOST_PAGE_BYTES", 10_000)
     with pytest.raises(ValueError, match=r"choose fewer --frames than 6, or fewer mechanisms than 2"):
         color_html(coloring)
 
@@ -178,7 +178,7 @@ def test_the_film_shows_all_clips_under_their_labels(tmp_path):
     again = load_clip(made, num_frames=6, size=200)
     assert again.repeated == 0
     films = {str(index): torch.full((6, 48, 48, 3), 40 * index, dtype=torch.uint8) for index in range(6)}
-    frames = side_by_side(clip(known=(2,)), films)
+    frames = tile_films(clip(known=(2,)), films)
     assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
     rows, columns = 2, 5
     height, width = ((frames.shape[axis] - 8) // count for axis, count in ((1, rows), (2, columns)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from linvid_edu.figures.color_page import Coloring, Painter, Training
 
 USUAL_MECHANISMS = ("softmax", "linear", "cooperative")
-STEPS = 800
+USUAL_STEPS = 800
 
 
 @app.command("color", no_args_is_help=True)
@@ -54,7 +54,7 @@ def color_clip(
             "--train-on", help="Train on the first half of the video, and color the second half; about two minutes."
         ),
     ] = False,
-    steps: Annotated[int, numeric("Number of steps of --train-on.", min=2)] = STEPS,
+    steps: Annotated[int, numeric("Number of steps of --train-on.", min=2)] = USUAL_STEPS,
     seed: Annotated[int, numeric("Seed of --train-on.", max=2**32 - 1)] = 0,
     numbers: Numbers = None,
 ) -> None:
@@ -84,7 +84,7 @@ def color_clip(
         "--stop": stop,
         "--frames": frames,
         "--train-on": train_on,
-        "--steps": steps if train_on and steps != STEPS else None,
+        "--steps": steps if train_on and steps != USUAL_STEPS else None,
         "--seed": seed if train_on and seed else None,
     }
     command = command_line("color", options, video.name)

@@ -2,7 +2,7 @@
 
 from .color_clip import ColorClip, load_color_clip
 from .coloring import Coloring, Painted, Painter, check_painters, color_numbers, paint_clip
-from .film import save_film, side_by_side
+from .film import save_film, tile_films
 from .page import Training, color_html, save_color_page
 
 __all__ = [
@@ -18,5 +18,5 @@ __all__ = [
     "paint_clip",
     "save_color_page",
     "save_film",
-    "side_by_side",
+    "tile_films",
 ]

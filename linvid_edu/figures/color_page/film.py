@@ -26,7 +26,7 @@ BACKGROUND, INK = (22, 24, 27), (228, 230, 232)
 FONT = Path("fonts", "ttf", "DejaVuSans.ttf")  # in matplotlib's data; it has Greek letters
 
 
-def side_by_side(clip: ColorClip, films: Mapping[str, UInt8[Tensor, "t h w 3"]]) -> UInt8[Tensor, "t height width 3"]:
+def tile_films(clip: ColorClip, films: Mapping[str, UInt8[Tensor, "t h w 3"]]) -> UInt8[Tensor, "t height width 3"]:
     """Put films side by side, in rows of at most five, each under its label; known frames say so.
 
     Args:
@@ -74,7 +74,7 @@ def save_film(clip: ColorClip, painters: Sequence[Painter], path: str | Path) ->
     lab = to_lab(clip.frames)
     films = {"gray": gray_frames(lab), "truth": clip.frames}
     films |= {variant_of(painter.model.config).label: painted_film(clip, lab, painter.model) for painter in painters}
-    data = encode(side_by_side(clip, films).numpy(), max(1, round(clip.rate)), preset="veryfast")
+    data = encode(tile_films(clip, films).numpy(), max(1, round(clip.rate)), preset="veryfast")
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return Path(path)

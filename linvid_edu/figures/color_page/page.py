@@ -16,10 +16,10 @@ from linvid_edu.files import atomic_path
 from .coloring import Coloring, Painted, color_numbers
 from .packing import page_state
 
-PAGE_BYTES = 3_000_000
+MOST_PAGE_BYTES = 3_000_000
 WEBP_QUALITIES = (80, 60, 40)  # the first with which the page is small enough
 RELOAD_SECONDS = 4
-FOLDER = Path(__file__).parent
+ASSETS = Path(__file__).parent
 MOST_BAR_REM = 6.0  # length of the bar of an error of 1
 BASELINES = {
     "mean color": "one color for everything",
@@ -82,10 +82,10 @@ def color_html(coloring: Coloring, *, command: str = "", training: Training | No
     """
     for quality in WEBP_QUALITIES:
         page = _page_of(coloring, page_state(coloring, quality), command, training)
-        if (size := len(page.encode())) <= PAGE_BYTES:
+        if (size := len(page.encode())) <= MOST_PAGE_BYTES:
             return page
     raise ValueError(
-        f"the page would have {size / 1e6:.1f} MB, more than {PAGE_BYTES / 1e6:.0f}: choose fewer --frames than "
+        f"the page would have {size / 1e6:.1f} MB, more than {MOST_PAGE_BYTES / 1e6:.0f}: choose fewer --frames than "
         f"{coloring.lab.shape[1]}, or fewer mechanisms than {len(coloring.painted)}"
     )
 
@@ -93,8 +93,8 @@ def color_html(coloring: Coloring, *, command: str = "", training: Training | No
 def _page_of(coloring: Coloring, state: dict[str, Any], command: str, training: Training | None) -> str:
     if training and training.running:
         state["reload"] = RELOAD_SECONDS
-    script = [(FOLDER / file).read_text(encoding="utf-8") for file in ("weights.js", "page.js")]
-    style = [PAGE_STYLE, FOLDER / "page.css"]
+    script = [(ASSETS / file).read_text(encoding="utf-8") for file in ("weights.js", "page.js")]
+    style = [PAGE_STYLE, ASSETS / "page.css"]
     texts = _texts(coloring, state, command)
     elements = {
         "notices": "".join(f'<p class="notice" role="note">{escape(note)}</p>' for note in coloring.clip.notes),
@@ -107,7 +107,7 @@ def _page_of(coloring: Coloring, state: dict[str, Any], command: str, training: 
         "script": "\n".join(script),
     }
     return html_page(
-        FOLDER / "page.html",
+        ASSETS / "page.html",
         title=f"Copy a color: {texts['name']}",
         style="\n".join(path.read_text(encoding="utf-8") for path in style),
         texts=texts,
