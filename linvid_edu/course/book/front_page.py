@@ -11,7 +11,7 @@ from pathlib import Path
 
 from linvid_edu.course.lessons import Lesson
 from linvid_edu.files import materials
-from linvid_edu.models.shipped import shipped_models
+from linvid_edu.models.shipped import shipped_color_models
 from linvid_edu.video.reading import load_clip
 from linvid_edu.widgets.attention import AttentionExplorer
 from linvid_edu.widgets.frontend import front_end, style
@@ -27,11 +27,14 @@ STEPS = {  # the first lesson of each step of the path
 QUESTION = """Softmax attention compares every token of a video with every other token, so its cost grows with the
 square of their number. Linear attention does not, but it blurs and loses accuracy: **how does it work, why does it need
 help, and does the help work?**"""
-CAPTION = """Click a token. The colors show where it looks in a clip of a moving shape, under softmax attention and
-under linear attention; each has its own color scale. Both models are small and were trained on such clips, as in
-[lesson 08](<{training}>)."""
-CLIP = "motion_right_plain.mp4"
-QUERY = (4, 2, 3)  # frame, row, column: on the shape
+CAPTION = """Two models see this film in gray, and know the colors of its first frame alone. Every other token copies
+its color from there, by attention. **Click a token of a later frame:** the bright tokens of the first frame are those
+that it takes its color from. Softmax attention finds the right ones, linear attention looks at too many; each has its
+own color scale. Both were trained on photographs and have not seen this film. Film: Big Buck Bunny, © Blender
+Foundation, CC BY 3.0."""
+CLIP = "film/big_buck_bunny.mp4"
+FRAMES, PIXELS = 4, 96
+QUERY = (3, 3, 10)  # frame, row, column: on the blue wall
 
 
 def first_page(
@@ -48,14 +51,12 @@ def first_page(
     """
     admonitions = [f"```{{admonition}} Stopped\n:class: error\n~~~text\n{failure}\n~~~\n```" for failure in failures]
     (folder / "figure.html").write_text(live_figure(), encoding="utf-8")
-    training = next((lesson.path.name for lesson in lessons if lesson.name.startswith("08")), lessons[-1].path.name)
-    caption = CAPTION.format(training=f"notebooks/{training}")
     start = f"[Start with the first lesson](<notebooks/{lessons[0].path.name}>)"
     paragraphs = [
         "# Linear attention for video, and why it needs help",
         QUESTION,
         *admonitions,
-        caption,
+        CAPTION,
         "```{raw} html\n:file: figure.html\n```",
         "## The path",
         f"{start}, or open one that you need. {_total_time(lessons)}",
@@ -70,12 +71,11 @@ def first_page(
 @cache
 def live_figure() -> str:
     """Return an explorer of two trained models as HTML; without JavaScript it is a picture."""
-    models = shipped_models()
-    clip = load_clip(materials().data_samples / CLIP, num_frames=8, size=32)
+    models = shipped_color_models()
+    clip = load_clip(materials().data_samples / CLIP, num_frames=FRAMES, size=PIXELS)
     explorer = AttentionExplorer(clip, {name: models[name] for name in ("softmax", "linear")}, where="kernel")
     explorer.query, explorer.scale = QUERY, "separate"
-    explorer.block = last = models["linear"].config.depth - 1
-    packed, picture = explorer.pack("float16", [last]), explorer.snapshot()
+    packed, picture = explorer.pack("float16"), explorer.snapshot()
     assert picture is not None  # pack would have raised
     state = {"state": {name: getattr(explorer, name) for name in ATTENTION_STATE}, "meta": packed.meta}
     return f"""<style>{style("explorer.css")}</style>
