@@ -17,7 +17,7 @@ PORTABLE := $(patsubst %,tests/test_%.py,attention fixation concentration model 
   rivals_kernel rivals_low_rank rivals_windows official train runs)
 OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 
-.PHONY: help setup course book lab test check $(STAGES) nightly gpu lessons clean
+.PHONY: help setup course book lab test check $(STAGES) coverage nightly gpu lessons clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +62,11 @@ lint: setup  ## stage: ruff, mypy, and the order of imports
 	$(BIN)/ruff format --check linvid_edu benchmarks tests
 	$(BIN)/lint-imports & imports=$$!; $(BIN)/mypy; types=$$?; wait $$imports && exit $$types
 
-units: setup  ## stage: unit and golden tests, with coverage
-	$(TESTS) --no-loadscope-reorder --cov --cov-report=term:skip-covered --durations=25
+units: setup  ## stage: unit and golden tests
+	$(TESTS) --no-loadscope-reorder --durations=25
+
+coverage: setup  ## the unit and golden tests, and which lines they run; takes about half as long again
+	$(TESTS) --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 notebooks: setup  ## stage: every notebook runs, in its stated time
 	$(NOTEBOOKS) notebooks
