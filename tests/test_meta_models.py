@@ -5,13 +5,17 @@ A tensor that is made on the wrong device fails here as it would on CUDA.
 
 import pytest
 import torch
+from color_models import N, T, color_config, copying_variants
 
+from linvid_edu.models.color_transformer import ColorTransformer
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.interventions import changed_maps, changed_ratios, opened
 from linvid_edu.models.streaming import ModelStream
 from linvid_edu.models.trace import record
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import VARIANTS
+from linvid_edu.training.objective import outcome
+from linvid_edu.video.batch import ColorBatch
 
 SIZE = {
     "num_frames": 2,
@@ -74,3 +78,17 @@ def test_streams_run_on_meta(name, space_time):
     for _ in range(3):
         step = stream.update(torch.empty(1, 3, 32, 32, device="meta"))
     assert (step.logits.device.type, step.tokens.shape) == ("meta", (1, 64, 48))
+
+
+@pytest.mark.parametrize("variant", copying_variants())
+def test_a_color_model_is_trained_and_traced(variant):
+    config = color_config(variant)
+    with torch.device("meta"):
+        model, lab = ColorTransformer(config), torch.empty(2, 3, T, 24, 24)
+    with record(model) as trace:
+        loss, right = outcome(model, ColorBatch(lab, (0, 2)), config)
+    loss.backward()
+    assert loss.is_meta
+    assert right.is_meta
+    assert trace.row(-1, 1, 5).shape == (2, 1, T, N)
+    assert all(weight.grad is not None and weight.grad.is_meta for weight in model.head.query.parameters())
