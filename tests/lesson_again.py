@@ -4,10 +4,10 @@ A learner who runs all cells again does this. No cell may spoil what an earlier 
 compares in the first run are compared again. `make nightly` uses it.
 """
 
-import re
-
 import nbformat
 import pytest
+
+from linvid_edu.course.lessons import LESSON_NAME
 
 CELL_SECONDS = 180
 
@@ -16,7 +16,7 @@ CELL_SECONDS = 180
 def pytest_runtest_teardown(item, nextitem):
     """Run the lesson again before nbval stops the kernel and after lesson_times has measured it."""
     last = nextitem is None or nextitem.parent is not item.parent
-    problem = find_problem(item.parent) if last and re.match(r"\d\d_", item.path.name) else ""
+    problem = find_problem(item.parent) if last and LESSON_NAME.match(item.path.name) else ""
     yield
     if problem:
         pytest.fail(f"{item.path.name}, run twice in one kernel: {problem}", pytrace=False)

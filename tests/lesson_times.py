@@ -8,7 +8,7 @@ import re
 import psutil
 import pytest
 
-from linvid_edu.course.lessons import find_lessons
+from linvid_edu.course.lessons import LESSON_NAME, find_lessons
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -27,7 +27,7 @@ def pytest_runtest_teardown(item, nextitem):
 
 def stated_seconds(path):
     """Return the stated run time of a lesson in seconds; None for other notebooks."""
-    if not re.match(r"\d\d_", path.name):
+    if not LESSON_NAME.match(path.name):
         return None
     lesson = next(lesson for lesson in find_lessons(path.parent) if lesson.path == path)
     return int(re.search(r"(\d+) s to run", lesson.time)[1])

@@ -27,7 +27,7 @@ WRONG = [(id, *pair) for module in PLANTED.values() for id, answers in module.WR
 
 def test_every_exercise_has_right_and_wrong_answers():
     for id in EXERCISES:
-        planted = PLANTED[f"lesson_{id[:2]}"]
+        planted = PLANTED[f"lesson_{id.split('.')[0]}"]
         assert len(planted.RIGHT[id]) >= 2, id
         assert len(planted.WRONG[id]) >= 3, id
     assert {id for id, *_ in RIGHT + WRONG} == set(EXERCISES)
@@ -42,7 +42,7 @@ def test_right_answers_pass(id, answer):
 
 @pytest.mark.parametrize(("id", "words", "answer"), WRONG)
 def test_wrong_answers_fail_each_with_its_own_message(id, words, answer):
-    others = [other for other in PLANTED[f"lesson_{id[:2]}"].WRONG[id] if other != words]
+    others = [other for other in PLANTED[f"lesson_{id.split('.')[0]}"].WRONG[id] if other != words]
     verdict = judge_answer(find_exercise(id), answer, seed=0)
     assert verdict.right is False
     assert words in verdict.message
@@ -166,7 +166,7 @@ def test_any_object_gets_a_verdict(words, monkeypatch):
         assert verdict_on(id, ANYTHING[words]).right is False
 
 
-@pytest.mark.parametrize("id", ["02.99", "99.1", "2", None, "x\n", "../x"])
+@pytest.mark.parametrize("id", ["02.99", "99.1", "03c.1", "2", None, "x\n", "../x"])
 def test_an_unknown_id_is_reported(id, capsys):
     verdict = check(id, 1)
     hint(id)

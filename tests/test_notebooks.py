@@ -18,6 +18,7 @@ from linvid_edu.attention.causal import CausalAttention
 from linvid_edu.attention.fixation import cooperative_fixation
 from linvid_edu.attention.rivals.focused_linear_2023 import focused_features
 from linvid_edu.course.lessons import find_lessons, without_widgets
+from linvid_edu.models.color_transformer import copied_colors
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.trace import record
 from linvid_edu.models.transformer import VideoTransformer
@@ -44,8 +45,9 @@ def tags(cell):
 
 
 def test_the_lessons_are_numbered_without_a_gap():
-    numbers = [path.name[:2] for path in NOTEBOOKS if path.parent.name == "notebooks"]
-    assert numbers == [f"{number:02}" for number in range(14)]
+    numbers = [lesson.number for lesson in find_lessons(ROOT / "notebooks")]
+    assert numbers == sorted([*(f"{number:02}" for number in range(14)), "03b"])
+    assert len(numbers) == sum(path.parent.name == "notebooks" for path in NOTEBOOKS)
     assert [path.stem for path in NOTEBOOKS if path.parent.name == "experiments"] == ["ablation", "train_one"]
 
 
@@ -136,7 +138,7 @@ def formula_letters(path):
 
 
 def test_a_letter_that_belongs_to_some_lessons_has_no_meaning_in_others():
-    lessons = {path.name[:2]: path for path in NOTEBOOKS if path.parent.name == "notebooks"}
+    lessons = {lesson.number: lesson.path for lesson in find_lessons(ROOT / "notebooks")}
     start = nbformat.read(lessons.pop("00"), as_version=4)
     text = "\n".join(cell.source for cell in start.cells)
     rows = re.findall(r"^\| (\$.+?) \| .*\(lessons? ([\d, ]+)\) \|", text, re.MULTILINE)
@@ -151,7 +153,7 @@ def test_lessons_state_goals_time_and_parameters():
     for lesson in find_lessons(ROOT / "notebooks"):
         notebook, cells = code_cells(lesson.path)
         opening = notebook.cells[0].source
-        assert re.fullmatch(r"\d\d · .+", lesson.title)
+        assert re.fullmatch(r"\d\d[a-z]? · .+", lesson.title)
         assert re.fullmatch(r"\d+ min to read, \d+ s to run on 2 cores", lesson.time)
         assert lesson.question or lesson.path.name.startswith("00"), "the first cell needs a question in italics"
         assert "**Before this:**" in opening
@@ -203,6 +205,13 @@ def test_scratch_attention(scratch, shape, names, library):
     q, k, v = (3 * torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes)
     for name in names:
         torch.testing.assert_close(scratch[name](q, k, v), library(q, k, v), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 3), (4, 4)])
+def test_scratch_copy(scratch, n, m):
+    A, known = torch.rand(n, m, dtype=torch.float64), torch.randn(m, 2, dtype=torch.float64)
+    expected = copied_colors(A.reshape(1, 1, n, 1, m), known.reshape(1, 1, m, 2))[0, 0]
+    torch.testing.assert_close(scratch["copy_loop"](A, known), expected)
 
 
 def test_scratch_feature_map(scratch):

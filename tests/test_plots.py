@@ -55,6 +55,9 @@ def gallery():
         "film": plots.film_strip(
             FRAMES, grid=(4, 6), times=TIMES, query=(2, 1, 5), boxes=[[2, 2, 20, 30]] * 5, columns=3
         ),
+        "film with captions": plots.film_strip(
+            FRAMES[:3], captions=["gray", "truth", "<b> $x$"], frame_inches=1.5, title=HOSTILE
+        ),
         "film without marks": plots.film_strip(torch.from_numpy(FRAMES), title="A clip"),
         "strip": plots.attention_strip(FRAMES, weights(), query=(2, 1, 5), times=TIMES, title="Attention"),
         "strip, separate": plots.attention_strip(FRAMES, torch.tensor(weights()), scale="separate"),
@@ -204,6 +207,7 @@ def test_nothing_is_clipped_and_all_text_is_legible(gallery):
 def test_alt_texts_hold_the_true_numbers(gallery):
     for name, facts in {
         "film": ["5 frames of 32 × 48 pixels", "0.0 s to 1.6 s", "4 × 6 = 24 tokens", "frame 2, row 1, column 5"],
+        "film with captions": ["3 frames of 32 × 48 pixels: gray, truth, <b>"],
         "strip": [
             "50 % in frame 3, row 1, column 2",
             "60 times the uniform 1/120",
@@ -405,6 +409,7 @@ def test_numbers_are_written_for_the_eye():
         (lambda: plots.attention_strips(FRAMES, {"a": weights()}, show=[7]), r"show is \[7\], frames has 5"),
         (lambda: plots.film_strip(FRAMES / 255), "frames are float64, expected uint8"),
         (lambda: plots.film_strip(FRAMES[0]), r"frames have shape \(32, 48, 3\)"),
+        (lambda: plots.film_strip(FRAMES, captions=["a"]), "captions has 1 texts, frames has 5"),
         (lambda: plots.film_strip(FRAMES, query=(0, 0, 0)), "needs the token grid"),
         (lambda: plots.film_strip(FRAMES, boxes=[[0, 0, 1, 1]]), r"boxes have shape \(1, 4\), expected \(5, 4\)"),
         (lambda: plots.magnified_patch(FRAMES[0], 7), "frame is 32 × 48 pixels, which patches of 7 do not divide"),

@@ -21,6 +21,7 @@ LESSONS = materials().notebooks
 KERNEL = "python3"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT_SECONDS = 600
+LESSON_NAME = re.compile(r"\d\d[a-z]?_.+")  # of a file: a number, and a letter if it comes between two lessons
 PROCESSES = 2  # lessons that run at the same time
 
 
@@ -47,6 +48,11 @@ class Lesson(NamedTuple):
         """Name of the file without its ending, such as "03_linear_attention"."""
         return self.path.stem
 
+    @property
+    def number(self) -> str:
+        """What its name begins with, such as "03" or "03b"."""
+        return self.name.split("_")[0]
+
 
 def find_lessons(folder: str | Path = LESSONS) -> list[Lesson]:
     """Return the lessons of a folder, in the order of their file names.
@@ -61,7 +67,9 @@ def find_lessons(folder: str | Path = LESSONS) -> list[Lesson]:
         CourseError: There is no lesson in the folder.
     """
     lessons = []
-    for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")):
+    for path in sorted(Path(folder).glob("*.ipynb")):
+        if not LESSON_NAME.fullmatch(path.name):
+            continue
         opening = nbformat.read(path, as_version=4).cells[0].source
         title = re.search(r"^# (.+)", opening, re.MULTILINE)
         time = re.search(r"^- \*\*Time:\*\* *(.+)", opening, re.MULTILINE)

@@ -103,9 +103,9 @@ def _total_time(lessons: Sequence[Lesson]) -> str:
 def _path(lessons: Sequence[Lesson]) -> list[str]:
     paragraphs = []
     for lesson in lessons:
-        number, page = lesson.name[:2], f"notebooks/{lesson.path.name}"
-        if number in STEPS:
-            paragraphs.append(f"### {STEPS[number]}")
+        page = f"notebooks/{lesson.path.name}"
+        if lesson.number in STEPS:
+            paragraphs.append(f"### {STEPS[lesson.number]}")
         times = "stopped, see above" if lesson.failure else f"{_minutes(lesson)} min"
         links = f'<span class="lesson-time">{times} · <a href="{page}" download>notebook</a></span>'
         question = f"  \n  {lesson.question}" if lesson.question else ""

@@ -19,12 +19,12 @@ def find_exercise(name: Any) -> Exercise:
     Raises:
         LookupError: There is no such exercise; the message lists those of the lesson.
     """
-    match = re.fullmatch(r"(\d{1,2})\.(\d{1,2})", str(name).strip())
-    lesson = f"lesson_{int(match[1]):02}" if match else ""
-    if not match or find_spec(f"{__package__}.{lesson}") is None:
+    match = re.fullmatch(r"(\d{1,2})([a-z]?)\.(\d{1,2})", str(name).strip())
+    lesson = f"{int(match[1]):02}{match[2]}" if match else ""
+    if not match or find_spec(f"{__package__}.lesson_{lesson}") is None:
         raise LookupError(f"there is no exercise {quoted(name)}: an id is lesson and number, such as '02.1'")
-    exercises = {exercise.id: exercise for exercise in import_module(f".{lesson}", __package__).EXERCISES}
-    id = f"{int(match[1]):02}.{int(match[2])}"
+    exercises = {exercise.id: exercise for exercise in import_module(f".lesson_{lesson}", __package__).EXERCISES}
+    id = f"{lesson}.{int(match[3])}"
     if id not in exercises:
         raise LookupError(f"there is no exercise {quoted(name)}: the lesson has {', '.join(exercises)}")
     return exercises[id]

@@ -110,7 +110,7 @@ class Exercise:
     """One exercise of a lesson.
 
     Args:
-        id: Lesson and number, such as "02.1".
+        id: Lesson and number, such as "02.1" or "03b.1".
         question: Question, in one sentence.
         answer: Function, number, tuple of numbers, or the letter of a choice.
         why: Why the answer is right.
@@ -134,7 +134,7 @@ class Exercise:
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d\d\.\d+", self.id):
+        if not re.fullmatch(r"\d\d[a-z]?\.\d+", self.id):
             raise ValueError(f"id {self.id!r} must be the lesson and a number, such as '02.1'")
         if len(self.hints) != 3 or len(self.mistakes) < 3:
             counts = f"{len(self.hints)} hints and {len(self.mistakes)} mistakes"

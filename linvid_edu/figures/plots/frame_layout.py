@@ -33,6 +33,7 @@ def frame_axes(
     caption: int = 1,
     foot: int = 0,
     bar: bool = False,
+    largest_inches: float = LARGEST_FRAME_INCHES,
 ) -> tuple[Figure, np.ndarray]:
     """Lay out equal axes for frames.
 
@@ -42,12 +43,13 @@ def frame_axes(
         title: Title of the figure, or None.
         heading, caption, foot: Lines of text above each row, below each row, and at the bottom.
         bar: Whether to leave room for a color bar on the right.
+        largest_inches: Largest width of a frame.
 
     Returns:
         The figure, and its axes (rows columns).
     """
     reserved = 2 * MARGIN_INCHES + (COLOR_BAR_INCHES if bar else 0.0)
-    width = min((PAGE_INCHES - reserved - GAP_INCHES * (columns - 1)) / columns, LARGEST_FRAME_INCHES)
+    width = min((PAGE_INCHES - reserved - GAP_INCHES * (columns - 1)) / columns, largest_inches)
     height = width * aspect
     page = min(PAGE_INCHES, max(NARROWEST_PAGE_INCHES, reserved + columns * (width + GAP_INCHES) - GAP_INCHES))
     lines = wrap_title(title, page)

@@ -1,6 +1,7 @@
 """Figures over video frames: the frames of a clip, and how a frame is cut into patches."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from linvid_edu.arrays import ArrayLike, to_numpy
 
 from .frame_layout import (
     BOX_STYLE,
+    LARGEST_FRAME_INCHES,
     Token,
     as_frames,
     axes_at,
@@ -33,9 +35,11 @@ def film_strip(
     *,
     grid: tuple[int, int] | None = None,
     times: ArrayLike | None = None,
+    captions: Sequence[str] | None = None,
     query: Token | None = None,
     boxes: ArrayLike | None = None,
     columns: int = 8,
+    frame_inches: float = LARGEST_FRAME_INCHES,
     title: str | None = None,
 ) -> Picture:
     """Show the frames of a clip in reading order, each with its time.
@@ -44,9 +48,11 @@ def film_strip(
         frames: RGB, 0 to 255, (t h w 3).
         grid: Rows and columns of the token grid, drawn as lines; None draws none.
         times: Time of each frame in seconds, (t); None writes the index of the frame.
+        captions: Text below each frame in place of its time, such as the name of the model that made it.
         query: Frame, row and column of a token to outline, counted from 0; needs ``grid``.
         boxes: Left, top, right, bottom in pixels, (t 4) or (t k 4); a box with NaN is not drawn.
         columns: Frames in a row, at least 1.
+        frame_inches: Largest width of a frame in inches; it is narrower if the row would not fit on the page.
         title: Title of the figure, or None.
 
     Returns:
@@ -62,13 +68,17 @@ def film_strip(
             raise ValueError(f"query {query} is a token, which needs the token grid: pass grid=(rows, columns)")
         check_query(query, (t, *grid))
     outlines = _boxes(boxes, t)
-    captions = captions_of(times, t)
+    if captions is not None and len(captions) != t:
+        raise ValueError(f"captions has {len(captions)} texts, frames has {t}: pass one text for each frame")
+    below = captions_of(times, t) if captions is None else list(captions)
     columns = max(1, min(columns, t))
     marked = query is not None or outlines.size > 0
-    figure, axes = frame_axes(math.ceil(t / columns), columns, h / w, title=title, foot=int(marked))
+    figure, axes = frame_axes(
+        math.ceil(t / columns), columns, h / w, title=title, foot=int(marked), largest_inches=frame_inches
+    )
     for index, ax in enumerate(axes.flat[:t]):
         asked = query is not None and query[0] == index
-        show_frame(ax, pixels[index], captions[index], strong=asked)
+        show_frame(ax, pixels[index], below[index], strong=asked)
         if grid:
             grid_lines(ax, grid, h, w)
         for left, top, right, bottom in outlines[index][np.isfinite(outlines[index]).all(-1)]:
@@ -78,7 +88,8 @@ def film_strip(
     legend(figure, query=query is not None, boxes=outlines.size > 0)
     alt = sentence(
         title,
-        f"{t} {'frame' if t == 1 else 'frames'} of {h} × {w} pixels, {captions[0]} to {captions[-1]}",
+        f"{t} {'frame' if t == 1 else 'frames'} of {h} × {w} pixels"
+        + (f", {below[0]} to {below[-1]}" if captions is None else f": {', '.join(below)}"),
         f"Each frame is divided into {grid[0]} × {grid[1]} = {grid[0] * grid[1]} tokens" if grid else None,
         f"Outlined: the query token, {name_of(query)}" if query else None,
         f"Boxes drawn: {int(np.isfinite(outlines).all(-1).sum())}" if outlines.size else None,
