@@ -10,6 +10,7 @@ import nbformat
 import pytest
 import torch
 from einops import rearrange
+from torch.nn import functional as F
 
 from linvid_edu import attention
 from linvid_edu.attention import measures as concentration
@@ -26,6 +27,7 @@ from linvid_edu.shapes import Grid
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import plain_fabric
 from linvid_edu.training.loop import initialize, learning_rate, make_optimizer, train
+from linvid_edu.video.cielab import from_lab, paint
 from linvid_edu.video.tokens import from_patches, to_patches
 
 ROOT = Path(__file__).parents[1]
@@ -170,6 +172,7 @@ def test_lessons_state_goals_time_and_parameters():
 def scratch():
     """Every definition in cells tagged "scratch", by name."""
     names = {"math": math, "torch": torch, "rearrange": rearrange, "linear_attention": attention.linear_attention}
+    names |= {"F": F, "from_lab": from_lab}
     for path in NOTEBOOKS:
         for cell in code_cells(path)[1]:
             if "scratch" in tags(cell):
@@ -212,6 +215,12 @@ def test_scratch_copy(scratch, n, m):
     A, known = torch.rand(n, m, dtype=torch.float64), torch.randn(m, 2, dtype=torch.float64)
     expected = copied_colors(A.reshape(1, 1, n, 1, m), known.reshape(1, 1, m, 2))[0, 0]
     torch.testing.assert_close(scratch["copy_loop"](A, known), expected)
+
+
+@pytest.mark.parametrize("grid", [Grid(1, 1), Grid(3, 2)])
+def test_scratch_paint(scratch, grid):
+    lab, colors = 50 + 20 * torch.randn(3, 2, 12, 10), 20 * torch.randn(2, grid.rows * grid.columns, 2)
+    assert torch.equal(scratch["paint_scratch"](lab, colors, grid), paint(lab, colors, grid))
 
 
 def test_scratch_feature_map(scratch):
