@@ -15,7 +15,6 @@ from linvid_edu.video.batch import TEST, TRAINING, VALIDATION, ColorBatch
 from linvid_edu.video.cielab import to_lab
 from linvid_edu.video.films import Film, even_windows, random_windows, read_film
 from linvid_edu.video.photographs import load_photographs
-from linvid_edu.video.reading import VideoError
 from linvid_edu.video.recoloring import augment
 from linvid_edu.video.tokens import pair
 from linvid_edu.video.virtual_camera import virtual_clips
@@ -183,7 +182,7 @@ class ColorTask:
         for path in film_files(self.root):
             try:
                 films.append(read_film(path, size=self.size))
-            except VideoError as error:
+            except ValueError as error:
                 self.unreadable[str(path)] = str(error)
         if not films:
             raise ValueError(f"{self.root}: no film can be read: " + "; ".join(self.unreadable.values()))

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from linvid_edu.shapes import Float, Int, UInt8
 
-from .reading import VideoError, stream_frames
-
 FRAMES_PER_SECOND = 10.0
 MOST_SECONDS = 180.0  # of one film, so that its frames fit into memory
 CUT_LEVELS = 20.0  # of 255: mean change of color at a scene cut, at least
@@ -57,6 +55,8 @@ def read_film(path: str | Path, *, size: int = 96, rate: float = FRAMES_PER_SECO
     Raises:
         VideoError: The file is not a readable video, or has fewer than two frames.
     """
+    from .reading import VideoError, stream_frames  # needs PyAV, and training on photographs does not
+
     frames, times = [], []
     for frame in stream_frames(path, rate=rate, size=size):
         if frame.time > MOST_SECONDS:
