@@ -40,7 +40,8 @@ WIDGETS = {
         "[role=img][aria-busy=false] .main-svg .trace >> nth=3",
     ),
 }
-IMPORTS = """from linvid_edu.video.reading import load_clip
+IMPORTS = """from linvid_edu.models.shipped import shipped_models
+from linvid_edu.video.reading import load_clip
 from linvid_edu.training.loop import Record
 from linvid_edu.widgets import *
 """
