@@ -8,8 +8,6 @@ The models are those of data_samples/checkpoints/color. None of them has seen th
 from pathlib import Path
 
 import torch
-from einops import rearrange
-from torch.nn import functional as F
 
 from linvid_edu import load_clip
 from linvid_edu.figures.plots.frame_layout import frame_axes, show_frame
@@ -17,7 +15,7 @@ from linvid_edu.figures.plots.picture import Picture, styled
 from linvid_edu.models import shipped_color_models
 from linvid_edu.models.color_measures import measure_colors
 from linvid_edu.models.color_transformer import token_colors
-from linvid_edu.video.cielab import from_lab, to_lab
+from linvid_edu.video.cielab import from_lab, paint, to_lab
 
 ROOT = Path(__file__).parents[1]
 FILM = ROOT / "data_samples" / "film" / "big_buck_bunny.mp4"
@@ -35,9 +33,7 @@ def draw() -> None:
         measures, copied = measure_colors(model, seen, (0,))
         grid = model.config.grid
         colors = torch.cat([token_colors(seen, grid)[:, :1], copied], dim=1)[0]  # t n 2
-        cells = rearrange(colors, "t (rows columns) ab -> t ab rows columns", rows=grid.rows)
-        painted = rearrange(F.interpolate(cells, size=PIXELS, mode="bilinear"), "t ab h w -> 1 ab t h w")
-        rows[f"{label}: error {measures.relative_error:.2f}"] = from_lab(torch.cat([sharp[:, :1], painted], dim=1))[0]
+        rows[f"{label}: error {measures.relative_error:.2f}"] = paint(sharp[0], colors, grid)
     rows["the film"] = from_lab(sharp)[0]
     rows["what a model sees: gray, and the colors of the first frame"][0] = rows["the film"][0]
     _strips(rows).save(ROOT / "docs" / "copied_colors.png")

@@ -11,6 +11,7 @@ pytest.importorskip("typer")
 
 from typer.testing import CliRunner
 
+from linvid_edu import cli
 from linvid_edu.cli import app, choices
 from linvid_edu.cli.train import train_model
 from linvid_edu.figures.explain_page.mechanisms import DEFAULT_FRAMES, DEFAULT_PIXELS
@@ -33,20 +34,7 @@ SLOW = (
     "sphinx",
     "distributed",
 )
-COMMANDS = (
-    "book",
-    "color",
-    "convert",
-    "course",
-    "evaluate",
-    "explain",
-    "lab",
-    "lessons",
-    "report",
-    "samples",
-    "stream",
-)
-COMMANDS += ("sweep", "train")
+COMMANDS = tuple(name for name in cli.__all__ if name != "app")
 REPORT_MODULES = f"""
 import sys
 from linvid_edu.cli import app

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from color_models import clip_of_colors as clip
 from color_models import color_config, color_model, painters
 from javascript import run_javascript
+from page_reader import Reader
 
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
@@ -34,26 +34,6 @@ from linvid_edu.video.reading import load_clip
 
 EVIL = "<img src=x onerror=alert(1)>"
 WEIGHTS = Path(page_module.__file__).with_name("weights.js").read_text(encoding="utf-8")
-
-
-class Reader(HTMLParser):
-    """Collect tags with attributes, and the text of the cells of tables."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.rows = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("th", "td"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data):
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
 
 
 def state_of(text):

@@ -3,12 +3,12 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
 from color_models import color_model
+from page_reader import Reader
 
 from linvid_edu.attention.measures import concentration
 from linvid_edu.models.checkpoint import load_model, save_model
@@ -55,27 +55,6 @@ def words_of(explanation, **options):
     figure = magnified_patch(torch.zeros(8, 8, 3, dtype=torch.uint8), 4)
     pictures = dict.fromkeys(("film", "attention", "attention_own_scales"), figure)
     return explanation_html(explanation, pictures=pictures, **options)
-
-
-class Reader(HTMLParser):
-    """Collect tags with attributes, and the text of the cells of tables."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.rows, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("th", "td"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data):
-        self.text += data
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
 
 
 @pytest.fixture(scope="module")

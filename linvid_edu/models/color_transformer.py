@@ -130,7 +130,7 @@ class ColorTransformer(VideoTransformer):
 
 
 def normalized_copy(weights: Float[Tensor, "*batch n m"], similarity: Similarity) -> Float[Tensor, "*batch n m"]:
-    """Let Σ_j |A_ij| = 1 over the known tokens; factors of a rival's map are normalized over all tokens of the clip."""
+    """Divide each row of a rival's map by Σ_j |A_ij| over the known tokens; other maps are normalized already."""
     if similarity != "product":
         return weights
     return weights / weights.abs().sum(dim=-1, keepdim=True).clamp(min=SMALLEST_SUM)
@@ -155,7 +155,7 @@ def gray_video(lab: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b 3 t h w"]:
     return (lab[:, :1] / GRAY_CENTER - 1).expand(-1, 3, -1, -1, -1)
 
 
-def token_colors(lab: Float[Tensor, "b 3 t h w"], grid: Grid) -> Float[Tensor, "b targets n 2"]:
+def token_colors(lab: Float[Tensor, "b 3 t h w"], grid: Grid) -> Float[Tensor, "b t n 2"]:
     """Return the mean ab color of the cell of each token; the cells tile a frame."""
     b, _, t = lab.shape[:3]
     cells = F.adaptive_avg_pool2d(rearrange(lab[:, 1:], "b ab t h w -> (b t) ab h w"), (grid.rows, grid.columns))

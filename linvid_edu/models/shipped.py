@@ -20,7 +20,7 @@ def shipped_models() -> dict[str, VideoTransformer]:
     Raises:
         ValueError: There are none, as in an installation without the course's files.
     """
-    return _load(materials().data_samples / "checkpoints")
+    return _load(list((materials().data_samples / "checkpoints").glob("*.safetensors")))
 
 
 def shipped_color_models() -> dict[str, VideoTransformer]:
@@ -31,7 +31,7 @@ def shipped_color_models() -> dict[str, VideoTransformer]:
     Raises:
         ValueError: There are none, as in an installation without the course's files.
     """
-    return _load(materials().data_samples / "checkpoints" / COLOR_FOLDER)
+    return _load(list(color_checkpoints().values()))
 
 
 def color_checkpoints() -> dict[str, Path]:
@@ -41,20 +41,19 @@ def color_checkpoints() -> dict[str, Path]:
 
 
 def color_models_for(mechanisms: Sequence[str]) -> dict[str, VideoTransformer]:
-    """Load the shipped color models of some mechanisms, or of the first if none of them has one.
+    """Load the shipped color models of some mechanisms, or that of softmax if no such model ships.
 
     Args:
         mechanisms: Names of variants; none means softmax, linear, separate and cooperative.
     """
-    folder = materials().data_samples / "checkpoints" / COLOR_FOLDER
-    wanted = {name for name in mechanisms or SHOWN_FIRST if (folder / f"{name}.safetensors").is_file()}
-    return _load(folder, wanted or {SHOWN_FIRST[0]})
+    shipped, (softmax, *_) = color_checkpoints(), SHOWN_FIRST
+    names = shipped.keys() & set(mechanisms or SHOWN_FIRST) or shipped.keys() & {softmax}
+    return _load([shipped[name] for name in names])
 
 
-def _load(folder: Path, names: set[str] | None = None) -> dict[str, VideoTransformer]:
-    paths = sorted(path for path in folder.glob("*.safetensors") if names is None or path.stem in names)
+def _load(paths: Sequence[Path]) -> dict[str, VideoTransformer]:
     if not paths:
-        raise ValueError(f"there are no checkpoints in {folder}: pass models={{name: model}}")
+        raise ValueError("the course's files have no checkpoints: pass models={name: model}")
     models = {model.config.variant: model for model in map(load_model, paths)}
     rank = {name: index for index, name in enumerate(SHOWN_FIRST)}
     return dict(sorted(models.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))

@@ -35,10 +35,9 @@ def colors_of_test(model: VideoTransformer, task: ColorTask, *, clips: int = 48)
 
 
 def copy_head_row(color: dict[str, Any]) -> dict[str, Any]:
-    """Return the concentration of a copy head, named as that of other layers; see ``concentration_per_layer``.
+    """Return the concentration of a copy head under the names of ``concentration_per_layer``.
 
-    All queries are on the object in question, a token that gets a color, and the answer are the tokens of the right
-    color.
+    Every token that gets a color counts as a query token. The known tokens of its true color are its answer.
 
     Args:
         color: Result of ``colors_of_test``.

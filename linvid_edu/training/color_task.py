@@ -190,8 +190,9 @@ class ColorTask:
             half = len(films[0].frames) // 2
             training, test = [films[0].part(0, half)], [films[0].part(half, len(films[0].frames))]
         else:
-            test = films[TEST_FILMS - 1 :: TEST_FILMS] or films[-1:]
-            training = [film for film in films if film not in test]
+            chosen = set(range(TEST_FILMS - 1, len(films), TEST_FILMS)) or {len(films) - 1}
+            test = [films[index] for index in sorted(chosen)]
+            training = [film for index, film in enumerate(films) if index not in chosen]
         return training, training, test
 
 

@@ -53,7 +53,7 @@ def final_metrics(
         **run_header(config),
         "variant": model.config.variant,
         "accuracy": {name: accuracy(model, data.test_batches(name, clips=clips), place) for name in data.tests},
-        "test_clips": clips,
+        "test_clips": min(clips, data.most_test_clips) if isinstance(data, ColorTask) else clips,
         "ceiling": data.ceiling,
         "curve": progress.curve,
         "losses": progress.losses,
