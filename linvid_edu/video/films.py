@@ -64,7 +64,7 @@ def read_film(path: str | Path, *, size: int = 96, rate: float = FRAMES_PER_SECO
         frames.append(frame.pixels)
         times.append(frame.time)
     if len(frames) < 2:
-        raise VideoError(f"{path}: the video has {len(frames)} frame: choose one with at least 2, such as 1 s of film")
+        raise VideoError(f"{path}: the video has {len(frames)} frame: choose a video with at least 2")
     pixels = torch.stack(frames)
     return Film(str(path), pixels, torch.tensor(times), scene_cuts(pixels))
 
@@ -72,7 +72,7 @@ def read_film(path: str | Path, *, size: int = 96, rate: float = FRAMES_PER_SECO
 def scene_cuts(frames: UInt8[Tensor, "t h w 3"]) -> tuple[int, ...]:
     """Return the frames that begin a new scene.
 
-    Frame i is one if the mean colors of an 8 × 8 grid change by more than 20 of 255 levels on average from frame i − 1,
+    Frame i begins one if the mean colors of an 8 × 8 grid change by more than 20 of 255 levels from frame i − 1,
     and by more than 3 times as much as in any other step of the frames around, i − 3 to i + 3.
     """
     cells = F.adaptive_avg_pool2d(frames.permute(0, 3, 1, 2).float(), CUT_GRID)
@@ -108,7 +108,7 @@ def random_windows(
     if not scenes:
         longest = max(stop - first for first, stop in film.scenes)
         raise ValueError(
-            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: take a longer film"
+            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: use a film with longer scenes"
         )
     seconds = (film.times[-1] - film.times[0]).item() / (len(film.times) - 1)
     least, largest = (max(1, round(gap / seconds)) for gap in spacing)
@@ -147,7 +147,7 @@ def even_windows(film: Film, *, frames: int, most: int) -> Int[Tensor, "windows 
     if not windows:
         longest = max(stop - first for first, stop in film.scenes)
         raise ValueError(
-            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: take a longer film"
+            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: use a film with longer scenes"
         )
     chosen = torch.linspace(0, len(windows) - 1, min(most, len(windows))).round().long().tolist()
     return torch.stack([windows[index] for index in chosen])

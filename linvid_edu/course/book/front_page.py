@@ -27,7 +27,7 @@ STEPS = {  # the first lesson of each step of the path
 QUESTION = """Softmax attention compares every token of a video with every other token, so its cost grows with the
 square of their number. Linear attention does not, but it blurs and loses accuracy: **how does it work, why does it need
 help, and does the help work?**"""
-CAPTION = """Two models see this film in gray, and know the colors of its first frame alone. Every other token copies
+CAPTION = """Two models see this film in gray. They know only the colors of its first frame. Every other token copies
 its color from there, by attention. **Click a token of a later frame:** the bright tokens of the first frame are those
 that it takes its color from. Softmax attention finds the right ones, linear attention looks at too many; each has its
 own color scale. Both were trained on photographs and have not seen this film. Film: Big Buck Bunny, © Blender
