@@ -106,10 +106,7 @@ def random_windows(
     """
     scenes = [(first, stop) for first, stop in film.scenes if stop - first >= frames]
     if not scenes:
-        longest = max(stop - first for first, stop in film.scenes)
-        raise ValueError(
-            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: use a film with longer scenes"
-        )
+        raise _too_short(film, frames)
     seconds = (film.times[-1] - film.times[0]).item() / (len(film.times) - 1)
     least, largest = (max(1, round(gap / seconds)) for gap in spacing)
     lengths = torch.tensor([stop - first for first, stop in scenes], dtype=torch.float64)
@@ -145,9 +142,14 @@ def even_windows(film: Film, *, frames: int, most: int) -> Int[Tensor, "windows 
         for begin, end in pairwise(limits):
             windows.append(torch.linspace(begin, end - 1, frames).round().long())
     if not windows:
-        longest = max(stop - first for first, stop in film.scenes)
-        raise ValueError(
-            f"{film.source}: its longest scene has {longest} frames, a window has {frames}: use a film with longer scenes"
-        )
+        raise _too_short(film, frames)
     chosen = torch.linspace(0, len(windows) - 1, min(most, len(windows))).round().long().tolist()
     return torch.stack([windows[index] for index in chosen])
+
+
+def _too_short(film: Film, frames: int) -> ValueError:
+    """Return the error of a film whose scenes are all shorter than a window."""
+    longest = max(stop - first for first, stop in film.scenes)
+    return ValueError(
+        f"{film.source}: its longest scene has {longest} frames, a window has {frames}: use a film with longer scenes"
+    )
