@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -146,7 +146,7 @@ class ColorTask:
         """
         if not self.root:
             seed = seed_of(VALIDATION if validation else TEST, 0, 0)
-            pictures = load_photographs("training" if validation else "held_out")
+            pictures = _photographs("training" if validation else "held_out")
             return virtual_clips(
                 pictures, count=count, frames=TEST_FRAMES, size=self.size, objects=self.objects, seed=seed
             )
@@ -159,7 +159,7 @@ class ColorTask:
         if not self.root:
             seed = int(torch.randint(2**62, (), generator=generator))
             return virtual_clips(
-                self._photographs, count=count, frames=self.frames, size=self.size, objects=self.objects, seed=seed
+                _photographs("training"), count=count, frames=self.frames, size=self.size, objects=self.objects, seed=seed
             )
         films = self.films[TRAINING]
         chosen = torch.randint(len(films), (count,), generator=generator).tolist()
@@ -170,10 +170,6 @@ class ColorTask:
             )
             clips.append(films[index].frames[window])
         return to_lab(torch.cat(clips))
-
-    @cached_property
-    def _photographs(self) -> Tensor:
-        return load_photographs("training")
 
     @cached_property
     def films(self) -> tuple[Sequence[Film], Sequence[Film], Sequence[Film]]:
@@ -194,6 +190,12 @@ class ColorTask:
             test = [films[index] for index in sorted(chosen)]
             training = [film for index, film in enumerate(films) if index not in chosen]
         return training, training, test
+
+
+@cache
+def _photographs(split: str) -> Tensor:
+    """Return the photographs of one split, which a run needs for each point of its learning curve."""
+    return load_photographs(split)
 
 
 def film_files(root: str | Path) -> list[Path]:
