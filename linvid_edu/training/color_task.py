@@ -158,8 +158,9 @@ class ColorTask:
     def _training_clips(self, count: int, generator: torch.Generator) -> Tensor:
         if not self.root:
             seed = int(torch.randint(2**62, (), generator=generator))
+            pictures = _photographs("training")
             return virtual_clips(
-                _photographs("training"), count=count, frames=self.frames, size=self.size, objects=self.objects, seed=seed
+                pictures, count=count, frames=self.frames, size=self.size, objects=self.objects, seed=seed
             )
         films = self.films[TRAINING]
         chosen = torch.randint(len(films), (count,), generator=generator).tolist()
