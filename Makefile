@@ -71,8 +71,9 @@ coverage: setup  ## the unit and golden tests, and which lines they run; takes a
 notebooks: setup  ## stage: every notebook runs, in its stated time
 	$(NOTEBOOKS) notebooks
 
+# pages wait for kernels half of the time: three processes keep two cores busy
 browser: setup  ## stage: widgets, book and lessons in a browser
-	$(TESTS) tests/browser
+	$(TESTS) -n 3 tests/browser
 
 portable: setup  ## stage: the quick tests of models and training, as on an older processor
 	$(OLD_PROCESSOR) $(TESTS) -m 'not slow' -p no:cacheprovider $(PORTABLE)

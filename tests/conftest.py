@@ -11,7 +11,8 @@ from videos import write
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-jaxtyping.install_import_hook("linvid_edu", "beartype.beartype")
+SHAPED = ("attention", "figures", "models", "training", "video", "widgets")  # the rooms that state shapes
+jaxtyping.install_import_hook([f"linvid_edu.{room}" for room in SHAPED], "beartype.beartype")
 
 
 def pytest_collection_modifyitems(items):

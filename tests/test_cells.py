@@ -376,6 +376,7 @@ def test_the_stated_ceilings_of_the_lookup():
         assert f"{ceiling}".removeprefix("0") in CueLookup.__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objects", "clutter"), [(1, 7), (2, 0), (4, 0), (4, 7), (6, 0), (8, 7)])
 def test_no_shortcut_of_the_flash_beats_a_solver_that_ignores_which_object_flashes(objects, clutter):
     solver = Solver(clean(Flash, objects=objects, clutter=clutter), seed=objects)

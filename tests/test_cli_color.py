@@ -22,6 +22,8 @@ from linvid_edu.models.checkpoint import save_model
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("softmax", "linear", "cooperative")
 
 
@@ -72,7 +74,6 @@ def test_the_command_on_the_page_makes_the_page_again(tmp_path, video, shipped, 
     assert (tmp_path / "color.html").read_text(encoding="utf-8") == text
 
 
-@pytest.mark.slow
 def test_models_learn_from_the_first_half_and_color_the_second(tmp_path, video):
     page, numbers = tmp_path / "page.html", tmp_path / "numbers.json"
     options = ("--train-on", "--mechanism", "softmax", "--steps", 12, "--output", page, "--json", numbers)
@@ -88,7 +89,6 @@ def test_models_learn_from_the_first_half_and_color_the_second(tmp_path, video):
     assert results["mechanisms"]["softmax"]["relative_error"] < 1
 
 
-@pytest.mark.slow
 def test_a_training_that_is_stopped_leaves_a_page_that_is_finished(tmp_path, video, monkeypatch):
     steps = FilmTraining.run
 

@@ -20,6 +20,8 @@ from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.fabric import PRECISIONS
 from linvid_edu.training.tasks import COLOR, TASKS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SLOW = (
     "torch",
@@ -78,7 +80,6 @@ def test_help_and_errors_of_usage_import_nothing_slow(words, code):
     assert modules_loaded_by(*words) == (code, "slow:")
 
 
-@pytest.mark.slow
 def test_a_slow_import_is_found(tmp_path):
     (tmp_path / "grid.json").write_text('{"fixed": {"task": "chess"}}')
     code, loaded = modules_loaded_by("sweep", "--grid", str(tmp_path / "grid.json"), "--folder", "runs", "--dry-run")

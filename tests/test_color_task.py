@@ -22,6 +22,8 @@ from linvid_edu.training.task_models import fitted, model_config
 from linvid_edu.training.tasks import find_task
 from linvid_edu.video.batch import ColorBatch
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"task": "color", "preset": "probe", "batch": 2, "warmup": 2}
 LITTLE = Effort(points=1, validation_clips=4, test_clips=4)
 
@@ -197,7 +199,6 @@ def test_colors_of_clips_have_all_baselines():
     ]
 
 
-@pytest.mark.slow
 def test_the_commands_train_and_evaluate(tmp_path, film):
     folder = tmp_path / "run"
     options = ["--task", "color", "--clips", str(film), "--preset", "probe", "--steps", "2", "--batch", "2"]

@@ -12,6 +12,8 @@ from linvid_edu.figures.cost import Cost, PowerLaw, crossover, fit_power_law, me
 from linvid_edu.widgets import CostLab
 from linvid_edu.widgets.cost_summary import findings, summarize_costs
 
+pytestmark = pytest.mark.slow
+
 SIZES = [16, 64, 256, 1024, 4096]
 
 

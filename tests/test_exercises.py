@@ -40,6 +40,7 @@ def test_right_answers_pass(id, answer):
         assert verdict.right is True, verdict.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("id", "words", "answer"), WRONG)
 def test_wrong_answers_fail_each_with_its_own_message(id, words, answer):
     others = [other for other in PLANTED[f"lesson_{id.split('.')[0]}"].WRONG[id] if other != words]
@@ -49,6 +50,7 @@ def test_wrong_answers_fail_each_with_its_own_message(id, words, answer):
     assert not any(other in verdict.message for other in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_solution_passes_and_every_mistake_gets_its_message(id):
     exercise = EXERCISES[id]

@@ -30,6 +30,8 @@ from linvid_edu.figures.explain_page import (
 )
 from linvid_edu.figures.plots import magnified_patch
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Path(__file__).parents[1] / "data_samples" / "motion_left_photo.mp4"
 SIZE = ModelConfig.compact(num_frames=4)
 
@@ -126,7 +128,6 @@ def test_the_page_needs_nothing_and_tells_no_folder(random_page):
     assert all(attrs["alt"] for tag, attrs in reader.tags if tag == "img")
 
 
-@pytest.mark.slow
 def test_the_same_call_gives_the_same_page(random_page):
     explanation, text = random_page
     assert explanation_html(explain(explanation.clip), command="linvid explain -- motion_left_photo.mp4") == text
@@ -265,7 +266,6 @@ def test_block_and_head_are_chosen():
     assert not torch.allclose(explain(moving(), block=0).answers[0].weights, mean)
 
 
-@pytest.mark.slow
 def test_one_frame_and_many_frames_are_drawn():
     assert len(USUAL_ROWS) == 4
     for t in (1, 11):

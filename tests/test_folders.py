@@ -22,6 +22,8 @@ from linvid_edu.video.clip_folder.folder import ClipFolder, epochs, open_clips
 from linvid_edu.video.clip_folder.layouts import LabeledClip
 from linvid_edu.video.reading import load_clip
 
+pytestmark = pytest.mark.slow
+
 CLIP_BYTES = 4 * 16 * 16 * 3  # of 4 frames of 16 × 16
 
 
@@ -146,7 +148,6 @@ def test_one_training_clip_a_class_leaves_none_for_validation(clips, tmp_path):
         open_clips(tmp_path)
 
 
-@pytest.mark.slow
 def test_workers_do_not_change_a_bit(broken):
     alone, many = small(broken, flips=True), small(broken, flips=True, workers=2)
     same(taken(alone, 6), taken(many, 6))
@@ -187,7 +188,6 @@ def test_without_cache_each_epoch_decodes_again(clips, decoded):
     assert sum(decoded.values()) == 27
 
 
-@pytest.mark.slow
 def test_with_cache_each_clip_is_decoded_once(clips, decoded):
     folder = small(clips)
     cached = taken(folder, 9, batch=3)
@@ -197,7 +197,6 @@ def test_with_cache_each_clip_is_decoded_once(clips, decoded):
     same(cached, taken(small(clips, cache_mb=0), 9, batch=3))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("room", [1, 2.5])
 def test_the_cache_is_bounded_over_all_splits(clips, decoded, room):
     folder = small(clips, cache_mb=room * CLIP_BYTES / 1e6)
@@ -230,7 +229,6 @@ def test_flips_are_off_if_labels_are_directions(clips, tmp_path):
     assert not small(tmp_path, flips=False).flips_training_clips
 
 
-@pytest.mark.slow
 def test_flips_mirror_half_of_the_training_clips_and_no_test_clip(clips):
     plain, flipped = taken(small(clips), 12), taken(small(clips, flips=True), 12)
     mirrored = 0

@@ -17,6 +17,8 @@ pytest.importorskip("anywidget")
 from linvid_edu.widgets import AttentionExplorer
 from linvid_edu.widgets.explorer_page import explorer_html, explorer_of, save_explorer
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</script><img src=x onerror=alert(1)>"
 # 3 frames of 4 × 5 tokens
 SIZE = ModelConfig.compact(num_frames=3, image_size=(16, 20), kernel=4, stride=4, padding=0, width=12, heads=3)
@@ -97,7 +99,6 @@ def test_trained_mechanisms_come_first_where_there_are_more_than_four(tmp_path):
     assert shown["separate fixation"] == "trained"
 
 
-@pytest.mark.slow
 def test_the_command_writes_the_page(tmp_path):
     pytest.importorskip("av")
     from typer.testing import CliRunner
@@ -127,7 +128,6 @@ def test_the_command_writes_the_page(tmp_path):
     assert "--png" in refused.output
 
 
-@pytest.mark.slow
 def test_the_page_works_in_a_browser_without_a_network(tmp_path):
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

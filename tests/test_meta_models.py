@@ -17,11 +17,14 @@ from linvid_edu.models.variants import VARIANTS
 from linvid_edu.training.objective import outcome
 from linvid_edu.video.batch import ColorBatch
 
+pytestmark = pytest.mark.slow
+
 SIZE = {
     "num_frames": 2,
     "image_size": 32,
     "spatial_embedding": True,
     "width": 48,
+    "depth": 1,
     "heads": 4,
     "mlp_hidden": 16,
     "head_hidden": 16,

@@ -166,6 +166,7 @@ def test_every_output_holds_an_opaque_card_and_its_description(gallery, cards):
         assert (edges == 255).all(), f"{name} touches the edge of its card"
 
 
+@pytest.mark.slow
 def test_the_palette_keeps_colors_and_the_bytes_stay_the_same(gallery):
     for name, largest in {"film": 10, "strip": 6, "map": 3, "curves": 1}.items():  # the frames are random noise
         picture = gallery[name]
@@ -452,6 +453,7 @@ def test_an_outline_at_the_border_leaves_the_frame_in_place():
     assert {(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes} == {((-0.5, 47.5), (31.5, -0.5))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [

@@ -140,6 +140,7 @@ def test_joint_attention_takes_it_too(name):
     assert layer.row(3, 5).shape == (2, 4, 8, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIVALS)
 def test_some_steps_of_training_lower_the_loss_and_every_weight_learns(name):
     fixation = "cooperative" if name in KERNELS else "none"
@@ -157,6 +158,7 @@ def test_some_steps_of_training_lower_the_loss_and_every_weight_learns(name):
     assert still == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIVALS)
 def test_gradients_of_a_model_are_those_of_its_maps(name):
     """The same model with every attention computed through its explicit map: the oracle, in outputs and gradients."""

@@ -20,6 +20,8 @@ from linvid_edu.training.loop import initialize
 from linvid_edu.training.run import fit
 from linvid_edu.training.run_checkpoints import checkpoints
 
+pytestmark = pytest.mark.slow
+
 
 def run_config(root, **changes):
     scenes, model = {"root": str(root)}, {"width": 16, "depth": 1, "mlp_hidden": 16}
@@ -39,7 +41,6 @@ def weights(folder):
     return load_file(checkpoints(folder)[-1] / "model.safetensors")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_on_clips_resumes_to_the_same_bits_and_names_skipped_clips(broken, tmp_path):
     config, fabric = run_config(broken), make_fabric("cpu")
@@ -212,7 +213,6 @@ def test_effort_decides_how_clips_are_loaded(clips):
             Effort(**wrong)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
     pytest.importorskip("typer")
@@ -230,7 +230,6 @@ def test_the_command_trains_on_clips(broken, tmp_path, monkeypatch):
     assert str(broken.parent) not in json.dumps(metrics)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_evaluate_tests_a_run_on_its_own_clips_or_on_others(broken, clips, tmp_path):
     pytest.importorskip("typer")

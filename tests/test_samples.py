@@ -16,6 +16,8 @@ from linvid_edu.video.samples import (
     write_samples,
 )
 
+pytestmark = pytest.mark.slow
+
 av = pytest.importorskip("av")
 
 FOLDER = Path(__file__).parents[1] / "data_samples"
@@ -81,7 +83,6 @@ def test_files_show_the_scene(sample):
     assert difference.mean() < 8  # most of it is pixel noise that the codec smooths
 
 
-@pytest.mark.slow
 def test_rewritten_files_have_the_same_frames(rewritten):
     for path in rewritten[:-1]:
         np.testing.assert_array_equal(decode(path), decode(FOLDER / path.name))

@@ -156,6 +156,7 @@ def test_cue_match_objects_do_not_overlap(size):
     assert boxes.max() <= size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distractors", [0, 3])
 def test_motion_labels_are_true(distractors):
     scenes = render(clean(Motion, size=96, distractors=distractors), count=200, seed=6)
@@ -189,6 +190,7 @@ def test_motion_distractors_move_otherwise():
         assert (sign * others[..., axis]).max() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_flips_and_reversals_have_the_stated_labels(scene):
     config = clean(scene, size=96)

@@ -14,6 +14,8 @@ from linvid_edu.models.checkpoint import load_model
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.evaluation import accuracy
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 FOLDER = SAMPLES / "checkpoints"
 NAMES = ("softmax", "linear", "cooperative", "cooperative-association")
@@ -57,7 +59,6 @@ def test_the_runs_differ_in_the_variant_and_one_in_its_learning_rate():
     assert all(config | {"variant": ""} == configs["softmax"] | {"variant": ""} for config in configs.values())
 
 
-@pytest.mark.slow
 @every_checkpoint
 def test_the_accuracy_is_the_one_that_is_claimed(name, metrics):
     """Clips that nobody has tested on, and a 99.9 % interval around the share of them that is right."""

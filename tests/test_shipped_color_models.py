@@ -14,6 +14,8 @@ from linvid_edu.training.config import TrainConfig
 from linvid_edu.video.cielab import to_lab
 from linvid_edu.video.films import even_windows, read_film
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 FOLDER = SAMPLES / "checkpoints" / "color"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))

@@ -55,6 +55,7 @@ def test_the_state_does_not_grow():
     assert sizes == {2 * 4 * (8 * 8 + 8)}
 
 
+@pytest.mark.slow
 def test_sums_over_a_long_stream_stay_exact():
     torch.manual_seed(0)
     keys, values = torch.randn(2, 2000, 64, 8)  # 128,000 tokens

@@ -166,6 +166,7 @@ def test_every_variant_of_every_task_is_a_model_that_takes_its_clips(name, prese
         assert config.grid == (grid, grid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_control_with_a_wider_mlp_has_cooperative_fixations_weights_within_one_unit(name, preset):

@@ -288,6 +288,7 @@ class MetaFabric(plain_fabric):
         return torch.ones(())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["lookup", "flash", "motion"])
 @pytest.mark.parametrize("variant", ["softmax", "cooperative-association", "gate", "performer-cooperative"])
 def test_a_step_runs_on_the_meta_device(variant, task):

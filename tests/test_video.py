@@ -429,6 +429,7 @@ def test_stops_after_the_last_sample(plain, decoded):
     assert decoded["frames"] == 4
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     sizes = []
     for count in (150, 3000):
