@@ -62,6 +62,7 @@ def modules_loaded_by(*words):
         (("--version",), 0),
         *(((command, "--help"), 0) for command in COMMANDS),
         (("report", "interventions", "--help"), 0),
+        (("report", "colors", "--help"), 0),
         (("report", "rivals", "results/rivals/lookup"), 2),
         (("train", "--task", "chess"), 2),
         (("train", "--batch", "9", "--processes", "2"), 1),

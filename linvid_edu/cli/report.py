@@ -94,5 +94,19 @@ def write_intervention_table(folder: Folder, runs: Runs) -> None:
     _print_paths(report_interventions(folder, runs))
 
 
+@report_app.command("colors")
+def write_color_tables(folder: Folder, runs: Runs) -> None:
+    """Compare the colors that trained models copy, and what goes with their errors.
+
+    Writes colors.csv (a row per run), errors.csv (a row per variant), correlations.csv (entropy and selectivity against
+    the error) and powers.csv (maps raised to powers) into the folder.
+
+    Example: linvid report colors results/color/photographs --runs runs/photographs
+    """
+    from linvid_edu.experiments.report_tables import report_colors
+
+    _print_paths(report_colors(folder, runs))
+
+
 def _print_paths(paths: Iterable[Path]) -> None:
     typer.echo("\n".join(map(str, paths)))

@@ -5,6 +5,18 @@ from .blank_tokens import (
 from .blank_tokens import (
     loss_by_run as loss_by_run,
 )
+from .color_study import (
+    colors_by_run as colors_by_run,
+)
+from .color_study import (
+    correlations_with_error as correlations_with_error,
+)
+from .color_study import (
+    errors_by_variant as errors_by_variant,
+)
+from .color_study import (
+    errors_of_sharpened_maps as errors_of_sharpened_maps,
+)
 from .film_training import FilmTraining as FilmTraining
 from .hypotheses import (
     conclusion as conclusion,

@@ -1,4 +1,4 @@
-"""Write the tables of a report into a folder of results: variants, layers, verdicts, blank tokens, interventions."""
+"""Write the tables of a report into a folder of results: variants, layers, verdicts, interventions, colors."""
 
 from pathlib import Path
 
@@ -90,3 +90,25 @@ def report_interventions(folder: str | Path, runs: str | Path) -> list[Path]:
     from .intervention_study import intervene
 
     return write_tables({"cause": intervene(runs)}, folder)
+
+
+def report_colors(folder: str | Path, runs: str | Path) -> list[Path]:
+    """Write colors.csv, errors.csv, correlations.csv and powers.csv: the colors that the models of a sweep copy.
+
+    Args:
+        folder: Folder of the tables.
+        runs: Folder of the sweep, with its checkpoints.
+
+    Returns:
+        Paths of the tables.
+    """
+    from . import color_study
+
+    colors = color_study.colors_by_run(runs)
+    tables = {
+        "colors": colors,
+        "errors": color_study.errors_by_variant(colors),
+        "correlations": color_study.correlations_with_error(colors),
+        "powers": color_study.errors_of_sharpened_maps(runs),
+    }
+    return write_tables(tables, folder, float_format=DIGITS)

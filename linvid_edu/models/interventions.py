@@ -87,8 +87,8 @@ def sharpened(model: Changed, power: float) -> AbstractContextManager[Changed]:
 
     Args:
         model: Model, or the copy head of a color model alone. It is restored when the block ends, even after an
-        exception. power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding.
-        It is an
+            exception.
+        power: p, above 0. A power above 1 sharpens, below 1 flattens, and 1 changes nothing beyond rounding. It is an
             inverse temperature for softmax attention.
 
     Raises:
