@@ -4,12 +4,15 @@ import base64
 import json
 import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from color_models import color_model
 from javascript import run_javascript
+from PIL import Image
 
 from linvid_edu.attention.measures import (
     effective_tokens,
@@ -20,10 +23,13 @@ from linvid_edu.attention.measures import (
 )
 from linvid_edu.attention.rivals import RIVALS
 from linvid_edu.figures.explain_page import answering_models
+from linvid_edu.models.clip_trace import recolor_clip
+from linvid_edu.models.color_measures import ClipColors, mean_color_errors, measure_colors
 from linvid_edu.models.config import KERNELS, ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.models.variants import find_variant
 from linvid_edu.shapes import Grid
+from linvid_edu.video.cielab import to_lab
 from linvid_edu.video.clip import Clip, normalize
 from linvid_edu.video.sample_objects import known_objects
 
@@ -400,5 +406,57 @@ def test_the_color_models_stand_in_for_a_clip_of_their_size():
     assert explorer.shown == ["softmax", "linear", "separate fixation", "cooperative fixation"]
     explorer.query = (2, 5, 5)
     rows = explorer.rows()
-    assert rows[:, 0, 1:].abs().max() == 0
+    assert rows[:, 0, 1:].isnan().all()  # only the known frame is reached
     torch.testing.assert_close(rows[:, 0, 0].sum(dim=(1, 2)), torch.ones(4), atol=1e-3, rtol=0)
+
+
+def a_clip_in_color(t=4, size=24):
+    frames = torch.randint(0, 256, (t, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    return Clip(normalize(frames), frames, torch.arange(t) / 4, "film.mp4")
+
+
+def test_the_browser_computes_the_rows_of_color_models_over_the_known_frame():
+    shown = a_clip_in_color()
+    traced = trace_models(shown, {name: color_model(name) for name in ("softmax", "cooperative", "nystrom")})
+    meta, data = pack(shown, traced)
+    places = [(frame, 14, inward) for frame in (0, 2) for inward in (False, True)]
+    answers = run_javascript(
+        f"""
+        {front_end("attention.js")}
+        const meta = {json.dumps(meta)};
+        const bytes = fromBase64("{base64.b64encode(data).decode()}");
+        const result = meta.models.map((model) => {json.dumps(places)}.map(([frame, place, inward]) => {{
+          const block = layersOf(model.blocks[0], bytes);
+          const weights = tokenWeights(block, "clip", null, [frame, place], inward, model.recolored.known);
+          return {{ weights: Array.from(weights), tokens: measures(weights).tokens }};
+        }}));
+        """
+    )
+    for model, of_model in zip(traced, answers, strict=True):
+        for (frame, place, inward), answer in zip(places, of_model, strict=True):
+            token = (frame, place // 6, place % 6)
+            expected = token_weights(model, View(0, direction=COLUMN if inward else ROW), token).flatten()
+            numbers = [float("nan") if value is None else value for value in answer["weights"]]
+            found = torch.tensor(numbers, dtype=torch.float32)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4, equal_nan=True)
+            assert answer["tokens"] == (4 * 36 if inward else 36)
+
+
+def test_recolored_frames_are_those_of_the_copy_map():
+    model, shown = color_model("softmax"), a_clip_in_color()
+    recolored = recolor_clip(model, shown)
+    lab = to_lab(shown.frames[None])
+    measures, _ = measure_colors(model, lab, (0,))
+    colors = ClipColors.of(lab, model.config.grid, (0,))
+    shares = mean_color_errors(colors).sum(-1)[0]
+    expected = (torch.tensor(recolored.errors[1:]) * shares).sum() / shares.sum()
+    assert measures.relative_error == pytest.approx(expected.item(), rel=1e-4)
+    assert recolored.errors[0] == 0
+    assert torch.equal(recolored.frames[0], shown.frames[0])
+    assert not torch.equal(recolored.frames[1], shown.frames[1])
+
+    (packed,) = pack(shown, trace_models(shown, {"softmax": model})).meta["models"]
+    picture = Image.open(BytesIO(base64.b64decode(packed["recolored"]["pictures"][2].partition(",")[2])))
+    assert picture.size == (24, 24)
+    assert packed["recolored"]["known"] == 0
+    assert pack(clip(), trace_models(clip(), models())).meta["models"][0]["recolored"] is None

@@ -60,7 +60,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         head: Index of the head, counted from 0; None is the mean over heads.
         span: "time" or "space", the map of one layer; "clip", both composed, or the map of joint attention.
         direction: "query → keys" or "key ← queries".
-        scale: "common", one color scale for all models, or "separate".
+        scale: "separate", a color scale for each model, or "common", one for all, on which a flat map may show nothing.
         problem: What does not fit, such as a clip with another number of frames; empty if all fits.
 
     Raises:
@@ -80,7 +80,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     span = traitlets.Unicode("clip").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
     direction = traitlets.Enum(VIEW_DIRECTIONS, ROW).tag(sync=True)
-    scale = traitlets.Enum(SCALES, SCALES[0]).tag(sync=True)
+    scale = traitlets.Enum(SCALES, SCALES[1]).tag(sync=True)
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from linvid_edu.figures.color_page.packing import webp_url
+from linvid_edu.models.clip_trace import KNOWN_FRAME, Recolored
 from linvid_edu.models.trace import LayerTrace
 from linvid_edu.shapes import Bool
 from linvid_edu.video.clip import Clip
@@ -14,6 +16,7 @@ from linvid_edu.video.clip import Clip
 from .views import TracedModel, choices
 
 Kind = Literal["float32", "float16", "scaled"]
+WEBP_QUALITY = 90  # of recolored frames, which are shown enlarged
 
 
 class Packed(NamedTuple):
@@ -71,6 +74,7 @@ def pack(
             {
                 "name": model.name,
                 "status": model.status,
+                "recolored": None if model.recolored is None else _pack_recolored(model.recolored),
                 "blocks": {
                     str(index): {
                         span: _pack_layer(arrays, layer, kind) for span, layer in model.trace.blocks[index].items()
@@ -83,6 +87,11 @@ def pack(
         ],
     }
     return Packed(meta, b"".join(arrays.pieces))
+
+
+def _pack_recolored(recolored: Recolored) -> dict[str, Any]:
+    pictures = [webp_url(frame, WEBP_QUALITY) for frame in recolored.frames]
+    return {"known": KNOWN_FRAME, "pictures": pictures, "errors": list(recolored.errors)}
 
 
 def _pack_layer(arrays: "_Arrays", layer: LayerTrace, kind: Kind) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from linvid_edu.figures.plots.frame_layout import Token
-from linvid_edu.models.clip_trace import trace_clip
+from linvid_edu.models.clip_trace import KNOWN_FRAME, Recolored, recolor_clip, trace_clip
+from linvid_edu.models.color_transformer import ColorTransformer
 from linvid_edu.models.trace import Trace
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.shapes import Float, Grid
@@ -29,12 +30,14 @@ class TracedModel(NamedTuple):
     status: Origin of its weights in a few words, such as "untrained: random weights"; may be empty
     trace: What ``record`` saw of its layers
     grid: Rows and columns of the tokens of one frame
+    recolored: The clip as a color model colors it; None for other models
     """
 
     name: str
     status: str
     trace: Trace
     grid: Grid
+    recolored: Recolored | None = None
 
     @property
     def joint(self) -> bool:
@@ -78,7 +81,8 @@ def trace_models(
         _check_clip(clip, name, model)
         trace = trace_clip(model, clip)
         status = (statuses or {}).get(name, UNTRAINED if untrained(model) else "")
-        traced.append(TracedModel(name, status, trace, model.config.grid))
+        recolored = recolor_clip(model, clip) if isinstance(model, ColorTransformer) else None
+        traced.append(TracedModel(name, status, trace, model.config.grid, recolored))
     first = traced[0]
     for other in traced[1:]:
         if (other.grid, other.joint) != (first.grid, first.joint):
@@ -117,7 +121,7 @@ def token_weights(model: TracedModel, view: View, token: Token) -> Float[Tensor,
         token: Frame, row and column.
 
     Returns:
-        Weights, float32 on the CPU; NaN where the map does not reach.
+        Weights, float32 on the CPU; NaN where the map does not reach. A row of a color model reaches the known frame.
     """
     frame, place = token[0], model.grid.token(*token[1:])
     heads = slice(None) if view.head is None else slice(view.head, view.head + 1)
@@ -130,7 +134,10 @@ def token_weights(model: TracedModel, view: View, token: Token) -> Float[Tensor,
         of_heads = (layer.row if view.direction == ROW else layer.column)(frame, place)
         weights = of_heads.new_full(layer.q.shape[2:4], torch.nan)
         weights[layer.group(frame, place)] = of_heads[0, heads].mean(0)
-    return weights.float().cpu().unflatten(-1, tuple(model.grid))
+    weights = weights.float().cpu().unflatten(-1, tuple(model.grid))
+    if model.recolored is not None and view.direction == ROW:
+        weights[torch.arange(len(weights)) != KNOWN_FRAME] = torch.nan
+    return weights
 
 
 def _check_clip(clip: Clip, name: str, model: VideoTransformer) -> None:

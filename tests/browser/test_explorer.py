@@ -28,6 +28,11 @@ clip = load_clip("../data_samples/motion_left_photo.mp4", num_frames=8, size=32)
 names = {VARIANTS}
 one = [("linear", load_model("../data_samples/checkpoints/linear.safetensors").eval())]
 AttentionExplorer(clip, answering_models(clip, checkpoints=one, mechanisms=names))"""
+COLORS = """import torch
+from linvid_edu.video.reading import load_clip
+from linvid_edu.widgets import AttentionExplorer
+torch.set_num_threads(1)
+AttentionExplorer(load_clip("../data_samples/film/big_buck_bunny.mp4", num_frames=6, size=96))"""
 IN_PYTHON = """slow = AttentionExplorer(clip, where="kernel")
 slow"""
 
@@ -68,6 +73,25 @@ def test_clicks_and_keys_move_the_query_and_the_picture_follows(open_notebook):
     explorer.get_by_text("query frame 5").wait_for()
     explorer.get_by_role("button", name="Stop").click()
     notebook.expect_to_fit(700)
+
+
+def test_a_color_model_shows_the_frame_of_the_query_in_its_colors(open_notebook):
+    notebook = open_notebook(COLORS, width=1600)
+    notebook.run_all()
+    assert notebook.errors() == []
+    explorer, film, _ = explorer_in(notebook)
+    film.click(position={"x": 5, "y": 5})
+    expect(explorer.get_by_text("frame 0: its colors are known")).to_have_count(4)
+    pictures = explorer.locator(".lv-recolored img")
+    known = pictures.first.get_attribute("src")
+    notebook.page.keyboard.press("]")
+    explorer.get_by_text("frame 1, colored by softmax: error 0.").wait_for()
+    expect(pictures.first).not_to_have_attribute("src", known)
+    assert len({pictures.nth(index).get_attribute("src") for index in range(4)}) == 4
+    expect(explorer.get_by_role("rowheader", name="effective tokens of 144")).to_have_count(4)
+    notebook.screenshot("attention-explorer-colors", explorer)
+    notebook.switch_theme("dark")
+    notebook.screenshot("attention-explorer-colors", explorer)
 
 
 def red(pixels):

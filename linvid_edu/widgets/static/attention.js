@@ -124,6 +124,7 @@ export function attentionExplorer(host, source) {
       panel.strips.push(filmStrip(panel.hosts.at(-1), options));
     });
     panel.scale = colorScale(element(section, "div", {}), "× uniform");
+    panel.recolored = model.recolored ? recoloredFrame(section, model) : () => {};
     panel.table = element(section, "table", {});
     panel.block = (index) => (panel.layers[index] ??= layersOf(model.blocks[index], bytes));
     return panel;
@@ -150,7 +151,8 @@ export function attentionExplorer(host, source) {
 
   function rowOf(panel, { block, span, head, direction }, [frame, row, column]) {
     const token = [frame, row * meta.grid[1] + column];
-    return tokenWeights(panel.block(block), span, head, token, direction === DIRECTIONS[1]);
+    const known = panel.model.recolored ? panel.model.recolored.known : null;
+    return tokenWeights(panel.block(block), span, head, token, direction === DIRECTIONS[1], known);
   }
 
   function paint(state, tokens, rows) {
@@ -162,6 +164,7 @@ export function attentionExplorer(host, source) {
       panel.rows = rows[index];
       panel.scale.set(top, rows[index].some((weights) => weights.some((weight) => weight < 0)));
       panel.hosts[1].hidden = !state.compared;
+      panel.recolored(tokens[0][0]);
       tokens.forEach((token, which) => {
         const count = countReached(rows[index][which]);
         const [overlay, compared] = [rows[index][which], tokens[1 - which] || null];
@@ -227,6 +230,19 @@ export function attentionExplorer(host, source) {
       clearTimeout(later);
       root.remove();
     },
+  };
+}
+
+/* Show one frame as a color model colors it; returns a function that takes the frame's number. */
+function recoloredFrame(host, { name, recolored: { known, pictures, errors } }) {
+  const figure = element(host, "figure", { class: "lv-recolored" });
+  const image = element(figure, "img", {});
+  const caption = element(figure, "figcaption", { class: "lv-print" });
+  return (frame) => {
+    image.src = pictures[frame];
+    const colored = `frame ${frame}, colored by ${name}: error ${errors[frame].toFixed(2)} (mean color: 1)`;
+    caption.textContent = frame === known ? `frame ${frame}: its colors are known` : colored;
+    image.alt = caption.textContent;
   };
 }
 

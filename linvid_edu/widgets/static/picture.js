@@ -1,4 +1,4 @@
-/* A PNG of what an explorer shows: every canvas of an element, and the text of its elements with class lv-print. */
+/* A PNG of what an explorer shows: every canvas and picture of an element, and the text of its elements with class lv-print. */
 
 import { element } from "./strip.js";
 
@@ -13,11 +13,11 @@ export function pictureOf(root) {
   paint.fillStyle = getComputedStyle(root).backgroundColor;
   paint.fillRect(0, 0, box.width, box.height);
   paint.textBaseline = "middle";
-  for (const part of root.querySelectorAll("canvas, .lv-print")) {
+  for (const part of root.querySelectorAll("canvas, img, .lv-print")) {
     const { left, top, width, height } = part.getBoundingClientRect();
     const [x, y] = [left - box.left, top - box.top];
     if (!width) continue;
-    if (part instanceof HTMLCanvasElement) {
+    if (!part.classList.contains("lv-print")) {
       paint.drawImage(part, x, y, width, height);
       continue;
     }

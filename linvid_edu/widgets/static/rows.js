@@ -14,8 +14,9 @@
  * span     "time" or "space" for the map of one layer, "clip" for both composed, or for the joint map
  * head     null is the mean over heads
  * inward   false: query → keys, the row of the token; true: key ← queries, its column, what each query gives it
+ * known    the only frame that a row of a color model reaches; null for other models
  */
-export function tokenWeights(block, span, head, token, inward) {
+export function tokenWeights(block, span, head, token, inward, known = null) {
   const { heads, t, n } = block.joint || block.space;
   const chosen = head === null ? Array.from({ length: heads }, (_, index) => index) : [head];
   const mean = new Float32Array(t * n).fill(span === "clip" ? 0 : NaN);
@@ -26,6 +27,7 @@ export function tokenWeights(block, span, head, token, inward) {
       if (!Number.isNaN(weights[i])) mean[i] = (mean[i] || 0) + weights[i] / chosen.length;
     }
   }
+  if (known !== null && !inward) mean.forEach((_, i) => Math.floor(i / n) !== known && (mean[i] = NaN));
   return mean;
 }
 
