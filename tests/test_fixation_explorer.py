@@ -1,7 +1,10 @@
 """The FixationExplorer without a browser: ratios and answers follow the slider, and what does not fit is reported."""
 
+import json
+
 import pytest
 import torch
+from javascript import run_javascript
 
 from linvid_edu.figures.plots import fixation_ratios
 from linvid_edu.models.config import ModelConfig
@@ -12,6 +15,7 @@ from linvid_edu.training.tasks import TASKS
 from linvid_edu.video.clip import Clip, denormalize
 from linvid_edu.widgets import FixationExplorer
 from linvid_edu.widgets.fixation import run_forced
+from linvid_edu.widgets.frontend import front_end
 
 FRAMES = 4
 
@@ -130,6 +134,34 @@ def test_the_snapshot_describes_the_ratios():
     assert "Query ratios of the token average 1, from 1 to 1" in alt
     with pytest.raises(ValueError, match="they must lie in 0 to 1"):
         fixation_ratios(torch.full((2, 3, 4, 5), 1.5), torch.zeros(2, 3, 4, 5), token=(0, 0))
+
+
+def test_the_shipped_model_answers_its_sample_clip_right_and_the_browser_knows_the_truth():
+    explorer = FixationExplorer()
+    meta = explorer.packed.meta
+    assert meta["classes"][meta["truth"]] == "recedes"
+    assert explorer.logits().argmax() == meta["truth"]
+    clip, model = made()
+    assert FixationExplorer(clip, model, classes=["recedes", "b", "c", "d"]).packed.meta["truth"] is None
+
+
+@pytest.mark.parametrize(
+    ("now", "truth", "expected"),
+    [
+        ([0.2, 0.3, 0.5], 1, "answer: turns 50 % ✗ (truth: right)"),
+        ([0.2, 0.7, 0.1], 1, "answer: right 70 % ✓ (the truth)"),
+        ([0.6, 0.3, 0.1], None, "answer: left 60 %"),
+    ],
+)
+def test_the_answer_is_marked_if_the_truth_is_known(now, truth, expected):
+    meta = json.dumps({"classes": ["left", "right", "turns"], "now": now, "truth": truth})
+    assert run_javascript(f"{front_end('fixation.js')}\nconst result = answerInWords({meta});") == expected
+
+
+def test_the_scale_of_the_ratios_reaches_over_the_learned_ones():
+    source = front_end("fixation.js")
+    calls = "SCALES.map((scale) => rangeOf([0.25, 0.5], scale)).concat([rangeOf([0.5, 0.5], SCALES[0])])"
+    assert run_javascript(f"{source}\nconst result = {calls};") == [[0.25, 0.5], [0, 1], [0, 1]]
 
 
 def test_the_shipped_checkpoint_comes_with_the_names_of_its_classes():

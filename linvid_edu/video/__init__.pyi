@@ -44,6 +44,7 @@ from .recoloring import (
 from .recoloring import (
     vary_lightness as vary_lightness,
 )
+from .sample_objects import known_class as known_class
 from .sample_objects import known_objects as known_objects
 from .samples import encode as encode
 from .scenes import (

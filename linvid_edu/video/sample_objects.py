@@ -1,4 +1,4 @@
-"""Masks over the tokens for the objects of a sample clip, whose positions are in its manifest."""
+"""What the manifest of the sample clips knows about a clip: its class, and the tokens of its objects."""
 
 import hashlib
 import json
@@ -33,6 +33,12 @@ def known_objects(clip: Clip, grid: Grid) -> dict[str, Bool[Tensor, "t rows colu
     scenes = Scenes(clip.frames[None], torch.tensor([entry["label"]]), boxes[None], tuple(entry["roles"]))
     masks = {role: role_mask(scenes, role, grid=grid)[0] for role in dict.fromkeys(entry["roles"])}
     return {role: mask.unflatten(-1, tuple(grid)) for role, mask in masks.items() if mask.any()}
+
+
+def known_class(clip: Clip) -> str | None:
+    """Return the class of a sample clip by the manifest next to its file; None if it is not a sample clip."""
+    entry = _entry(Path(clip.source))
+    return None if entry is None else entry["class"]
 
 
 def _entry(path: Path) -> dict | None:

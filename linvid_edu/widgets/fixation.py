@@ -13,18 +13,24 @@ from torch import Tensor
 from linvid_edu.attention.spans import Span
 from linvid_edu.figures.explain_page import choose_query, index_of
 from linvid_edu.figures.plots import Picture, fixation_ratios
+from linvid_edu.files import materials
 from linvid_edu.models.interventions import changed_ratios, forced
 from linvid_edu.models.shipped import shipped_models
 from linvid_edu.models.transformer import VideoTransformer
 from linvid_edu.training.evaluation import SHUT
 from linvid_edu.training.tasks import find_task
 from linvid_edu.video.clip import Clip
+from linvid_edu.video.reading import load_clip
+from linvid_edu.video.sample_objects import known_class
+from linvid_edu.video.tokens import pair
 
 from .attention import PackedData
 from .frontend import Pictured, front_end, style
 from .packing import pack
-from .shared_table import RATIO_SIDES
+from .shared_table import RATIO_SCALES, RATIO_SIDES
 from .views import TracedModel, trace_models
+
+SAMPLE = "motion_recedes_photo.mp4"  # one of those that the shipped model answers right
 
 
 class Forced(NamedTuple):
@@ -66,7 +72,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     """Show the fixation ratios of a token, of a channel over the frames, and of each layer; a slider forces them.
 
     Args:
-        clip: Clip with the number of frames and the size that the model expects.
+        clip: Clip with the number of frames and the size that the model expects; None loads a sample clip.
         model: Model with fixation; None loads the trained checkpoint with cooperative fixation of ``data_samples``.
         classes: Names of the labels; None takes those of the checkpoint, or numbers for a model of one's own.
 
@@ -78,6 +84,7 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
         channel: Index of the channel that the frames show; None is the mean over channels.
         position: Place of the slider: −1 shuts every channel, 0 keeps the learned ratios, 1 opens all.
         alone: Whether the slider forces this layer alone.
+        scale: Color scale of the ratios, from 0 to 1 or from the lowest to the highest learned one in the frames.
         problem: What does not fit; empty if all fits.
     """
 
@@ -93,10 +100,20 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
     channel = traitlets.Int(None, allow_none=True).tag(sync=True)
     position = traitlets.Float(0.0, min=-1, max=1).tag(sync=True)
     alone = traitlets.Bool(False).tag(sync=True)
+    scale = traitlets.Enum(RATIO_SCALES, RATIO_SCALES[0]).tag(sync=True)
 
-    def __init__(self, clip: Clip, model: VideoTransformer | None = None, *, classes: Sequence[str] | None = None):
+    def __init__(
+        self,
+        clip: Clip | None = None,
+        model: VideoTransformer | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+    ):
         if model is None:
             model, classes = shipped_models()["cooperative"], classes or find_task("motion").classes
+        if clip is None:
+            size = pair(model.config.image_size)[0]
+            clip = load_clip(materials().data_samples / SAMPLE, num_frames=model.config.num_frames, size=size)
         self._model, self._classes = model, classes
         self._clip: Clip | None = None
         self._clips_shown = 0  # the front end is rebuilt only when the clip changes
@@ -192,12 +209,14 @@ class FixationExplorer(Pictured, anywidget.AnyWidget):
                 layers.append([index, span])
                 for ratio in layer.ratios:
                     ratios += (ratio[0].float().cpu() * 255).round().to(torch.uint8).contiguous().numpy().tobytes()
-        names = self._classes or [f"class {index}" for index in range(len(self._forced.logits))]
+        numbered = [f"class {index}" for index in range(len(self._forced.logits))]
+        names, truth = [str(name) for name in self._classes or numbered], known_class(self._clip)
         extra = {
             "clip": self._clips_shown,
             "layers": layers,
             "ratiosAt": len(data),
-            "classes": [str(name) for name in names],
+            "classes": names,
+            "truth": names.index(truth) if truth in names else None,
             "learned": self._learned.logits.softmax(-1).tolist(),
             "now": self._forced.logits.softmax(-1).tolist(),
         }

@@ -19,8 +19,9 @@ from .views import MOST_MODELS, VIEW_DIRECTIONS, View
 ATTENTION_STATE = ("query", "compared", *View._fields, "scale")
 SCALES = get_args(Scale)
 
-FIXATION_STATE = ("query", "layer", "side", "head", "channel", "position", "alone")
+FIXATION_STATE = ("query", "layer", "side", "head", "channel", "position", "alone", "scale")
 RATIO_SIDES = ("query", "key")
+RATIO_SCALES = ("range of learned ratios", "0 to 1")
 
 ASSOCIATION_STATE = ("query", "span", "shift_div", "direction")
 ASSOCIATION_SPANS: tuple[Span, ...] = ("space", "time", "joint")
@@ -46,7 +47,7 @@ def shared() -> dict[str, Any]:
             "scales": SCALES,
             "mostModels": MOST_MODELS,
         },
-        "fixation": {"state": FIXATION_STATE, "sides": RATIO_SIDES, "shut": SHUT},
+        "fixation": {"state": FIXATION_STATE, "sides": RATIO_SIDES, "scales": RATIO_SCALES, "shut": SHUT},
         "association": {
             "state": ASSOCIATION_STATE,
             "spans": ASSOCIATION_SPANS,

@@ -10,7 +10,7 @@ import { measures, tokenWeights } from "./rows.js";
 import { choice, colorScale, element, filmStrip, placeOf, tintColor } from "./strip.js";
 import { saved } from "./traits.js";
 
-const { state: STATE, sides: SIDES, shut: SHUT } = SHARED.fixation;
+const { state: STATE, sides: SIDES, scales: SCALES, shut: SHUT } = SHARED.fixation;
 const HELP = "Click a token, or a cell of the tables. Arrow keys move the token, [ and ] change its frame, space plays.";
 const GONE = "The kernel does not answer, so ratios cannot be forced. If it was restarted, run the cell again.";
 const FORWARD_MILLISECONDS = 6000; // after which a forward pass counts as lost
@@ -20,10 +20,12 @@ export function fixationExplorer(host, { get, set }) {
   const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
   const alert = element(root, "div", { class: "lv-alert", role: "alert" });
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
+  const forcing = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "Forced ratios" });
   const seen = element(root, "div", { class: "lv-seen" });
   element(root, "p", { class: "lv-hint" }).textContent = HELP;
-  let [meta, layers, blocks, learned] = [null, [], null, null];
-  let [strips, parts, timer, later, lost] = [[], {}, 0, 0, ""];
+  let [meta, layers, blocks] = [null, [], null];
+  let learned = { layers: [], blocks: null };
+  let [film, strips, parts, timer, later, lost] = [null, [], {}, 0, 0, ""];
 
   function show(newMeta, bytes) {
     const another = newMeta.clip !== meta?.clip;
@@ -33,15 +35,15 @@ export function fixationExplorer(host, { get, set }) {
     layers = readLayers(meta, bytes);
     blocks = unpackedBlocks(meta, bytes);
     if (another) {
-      learned = blocks; // a clip comes with the ratios as learned
+      learned = { layers, blocks }; // a clip comes with the ratios as learned
       build(bytes);
     }
     update();
   }
 
   function build(bytes) {
-    strips.forEach((strip) => strip.destroy());
-    [bar, seen].forEach((area) => area.replaceChildren());
+    [film, ...strips].filter(Boolean).forEach((strip) => strip.destroy());
+    [bar, forcing, seen].forEach((area) => area.replaceChildren());
     const clip = { pixels: unpack(bytes, meta.pixels), shape: meta.shape, grid: meta.grid, times: meta.times };
     const { heads, d } = layers[0];
     const numbers = (count, mean) => [[null, mean], ...Array.from({ length: count }, (_, i) => [i, `${i}`])];
@@ -50,15 +52,17 @@ export function fixationExplorer(host, { get, set }) {
       side: choice(bar, "Ratios of", SIDES.map((side) => [side, side])),
       head: choice(bar, "Head", numbers(heads, "mean over heads")),
       channel: choice(bar, "Channel", numbers(d, "mean over channels")),
+      scale: choice(bar, "Colors of ratios", SCALES.map((scale) => [scale, scale])),
     };
     for (const [name, control] of Object.entries(parts)) {
       control.addEventListener("change", () => set({ [name]: JSON.parse(control.value) }));
     }
     buildSlider();
-    const save = button("Save PNG");
+    const save = button(bar, "Save PNG");
     save.addEventListener("click", () => savePicture(pictureOf(seen), "fixation.png"));
     parts.place = element(seen, "p", { class: "lv-place lv-print" });
     const onPick = (query) => set({ query });
+    film = filmStrip(element(seen, "div", {}), { ...clip, label: "the clip", onPick });
     strips = ["fixation ratio", "attention of the token"].map((title, index) => {
       const section = element(seen, "section", { class: "lv-part" });
       const heading = element(section, "h3", { class: "lv-print" });
@@ -70,7 +74,7 @@ export function fixationExplorer(host, { get, set }) {
     });
     const side = element(seen, "div", { class: "lv-panels" });
     parts.tables = SIDES.map((which) => [which, element(wide(side), "table", { class: "lv-ratios" })]);
-    parts.numbers = element(element(side, "section", {}), "table", {});
+    [parts.attention, parts.answers] = [1, 2].map(() => element(element(side, "section", {}), "table", {}));
     const all = element(seen, "div", { class: "lv-panels lv-histograms" });
     parts.histograms = layers.map(() => {
       const figure = element(all, "figure", {});
@@ -80,17 +84,18 @@ export function fixationExplorer(host, { get, set }) {
   }
 
   function buildSlider() {
-    const wrapped = element(bar, "label", { class: "lv-force" });
+    const wrapped = element(forcing, "label", { class: "lv-force" });
     element(wrapped, "span", {}).textContent = "Force ratios: 0 … learned … 1";
     const limits = { min: "-1", max: "1", step: "0.05", "data-lm-suppress-shortcuts": "true" };
     parts.slider = element(wrapped, "input", { type: "range", ...limits });
     parts.slider.addEventListener("input", () => force({ position: Number(parts.slider.value) }));
-    parts.forced = element(bar, "output", {});
-    const only = element(bar, "label", { class: "lv-check" });
+    parts.forced = element(forcing, "output", {});
+    const only = element(forcing, "label", { class: "lv-check" });
     parts.alone = element(only, "input", { type: "checkbox" });
     only.append(" this layer alone");
     parts.alone.addEventListener("change", () => force({ alone: parts.alone.checked }));
-    button("Back to learned").addEventListener("click", () => force({ position: 0 }));
+    button(forcing, "Back to learned").addEventListener("click", () => force({ position: 0 }));
+    parts.answer = element(forcing, "output", { class: "lv-answer" });
   }
 
   /* Ask Python for a forward pass. While one runs, the slider moves on, and then only its newest position is sent. */
@@ -122,8 +127,8 @@ export function fixationExplorer(host, { get, set }) {
 
   const say = () => (alert.textContent = [get("problem"), lost].filter(Boolean).join(" "));
 
-  function button(label) {
-    const control = element(bar, "button", { type: "button" });
+  function button(group, label) {
+    const control = element(group, "button", { type: "button" });
     control.textContent = label;
     return control;
   }
@@ -137,25 +142,33 @@ export function fixationExplorer(host, { get, set }) {
     if (!meta) return;
     const state = Object.fromEntries(STATE.map((name) => [name, get(name)]));
     if (!state.query.every((index, axis) => index < [meta.shape[0], ...meta.grid][axis])) return;
-    for (const name of ["layer", "side", "head", "channel"]) parts[name].value = JSON.stringify(state[name]);
+    for (const name of ["layer", "side", "head", "channel", "scale"]) parts[name].value = JSON.stringify(state[name]);
     if (!timer) parts.slider.value = state.position;
     parts.alone.checked = state.alone;
     parts.forced.textContent = inWords(state.position);
-    const layer = layers.find(({ block, span }) => block === state.layer[0] && span === state.layer[1]);
+    parts.answer.textContent = answerInWords(meta);
+    const chosen = ({ block, span }) => block === state.layer[0] && span === state.layer[1];
+    const layer = layers.find(chosen);
     const ratio = ratioMap(layer, state);
+    const [lowest, highest] = rangeOf(ratioMap(learned.layers.find(chosen), state), state.scale);
     const which = [state.head === null ? "mean over heads" : `head ${state.head}`];
     which.push(state.channel === null ? "mean over channels" : `channel ${state.channel}`);
-    strips[0].heading.textContent = `Fixation ratio of the ${state.side}, ${which.join(", ")}`;
-    strips[0].scale.set(1);
-    strips[0].show({ query: state.query, overlay: ratio, top: 1 });
+    const outside = ratio.some((value) => value < lowest || value > highest) ? "; some are outside of the color scale" : "";
+    strips[0].heading.textContent = `Fixation ratio of the ${state.side}, ${which.join(", ")}${outside}`;
+    film.show({ query: state.query });
+    strips[0].scale.set(highest, false, lowest);
+    const levels = ratio.map((value) => Math.max(0, (value - lowest) / (highest - lowest)));
+    strips[0].show({ query: state.query, overlay: levels, top: 1 });
     const token = [state.query[0], state.query[1] * meta.grid[1] + state.query[2]];
-    const rows = [learned, blocks].map((blockOf) =>
+    const rows = [learned.blocks, blocks].map((blockOf) =>
       tokenWeights(blockOf(state.layer[0]), "clip", state.head, token, false),
     );
-    const highest = Math.max(...rows[1]);
-    strips[1].heading.textContent = `Attention of the token, block ${state.layer[0]}, ${which[0]}`;
-    strips[1].scale.set(highest * rows[1].length);
-    strips[1].show({ query: state.query, overlay: rows[1], top: highest || 1 });
+    const top = Math.max(...rows[1]);
+    const nothing = top > 0 ? "" : ": no weight on any token";
+    strips[1].heading.textContent = `Attention of the token, block ${state.layer[0]}, ${which[0]}${nothing}`;
+    strips[1].scale.set(top * rows[1].length);
+    strips[1].scale.host.hidden = top === 0;
+    strips[1].show({ query: state.query, overlay: top > 0 ? rows[1] : rows[1].fill(NaN), top: top || 1 });
     const place = state.query[0] * layer.n + token[1];
     parts.place.textContent =
       `${meta.source}: ${placeOf(state.query)}, ${state.side} ratio ${ratio[place].toFixed(2)}; ` +
@@ -163,7 +176,8 @@ export function fixationExplorer(host, { get, set }) {
     clearTimeout(later); // tables and histograms can wait until the frames are painted
     later = setTimeout(() => {
       for (const [side, table] of parts.tables) fillRatios(table, side, layer, place, state);
-      fillNumbers(rows);
+      fillAttention(rows);
+      fillAnswers();
       layers.forEach((other, index) => drawHistogram(parts.histograms[index], other));
     });
   }
@@ -203,21 +217,32 @@ export function fixationExplorer(host, { get, set }) {
     }
   }
 
-  function fillNumbers(rows) {
+  function fillAttention(rows) {
     const columns = rows.map((row) => measures(row));
     const line = (name, text) => [name, ...columns.map((numbers) => (numbers.sum > 1e-3 ? text(numbers) : "no weight"))];
-    const share = (value) => `${(100 * value).toFixed(1)} %`;
-    const lines = [
-      ["", "learned", "now"],
+    fill(parts.attention, "This token's attention", [
       line("normalized entropy", ({ entropy }) => entropy.toFixed(4)),
       line("effective tokens", ({ effective }) => effective.toFixed(1)),
-      line("top 5 % mass", ({ top }) => share(top)),
-      ...meta.classes.map((name, index) => [name, share(meta.learned[index]), share(meta.now[index])]),
-    ];
-    parts.numbers.replaceChildren();
-    element(parts.numbers, "caption", { class: "lv-print" }).textContent = "This token's attention, and the answer";
-    for (const [name, ...cells] of lines) {
-      const row = element(parts.numbers, "tr", {});
+      line("top 5 % mass", ({ top }) => percent(top, 1)),
+    ]);
+  }
+
+  /* List the share of every class, those of the answers in bold. */
+  function fillAnswers() {
+    const shares = [meta.learned, meta.now];
+    const name = (index) => meta.classes[index] + (index === meta.truth ? " (truth)" : "");
+    const lines = meta.classes.map((_, index) => [name(index), ...shares.map((share) => percent(share[index], 1))]);
+    fill(parts.answers, "Answers", lines);
+    shares.forEach((share, which) => {
+      parts.answers.rows[1 + indexOfLargest(share)].cells[1 + which].classList.add("lv-largest");
+    });
+  }
+
+  function fill(table, caption, lines) {
+    table.replaceChildren();
+    element(table, "caption", { class: "lv-print" }).textContent = caption;
+    for (const [name, ...cells] of [["", "learned", "now"], ...lines]) {
+      const row = element(table, "tr", {});
       element(row, "th", { scope: "row", class: "lv-print" }).textContent = name;
       for (const cell of cells) element(row, "td", { class: "lv-print" }).textContent = cell;
     }
@@ -263,7 +288,7 @@ export function fixationExplorer(host, { get, set }) {
     arrived,
     destroy() {
       [timer, later].forEach(clearTimeout);
-      strips.forEach((strip) => strip.destroy());
+      [film, ...strips].filter(Boolean).forEach((strip) => strip.destroy());
       root.remove();
     },
   };
@@ -291,6 +316,24 @@ function histogram(levels) {
   const shares = new Array(BINS).fill(0);
   for (const level of levels) shares[Math.min(BINS - 1, Math.floor((level / 255) * BINS))] += 1 / levels.length;
   return shares;
+}
+
+/* Return the lowest and the highest ratio of a color scale; if all learned ratios are equal, 0 and 1. */
+function rangeOf(learned, scale) {
+  const [lowest, highest] = [Math.min(...learned), Math.max(...learned)];
+  return scale === SCALES[0] && highest - lowest > 1e-3 ? [lowest, highest] : [0, 1];
+}
+
+const percent = (share, digits) => `${(100 * share).toFixed(digits)} %`;
+
+const indexOfLargest = (shares) => shares.indexOf(Math.max(...shares));
+
+/* Name the answer, and whether it is right if the class of the clip is known. */
+export function answerInWords({ classes, now, truth }) {
+  const best = indexOfLargest(now);
+  const answer = `answer: ${classes[best]} ${percent(now[best], 0)}`;
+  if (truth === null) return answer;
+  return best === truth ? `${answer} ✓ (the truth)` : `${answer} ✗ (truth: ${classes[truth]})`;
 }
 
 function inWords(position) {

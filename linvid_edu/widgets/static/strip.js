@@ -20,7 +20,8 @@
  * strip.canvas                     the canvas, for a PNG;  strip.redraw() after a change of colors
  * strip.destroy()                  stop, disconnect the observers, empty the host
  *
- * colorScale(host, note) → { set(top, signed) }: a labeled bar of the tints from 0 to top, or from −top if signed.
+ * colorScale(host, note) → { host, set(top, signed, lowest) }: a labeled bar of the tints from lowest, 0 if not given, to
+ * top, or from −top if signed.
  *
  * Colors of text and outlines are the CSS variables --lv-ink, --lv-query and --lv-compared of the host; the rules for
  * .lv-strip in explorer.css are its style. JupyterLab's shortcuts do not work inside the host.
@@ -262,9 +263,10 @@ export function colorScale(host, note) {
   const highest = element(host, "span", { class: "lv-print" });
   element(host, "span", { class: "lv-print" }).textContent = note;
   return {
-    set(top, signed) {
+    host,
+    set(top, signed, bottom = 0) {
       highest.textContent = top >= 100 ? top.toFixed(0) : top.toPrecision(3);
-      lowest.textContent = signed ? `−${highest.textContent}` : "0";
+      lowest.textContent = signed ? `−${highest.textContent}` : bottom ? bottom.toPrecision(3) : "0";
       bar.setAttribute("aria-label", `${signed ? "red below 0, else " : ""}colors from dark to bright`);
       for (let x = 0; x < 128; x++) {
         const level = signed ? (2 * x) / 127 - 1 : x / 127;
