@@ -5,7 +5,7 @@ import pandas
 import pytest
 from made_tables import SPREAD, made_tables, paper_tables, seeds
 
-from linvid_edu.experiments.per_variant import by_layer, by_run, by_variant, missing_runs
+from linvid_edu.experiments.per_variant import by_layer, by_run, by_variant, missing_runs, through_line
 from linvid_edu.experiments.sweep_grid import plan_runs
 
 
@@ -64,3 +64,22 @@ def test_what_is_missing_is_owed():
     assert table.iloc[0].tolist() == ["linear", 1000, "1 3"]
     assert "linear" not in table["variant"].tolist()[1:]
     assert set(table["seeds"][1:]) == {"all"}
+
+
+def test_runs_that_are_stuck_leave_the_median_of_the_others_alone():
+    stuck = 0.80  # below .8125, halfway from .625 to 1
+    runs, layers = made_tables({"linear": [0.97, 0.96, 0.95, stuck], "separate": [0.7, 0.6, 0.7, 0.65]})
+    table = by_variant(runs, layers)
+    row = table.loc["linear"]
+    assert (row["seeds"], row["through"]) == (4, 3)
+    assert row["median_through"] == pytest.approx(0.96)
+    assert row["median"] == pytest.approx(0.955)
+    assert row["through_low"] == pytest.approx(0.1941, abs=1e-4)  # Clopper–Pearson, 3 of 4
+    assert through_line(row) == "3 of 4 runs, their median 0.960"
+    assert np.isnan(table.loc["separate", "median_through"])
+    assert through_line(table.loc["separate"]) == "0 of 4 runs, median of all 0.675"
+
+
+def test_the_shortcut_depends_on_the_task():
+    runs, layers = made_tables({"linear": [0.63, 0.62]}, task="flash")  # halfway from .25 to 1 is .625
+    assert list(by_run(runs, layers)["through"]) == [True, False]

@@ -347,6 +347,11 @@ def test_negative_weights_are_red_and_told():
     assert below[0] > 2 * max(below[1:])
     assert min(above[:2]) > 2 * above[2]  # yellow
     assert "of the weight is negative" in picture.alt
+    values = signed_weights()
+    for place, word in ((values.argmax(), "largest weight"), (values.argmin(), "lowest")):
+        frame, row, column = np.unravel_index(place, values.shape)
+        value = f"{100 * values.flat[place] / np.abs(values).sum():.3g}".replace("-", "−")
+        assert f"{word} is {value} % in frame {frame}, row {row}, column {column}" in picture.alt
     assert any("red: negative" in text.get_text() for text in picture.figure.texts)
     low, high = picture.figure.axes[-1].get_ylim()
     assert low == -high

@@ -58,6 +58,9 @@ from .per_variant import (
 from .per_variant import (
     missing_runs as missing_runs,
 )
+from .per_variant import (
+    through_line as through_line,
+)
 from .report import blank_curves as blank_curves
 from .sweep_grid import (
     PlannedRun as PlannedRun,

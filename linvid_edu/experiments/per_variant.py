@@ -14,6 +14,8 @@ from .paired_tests import mean_interval, share_interval
 from .sweep_grid import PlannedRun
 
 SOLVED = 0.99  # share of the ceiling on the main test at which a run counts as having solved its task
+# accuracy on the main test of the best answer that does not use the token that decides, see results/PROTOCOL.md
+SHORTCUTS = {"lookup": 0.625, "flash": 0.25}
 SAME_TIME = "linear, same time"
 # columns of ``by_run``, as tables and figures name them
 MEASURE_LABELS = {
@@ -35,9 +37,10 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
     Returns:
         ``variant``, whose name has the number of steps if it is not the usual one ("linear, same time" for up to twice
         as many, else "linear, 7,500 steps"); ``seed``; ``accuracy`` on the main test, and whether that is ``solved``;
-        one column per test; ``steps_to_threshold``, ``area``, ``clips_per_second``, ``parameters``,
-        ``peak_memory_mb``; ``query_entropy`` and ``mass_on_answer`` of the first layer; the changes of accuracy in
-        ``MEASURE_LABELS``; and ``run``.
+        whether the run came ``through``, at least halfway from the shortcut of its task to the ceiling (``SHORTCUTS``,
+        0 for a task without one); one column per test; ``steps_to_threshold``, ``area``, ``clips_per_second``,
+        ``parameters``, ``peak_memory_mb``; ``query_entropy`` and ``mass_on_answer`` of the first layer; the changes of
+        accuracy in ``MEASURE_LABELS``; and ``run``.
 
     Raises:
         ValueError: The runs belong to more than one task, or two runs of a variant have the same seed.
@@ -47,7 +50,11 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
         raise ValueError(f"the runs belong to {', '.join(tasks)}: take the tables of one task")
     main = runs[runs["first_test"].astype(bool)].set_index("run")
     columns = ["seed", "accuracy", "steps_to_threshold", "area", "clips_per_second", "parameters", "peak_memory_mb"]
-    table = main[columns].assign(variant=_variant_names(main), solved=main["accuracy"] >= SOLVED * main["ceiling"])
+    table = main[columns].assign(
+        variant=_variant_names(main),
+        solved=main["accuracy"] >= SOLVED * main["ceiling"],
+        through=main["accuracy"] >= (SHORTCUTS.get(tasks[0], 0.0) + main["ceiling"]) / 2,
+    )
     duplicates = table[table.duplicated(["variant", "seed"], keep=False)]
     if len(duplicates):
         raise ValueError(f"{', '.join(duplicates.index)} are runs of one variant with one seed: keep one of each")
@@ -144,7 +151,10 @@ def by_variant(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataF
 
     Returns:
         One row per variant: the number of ``seeds``; mean ``accuracy`` on the main test, its bootstrap interval ``low``
-        to ``high`` and its ``values`` in the order of the seeds; number of seeds that ``solved`` the task, and the
+        to ``high`` and its ``values`` in the order of the seeds; the number of runs that came ``through`` (see
+        ``by_run``), the Clopper–Pearson interval ``through_low`` to ``through_high`` of their share, the
+        ``median_through`` of their accuracies, NaN if there are none, and the ``median`` of all runs, which say more
+        than a mean if some runs are stuck; number of seeds that ``solved`` the task, and the
         Clopper–Pearson interval ``solved_low`` to ``solved_high`` of their share; number of seeds that ``reached`` .9
         of the ceiling, and the median ``steps_to_threshold``, infinite if half did not reach it; the means of ``area``
         and of each test; the median ``clips_per_second``; ``parameters``; and the largest ``peak_memory_mb``.
@@ -159,6 +169,8 @@ def _variant_row(of_variant: pandas.DataFrame, tests: list[str]) -> dict[str, An
     low, high = mean_interval(of_variant["accuracy"])
     solved = int(of_variant["solved"].sum())
     solved_low, solved_high = share_interval(solved, len(of_variant))
+    through = of_variant["through"]
+    through_low, through_high = share_interval(int(through.sum()), len(of_variant))
     steps = of_variant["steps_to_threshold"]
     return {
         "seeds": len(of_variant),
@@ -166,6 +178,11 @@ def _variant_row(of_variant: pandas.DataFrame, tests: list[str]) -> dict[str, An
         "low": low,
         "high": high,
         "values": " ".join(f"{value:.3f}" for value in of_variant["accuracy"]),
+        "through": int(through.sum()),
+        "through_low": through_low,
+        "through_high": through_high,
+        "median_through": of_variant.loc[through, "accuracy"].median(),
+        "median": of_variant["accuracy"].median(),
         "solved": solved,
         "solved_low": solved_low,
         "solved_high": solved_high,
@@ -176,6 +193,18 @@ def _variant_row(of_variant: pandas.DataFrame, tests: list[str]) -> dict[str, An
         "parameters": int(of_variant["parameters"].iloc[0]),
         "peak_memory_mb": of_variant["peak_memory_mb"].max(),
     } | of_variant[tests].mean().to_dict()
+
+
+def through_line(row: pandas.Series) -> str:
+    """Return one row of ``by_variant`` as words: how many runs came through, and the median accuracy of those.
+
+    Args:
+        row: Row of a variant, with ``seeds``, ``through``, ``median_through`` and ``median``.
+    """
+    share = f"{row['through']:.0f} of {row['seeds']:.0f} runs"
+    if row["through"] == 0:
+        return f"{share}, median of all {row['median']:.3f}"
+    return f"{share}, their median {row['median_through']:.3f}"
 
 
 def by_layer(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame:

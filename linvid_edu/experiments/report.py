@@ -10,9 +10,9 @@ from linvid_edu.figures.plots import Picture, curves, dots, scatter
 from linvid_edu.models.variants import GROUP_COLORS, find_variant, label_of
 
 from .paired_tests import mean_interval
-from .per_variant import MEASURE_LABELS, by_run, clutter_tests, larger_grids, training_clutter
+from .per_variant import MEASURE_LABELS, SHORTCUTS, by_run, clutter_tests, larger_grids, training_clutter
 
-MARKS = {"lookup": {"ignoring the cue": 0.625}, "flash": {"chance": 0.25}}
+MARKS = {"lookup": {"ignoring the cue": SHORTCUTS["lookup"]}, "flash": {"chance": SHORTCUTS["flash"]}}
 
 
 def accuracy_dots(runs: pandas.DataFrame, layers: pandas.DataFrame) -> Picture:

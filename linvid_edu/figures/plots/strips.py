@@ -246,15 +246,18 @@ def _describe_query(query: Token | None) -> str:
     return "Attention over the tokens of a clip" + (f", asked by the query token in {name_of(query)}" if query else "")
 
 
-def _describe(shares: np.ndarray, keys: int | None = None) -> str:
-    signed, shares = shares, np.abs(shares)
-    t, row, column = (int(i) for i in np.unravel_index(int(shares.argmax()), shares.shape))
-    top, total = float(shares.max()), keys or shares.size
-    half = int(np.searchsorted(np.cumsum(np.sort(shares, axis=None)[::-1]), 0.5 * shares.sum())) + 1
-    below = float(-signed[signed < 0].sum())
-    negative = f"; {number(100 * below)} % of the weight is negative" if below else ""
-    return (
-        f"the largest weight is {number(100 * top)} % in {name_of((t, row, column))}, {number(top * total)} times the"
-        f" uniform 1/{total:,}; half of all weight lies on {half:,} of {total:,} tokens"
-        f"{negative}"
-    )
+def _describe(weights: np.ndarray, keys: int | None = None) -> str:
+    sizes = np.abs(weights)
+    total, below = keys or weights.size, float(-weights[weights < 0].sum())
+    half = int(np.searchsorted(np.cumsum(np.sort(sizes, axis=None)[::-1]), 0.5 * sizes.sum())) + 1
+    largest = f"the largest weight is {_describe_weight(weights, int(weights.argmax()), total)}"
+    if below:
+        lowest = _describe_weight(weights, int(weights.argmin()), total)
+        largest += f"; the lowest is {lowest}; {number(100 * below)} % of the weight is negative"
+    return f"{largest}; half of all weight lies on {half:,} of {total:,} tokens"
+
+
+def _describe_weight(weights: np.ndarray, place: int, total: int) -> str:
+    weight, (t, row, column) = float(weights.flat[place]), np.unravel_index(place, weights.shape)
+    where = name_of((int(t), int(row), int(column)))
+    return f"{number(100 * weight)} % in {where}, {number(weight * total)} times the uniform 1/{total:,}"
