@@ -244,6 +244,26 @@ def test_the_query_is_where_most_changes():
         assert choose_query(still, SIZE) == (t // 2, 4, 4, "the token in the middle, because nothing changes")
 
 
+def test_the_query_of_a_color_model_is_in_a_frame_like_the_known_one():
+    frames = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frames[:3] = 0
+    size = replace(SIZE, num_frames=5)
+    assert choose_query(clip_of(frames), size).frame > 2
+    colors = replace(size, output="colors", num_classes=2, space_time="space")
+    assert choose_query(clip_of(frames), colors).frame == 2
+    assert choose_query(clip_of(frames), colors, (4, None, None)).frame == 4
+    assert choose_query(clip_of(frames[:1]), colors).frame == 0
+
+
+def test_the_query_is_inside_of_the_frames_if_something_changes_there():
+    frames = torch.zeros(4, 32, 32, 3, dtype=torch.uint8)
+    frames[2, 0, 31] = 255  # a corner that no other window reaches
+    assert choose_query(clip_of(frames), SIZE)[:3] == (2, 0, 7)
+    frames[1, 14, 9] = 9  # less
+    assert choose_query(clip_of(frames), SIZE)[:3] == (0, 3, 2)
+    assert choose_query(clip_of(frames), SIZE, (None, 0, None))[:3] == (2, 0, 7)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

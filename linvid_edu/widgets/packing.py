@@ -16,7 +16,7 @@ from linvid_edu.video.clip import Clip
 from .views import TracedModel, choices
 
 Kind = Literal["float32", "float16", "scaled"]
-WEBP_QUALITY = 90  # of recolored frames, which are shown enlarged
+RECOLORED_QUALITY = 90  # of recolored frames, which are shown enlarged
 
 
 class Packed(NamedTuple):
@@ -90,7 +90,7 @@ def pack(
 
 
 def _pack_recolored(recolored: Recolored) -> dict[str, Any]:
-    pictures = [webp_url(frame, WEBP_QUALITY) for frame in recolored.frames]
+    pictures = [webp_url(frame, RECOLORED_QUALITY) for frame in recolored.frames]
     return {"known": KNOWN_FRAME, "pictures": pictures, "errors": list(recolored.errors)}
 
 

@@ -5,9 +5,14 @@ import pytest
 pytest.importorskip("anywidget")
 pytest.importorskip("playwright.sync_api")
 
+from harness import SCREENSHOTS
 from playwright.sync_api import expect
+from server import ROOT
 
 from linvid_edu.models.variants import find_variant
+from linvid_edu.video.reading import load_clip
+from linvid_edu.widgets import AttentionExplorer
+from linvid_edu.widgets.explorer_page import save_explorer
 
 SETUP = """import torch
 from linvid_edu.video.reading import load_clip
@@ -150,3 +155,26 @@ def test_a_clip_that_does_not_fit_is_reported(open_notebook):
     notebook.run_all()
     explorer, *_ = explorer_in(notebook)
     explorer.get_by_role("alert").filter(has_text="the clip has 5 frames, softmax expects 8").wait_for()
+
+
+def test_a_phone_moves_the_token_with_buttons_and_reads_where_it_is(browser, tmp_path):
+    clip = load_clip(ROOT / "data_samples" / "motion_recedes_photo.mp4", num_frames=8, size=32)
+    path = save_explorer(AttentionExplorer(clip), tmp_path / "page.html")
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.get_by_text("Tap a token").wait_for()
+    place = page.locator(".lv-place")
+    expect(place).to_contain_text("query frame 0, row 4, column 3 at 0.08 s")
+    pad = page.get_by_role("group", name="Move the token")
+    expect(pad).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("This token is pinned: now move on").wait_for()
+    for name in ("down", "right", "next frame"):
+        pad.get_by_role("button", name=name, exact=True).click()
+    expect(place).to_contain_text("query frame 1, row 5, column 4 at 0.33 s, compared with frame 0, row 4, column 3 at")
+    expect(page.get_by_text("This token is pinned")).to_have_count(0)
+    assert place.evaluate("place => place.scrollWidth <= place.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=SCREENSHOTS / "explorer-phone.png")
+    context.close()

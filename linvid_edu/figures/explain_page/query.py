@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from linvid_edu.models.clip_trace import KNOWN_FRAME
 from linvid_edu.models.config import ModelConfig
+from linvid_edu.shapes import Bool
 from linvid_edu.video.clip import Clip
 
 QueryPlace = tuple[int | None, int | None, int | None]
@@ -25,8 +26,9 @@ class Query(NamedTuple):
 def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, None, None)) -> Query:
     """Choose the token that changes most from frame to frame, among those that the query leaves open.
 
-    Of a clip that a color model colors, the first frame is left out unless the query names it, since its colors are
-    known.
+    Tokens at the border of the frames are left out if tokens inside change too: what changes most there is often only
+    what the camera has moved over. For a color model, unless the query names a frame, the first frame is left out,
+    since its colors are known, and so is the half of the others that is least like it, such as those after a cut.
 
     change(t, n) = mean of |frame t − frame t′| over the pixels of patch n and the neighbors t′ = t ± 1
 
@@ -40,10 +42,13 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
     """
     change = _change(clip, config)
     if config.output == "colors" and query[0] is None:
-        change[KNOWN_FRAME] = 0  # its colors are known
+        change[_known_or_unlike(clip)] = 0
     sizes = dict(zip(("frame", "row", "column"), change.shape, strict=True))
     given = {name: index_of(name, i, sizes[name]) for name, i in zip(sizes, query, strict=True) if i is not None}
     change = change[tuple(slice(given[name], given[name] + 1) if name in given else slice(None) for name in sizes)]
+    inside = _inside(change)
+    if inside.max() > 0:
+        change = inside
     if change.max() > 0:
         reason = "the token that changes most from frame to frame"
         place = [int(i) for i in torch.unravel_index(change.argmax(), change.shape)]
@@ -54,6 +59,25 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
     elif given:
         reason += f", with the {' and '.join(given)} given"
     return Query(**(dict(zip(sizes, place, strict=True)) | given), reason=reason)
+
+
+def _known_or_unlike(clip: Clip) -> Bool[Tensor, "t"]:
+    """Mark the known frame, and the half of the others that differs most from it."""
+    gray = clip.frames.float().mean(-1)
+    difference = (gray - gray[KNOWN_FRAME]).abs().mean(dim=(1, 2))
+    others = torch.arange(len(gray)) != KNOWN_FRAME
+    typical = difference[others].median() if others.any() else 0
+    return ~others | (difference > typical)
+
+
+def _inside(change: Tensor) -> Tensor:
+    """Set change(t, n) at the border of the frames to 0; a row or column that stands alone has no border."""
+    inside = change.clone()
+    if inside.shape[1] > 2:
+        inside[:, [0, -1]] = 0
+    if inside.shape[2] > 2:
+        inside[:, :, [0, -1]] = 0
+    return inside
 
 
 def index_of(name: str, value: int, size: int, *, lowest: int = 0) -> int:

@@ -21,7 +21,7 @@ export function associationExplorer(host, { get, set }) {
   const root = element(host, "div", { class: "lv", "data-lm-suppress-shortcuts": "true" });
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const seen = element(root, "div", { class: "lv-seen" });
-  const place = element(seen, "p", { class: "lv-place lv-wraps" });
+  const place = element(seen, "p", { class: "lv-place" });
   let summary = "";
   const controls = {
     span: choice(bar, "Attention over", spans.map((span) => [span, SPANS[span]])),

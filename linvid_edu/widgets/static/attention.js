@@ -18,6 +18,16 @@ const { state: STATE, directions: DIRECTIONS, scales: SCALES, mostModels: MOST }
 const SPANS = { clip: "time and space composed", time: "time", space: "space", joint: "time and space jointly" };
 const KERNEL_MILLISECONDS = 4000; // after which the kernel counts as lost
 const HINT = "Click a token. Arrow keys move it, [ and ] change its frame, c pins it to compare, space plays.";
+const TOUCH_HINT = "Tap a token. The arrows move it, ◂ and ▸ change its frame.";
+const PAD = [
+  ["ArrowLeft", "←", "left"],
+  ["ArrowUp", "↑", "up"],
+  ["ArrowDown", "↓", "down"],
+  ["ArrowRight", "→", "right"],
+  ["[", "◂", "previous frame"],
+  ["]", "▸", "next frame"],
+];
+const PINNED = "This token is pinned: now move on, and both are shown.";
 const LOST = "The kernel does not answer. If it was restarted, run the cell again; if it is busy, wait for it.";
 
 export function attentionExplorer(host, source) {
@@ -26,7 +36,8 @@ export function attentionExplorer(host, source) {
   const bar = element(root, "div", { class: "lv-controls", role: "group", "aria-label": "What is shown" });
   const alert = element(root, "div", { class: "lv-alert", role: "alert" });
   const seen = element(root, "div", { class: "lv-seen" });
-  element(root, "p", { class: "lv-hint" }).textContent = HINT;
+  buildPad();
+  element(root, "p", { class: "lv-hint" }).textContent = matchMedia("(pointer: coarse)").matches ? TOUCH_HINT : HINT;
   const status = element(root, "div", { class: "lv-status", role: "status" });
   let [meta, film, place, panels, objects, controls, later] = [null, null, null, [], {}, {}, 0];
   const strips = () => [film, ...panels.flatMap((panel) => panel.strips)].filter(Boolean);
@@ -62,6 +73,16 @@ export function attentionExplorer(host, source) {
     const chosen = () => boxes.filter(({ box }) => box.checked).map(({ name }) => name);
     boxes.forEach(({ box }) => box.addEventListener("change", () => source.set({ shown: chosen() })));
     return boxes;
+  }
+
+  /* Offer buttons in place of the keys, which explorer.css shows on touch screens. */
+  function buildPad() {
+    const pad = element(root, "div", { class: "lv-pad", role: "group", "aria-label": "Move the token" });
+    for (const [key, text, name] of PAD) {
+      const control = element(pad, "button", { type: "button", "aria-label": name });
+      control.textContent = text;
+      control.addEventListener("click", () => film?.press(key));
+    }
   }
 
   /* Check the boxes of the models that are shown; a fifth one cannot be added, nor the last one removed. */
@@ -178,6 +199,7 @@ export function attentionExplorer(host, source) {
   function showNumbers(state, tokens) {
     const when = (token) => `${placeOf(token)} at ${meta.times[token[0]].toFixed(2)} s`;
     place.textContent = `${meta.source}: query ${tokens.map(when).join(", compared with ")}`;
+    status.textContent = tokens.length > 1 && `${tokens[0]}` === `${tokens[1]}` ? PINNED : "";
     for (const panel of panels) fillTable(panel, state.direction === DIRECTIONS[1]);
   }
 

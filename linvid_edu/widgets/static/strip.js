@@ -10,6 +10,7 @@
  *   onPlay     (playing) when it starts or stops
  * strip.setQuery(token)            outline this token; strip.query is it. The strip moves nothing by itself: it calls
  *                                  onPick, and its owner calls setQuery, possibly on several strips
+ * strip.press(key)                 move the query as an arrow key, [ or ] does
  * strip.setCompared(token | null)  outline a second token, dashed
  * strip.setOverlay(weights, top)   tint each token by weights[(frame·rows + row)·columns + column] / top, 0 to 1, in
  *                                  viridis, 0 to −1 toward red; NaN leaves a token gray; null instead of weights shows
@@ -78,7 +79,8 @@ export function filmStrip(host, options) {
     live.textContent = (compare ? "compared: " : "") + placeOf(token) + (description ? `, ${description}` : "");
   }
 
-  function onKey(event) {
+  /* Return where a key moves the query; undefined for other keys. */
+  function moved(key) {
     const [t, rows, columns] = [clip.shape[0], ...clip.grid];
     const [frame, row, column] = strip.query;
     const moves = {
@@ -89,8 +91,14 @@ export function filmStrip(host, options) {
       "[": [(frame + t - 1) % t, row, column],
       "]": [(frame + 1) % t, row, column],
     };
+    return moves[key];
+  }
+
+  strip.press = (key) => pick(moved(key));
+
+  function onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (moves[event.key]) pick(moves[event.key]);
+    if (moved(event.key)) strip.press(event.key);
     else if (event.key === "c") pick(strip.query, true);
     else if (event.key === " ") strip.play(!strip.playing);
     else return;
