@@ -17,8 +17,10 @@ from typer.main import get_command
 
 from linvid_edu.attention import rivals
 from linvid_edu.cli import app
+from linvid_edu.experiments import by_run, by_variant, loss_by_run, through_line
 
 ROOT = Path(__file__).parents[1]
+FINDINGS = (ROOT / "docs" / "findings.md").read_text()
 TEACHING = (ROOT / "docs" / "teaching.md").read_text()
 RECONCILIATION = (ROOT / "docs" / "reconciliation.md").read_text()
 QUIRKS = pandas.read_csv(ROOT / "results" / "rivals" / "quirks.csv")
@@ -130,6 +132,50 @@ def test_the_verdicts_are_those_of_the_results():
         row = recorded[statement]
         assert verdict == (row["verdict"] or "not tested"), statement
         assert float(difference.replace("−", "-")) == pytest.approx(float(row["difference"]), abs=5e-4), statement
+
+
+def tables_of(task):
+    return [pandas.read_csv(ROOT / "results" / task / f"{name}.csv") for name in ("runs", "layers")]
+
+
+def rows_of_findings(*patterns):
+    return re.findall(r"^\| " + r" \| ".join(patterns) + r" \|$", FINDINGS, re.MULTILINE)
+
+
+def signed(value):
+    return float(value.replace("−", "-"))
+
+
+def test_the_runs_that_come_through_are_those_of_the_results():
+    variants = {task: by_variant(*tables_of(task)) for task in ("lookup", "flash")}
+    rows = rows_of_findings(r"(\w+): ([\w-]+)", r"(\d of .+?)", r"([\d.]+)")
+    assert len(rows) == 10
+    for task, variant, line, median in rows:
+        row = variants[task].loc[variant]
+        assert line == through_line(row), (task, variant)
+        assert median == f"{row['median']:.3f}", (task, variant)
+
+
+def test_the_paired_differences_are_those_of_the_results():
+    runs = {task: by_run(*tables_of(task)) for task in ("lookup", "flash")}
+    accuracy = {task: table.pivot(index="seed", columns="variant", values="accuracy") for task, table in runs.items()}
+    rows = rows_of_findings(r"(\w+): ([\w, -]+)", r"([+−][\d.]+)", r"([+−][\d.]+)", r"(\d) of (\d)")
+    assert len(rows) == 9
+    for task, variant, median, mean, above, seeds in rows:
+        differences = (accuracy[task][variant] - accuracy[task]["linear"]).dropna()
+        assert signed(median) == pytest.approx(differences.median(), abs=6e-4), (task, variant)
+        assert signed(mean) == pytest.approx(differences.mean(), abs=6e-4), (task, variant)
+        assert (int(above), int(seeds)) == ((differences > 0).sum(), len(differences)), (task, variant)
+
+
+def test_what_blank_tokens_cost_is_that_of_the_results():
+    losses = loss_by_run(pandas.read_csv(ROOT / "results" / "tokens" / "blanks.csv"))
+    losses = losses.pivot(index="seed", columns="variant", values="loss")
+    rows = rows_of_findings(r"([\w -]+)", r"(−?[\d.]+)", r"(−?[\d.]+)", r"(−?[\d.]+)")
+    assert len(rows) == 7
+    for variant, *numbers in rows:
+        loss = losses[variant]
+        assert [signed(n) for n in numbers] == pytest.approx([loss.median(), loss.min(), loss.max()], abs=6e-4), variant
 
 
 def test_every_command_exists():
