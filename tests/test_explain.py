@@ -247,10 +247,11 @@ def test_the_query_is_where_most_changes():
 def test_the_query_of_a_color_model_is_in_a_frame_like_the_known_one():
     frames = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     frames[:3] = 0
+    frames[2, 14, 9] = 50
     size = replace(SIZE, num_frames=5)
     assert choose_query(clip_of(frames), size).frame > 2
     colors = replace(size, output="colors", num_classes=2, space_time="space")
-    assert choose_query(clip_of(frames), colors).frame == 2
+    assert choose_query(clip_of(frames), colors)[:3] == (2, 3, 2)
     assert choose_query(clip_of(frames), colors, (4, None, None)).frame == 4
     assert choose_query(clip_of(frames[:1]), colors).frame == 0
 

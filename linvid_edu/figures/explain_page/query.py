@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from linvid_edu.models.clip_trace import KNOWN_FRAME
 from linvid_edu.models.config import ModelConfig
-from linvid_edu.shapes import Bool
+from linvid_edu.shapes import Bool, Float, UInt8
 from linvid_edu.video.clip import Clip
 
 QueryPlace = tuple[int | None, int | None, int | None]
@@ -28,7 +28,8 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
 
     Tokens at the border of the frames are left out if tokens inside change too: what changes most there is often only
     what the camera has moved over. For a color model, unless the query names a frame, the first frame is left out,
-    since its colors are known, and so is the half of the others that is least like it, such as those after a cut.
+    since its colors are known. So is the half of the others that is least like it, such as those after a cut: the
+    neighbors t′ of a frame are then the ones that remain.
 
     change(t, n) = mean of |frame t − frame t′| over the pixels of patch n and the neighbors t′ = t ± 1
 
@@ -40,9 +41,11 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
     Raises:
         ValueError: There is no such token.
     """
-    change = _change(clip, config)
+    change = _change(clip.frames, config)
     if config.output == "colors" and query[0] is None:
-        change[_known_or_unlike(clip)] = 0
+        like = _like_known(clip)
+        change[like], change[~like] = _change(clip.frames[like], config), 0
+        change[KNOWN_FRAME] = 0  # its colors are known
     sizes = dict(zip(("frame", "row", "column"), change.shape, strict=True))
     given = {name: index_of(name, i, sizes[name]) for name, i in zip(sizes, query, strict=True) if i is not None}
     change = change[tuple(slice(given[name], given[name] + 1) if name in given else slice(None) for name in sizes)]
@@ -61,13 +64,13 @@ def choose_query(clip: Clip, config: ModelConfig, query: QueryPlace = (None, Non
     return Query(**(dict(zip(sizes, place, strict=True)) | given), reason=reason)
 
 
-def _known_or_unlike(clip: Clip) -> Bool[Tensor, "t"]:
-    """Mark the known frame, and the half of the others that differs most from it."""
+def _like_known(clip: Clip) -> Bool[Tensor, "t"]:
+    """Mark the known frame, and the half of the others that is most like it."""
     gray = clip.frames.float().mean(-1)
     difference = (gray - gray[KNOWN_FRAME]).abs().mean(dim=(1, 2))
     others = torch.arange(len(gray)) != KNOWN_FRAME
     typical = difference[others].median() if others.any() else 0
-    return ~others | (difference > typical)
+    return ~others | (difference <= typical)
 
 
 def _inside(change: Tensor) -> Tensor:
@@ -87,9 +90,9 @@ def index_of(name: str, value: int, size: int, *, lowest: int = 0) -> int:
     return value
 
 
-def _change(clip: Clip, config: ModelConfig) -> Tensor:
-    """Return change(t, n), (t rows columns)."""
-    gray = clip.frames.float().mean(-1)
+def _change(frames: UInt8[Tensor, "t h w 3"], config: ModelConfig) -> Float[Tensor, "t rows columns"]:
+    """Return change(t, n)."""
+    gray = frames.float().mean(-1)
     step = gray.diff(dim=0).abs() if len(gray) > 1 else torch.zeros_like(gray)
     # the first and the last frame have one neighbor only
     moved = (torch.cat([step[:1], step]) + torch.cat([step, step[-1:]]))[: len(gray)] / 2
