@@ -8,7 +8,8 @@ import torch
 
 from linvid_edu.files import materials
 from linvid_edu.video.clip import Clip
-from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
+from linvid_edu.video.opening import VideoError
+from linvid_edu.video.reading import VideoFacts, load_clip, video_facts
 from linvid_edu.widgets import ClipPicker
 from linvid_edu.widgets.clips import UPLOAD_BYTES, describe_clip, read_upload
 

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from linvid_edu.course.book import build_course
 from linvid_edu.course.lessons import CourseError, find_lessons, run_lessons, without_widgets
-from linvid_edu.video.reading import VideoError
+from linvid_edu.video.opening import VideoError
 from linvid_edu.widgets.frontend import stand_in
 
 pytestmark = [

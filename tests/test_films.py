@@ -5,7 +5,7 @@ import torch
 from videos import write
 
 from linvid_edu.video.films import Film, even_windows, random_windows, read_film, scene_cuts
-from linvid_edu.video.reading import VideoError
+from linvid_edu.video.opening import VideoError
 
 
 def pictures(*colors, frames=10):

@@ -14,7 +14,8 @@ from linvid_edu.figures.stream_page import save_watched, watch
 from linvid_edu.figures.stream_page.watched import MOST_THUMBNAILS, Thinned
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.transformer import VideoTransformer
-from linvid_edu.video.reading import TimedFrame, VideoError, declared_seconds, load_clip, stream_frames
+from linvid_edu.video.opening import VideoError
+from linvid_edu.video.reading import TimedFrame, declared_seconds, load_clip, stream_frames
 
 SIZE = 32
 

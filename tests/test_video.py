@@ -16,7 +16,8 @@ from videos import CLIPS, centers, copy_packets, gray, shown, write
 
 from linvid_edu.video import timeline
 from linvid_edu.video.clip import normalize
-from linvid_edu.video.reading import VideoError, load_clip
+from linvid_edu.video.opening import VideoError
+from linvid_edu.video.reading import load_clip
 
 # what comes back
 

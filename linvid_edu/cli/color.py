@@ -87,7 +87,9 @@ def color_clip(
         "--steps": steps if train_on and steps != USUAL_STEPS else None,
         "--seed": seed if train_on and seed else None,
     }
-    command = command_line("color", options, video.name)
+    from linvid_edu.video.opening import printable
+
+    command = command_line("color", options, printable(video.name))
     names = list(dict.fromkeys(mechanism or ([] if checkpoint else USUAL_MECHANISMS)))
     chosen = {"frames": frames, "references": reference or (), "mechanisms": len(names) + len(checkpoint or [])}
     paths = output, film

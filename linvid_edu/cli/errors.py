@@ -1,6 +1,7 @@
 """What a command prints when something goes wrong: one line for what the user can change, a traceback for a bug."""
 
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ BUG = "linvid: this is a bug: please report the lines above, the command, and th
 def reported_errors() -> Iterator[None]:
     """Print an error on stderr and exit with code 1: one line if the user can act on it, else the traceback."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning  # type: ignore[assignment]
+            yield
     except Exception as error:
         if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
             raise  # Typer prints usage errors itself; they have format_message
@@ -26,6 +29,14 @@ def reported_errors() -> Iterator[None]:
             traceback.print_exception(error)
         typer.echo(BUG if message is None else f"linvid: {message}", err=True)
         raise typer.Exit(1) from error
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+    """Print a warning about a damaged video in one line; another one as Python does, with its place."""
+    if category.__name__ == "VideoWarning":  # by its name, without importing PyAV
+        typer.echo(f"linvid: {message}", err=True)
+    else:
+        typer.echo(warnings.formatwarning(message, category, str(place[0]), int(str(place[1]))), err=True, nl=False)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -72,6 +72,7 @@ def explain_clip(
     from linvid_edu.figures.explain_page import USUAL_ROWS, clip_size
     from linvid_edu.models.checkpoint import load_model
     from linvid_edu.models.shipped import color_models_for
+    from linvid_edu.video.opening import printable
     from linvid_edu.video.reading import load_clip
 
     if checkpoint:
@@ -103,7 +104,7 @@ def explain_clip(
         "head": head,
         "seed": seed,
     }
-    command = command_line("explain", options, video.name)
+    command = command_line("explain", options, printable(video.name))
     with step_bar(2 + len(USUAL_ROWS)) as step:
         step("video")
         clip = load_clip(video, num_frames=num_frames, size=side, start=start, stop=stop)

@@ -1,5 +1,6 @@
 """`linvid stream`: watch a video of any length in constant memory."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,10 +48,12 @@ def stream_video(
     Example: linvid stream lecture.mp4 --at 12.5 --at 300 --output lecture.html
     """
     from linvid_edu.figures.stream_page import save_watched, watch
+    from linvid_edu.video.opening import VideoWarning, printable
     from linvid_edu.video.reading import declared_seconds, stream_frames
 
     model, side = _model_and_side(checkpoint, size, seed)
-    with progress_bar(declared_seconds(video)) as show:
+    with progress_bar(declared_seconds(video)) as show, warnings.catch_warnings(record=True) as damage:
+        warnings.simplefilter("always", VideoWarning)
         frames = stream_frames(video, rate=rate, size=side)
         watched = watch(
             frames,
@@ -59,7 +62,9 @@ def stream_video(
             query=(row, column),
             progress=lambda seconds: show(f"{seconds:.0f} s of the film", seconds),
         )
-    watched.trouble = watched.trouble.removeprefix(f"{video}: ")  # the page must not name folders
+    troubles = [watched.trouble, *(str(warning.message) for warning in damage)]
+    name = printable(video)
+    watched.trouble = "; ".join(text.removeprefix(f"{name}: ") for text in troubles if text)  # without folders
     options = {
         "--at": at,
         "--rate": rate,
@@ -70,10 +75,10 @@ def stream_video(
         "--checkpoint": checkpoint and checkpoint.name,
     }
     weights = seed if checkpoint is None else checkpoint.name
-    command = command_line("stream", options, video.name)
-    path = save_watched(watched, output, name=video.name, model=model, weights=weights, command=command)
+    command = command_line("stream", options, printable(video.name))
+    path = save_watched(watched, output, name=printable(video.name), model=model, weights=weights, command=command)
     if watched.trouble:
-        typer.echo(f"linvid: {video}: {watched.trouble}", err=True)
+        typer.echo(f"linvid: {name}: {watched.trouble}", err=True)
     for seconds in watched.missed:
         typer.echo(f"linvid: --at {seconds:g} lies beyond the last frame, at {watched.seconds:.2f} s", err=True)
     typer.echo(path)

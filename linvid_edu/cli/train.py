@@ -98,6 +98,7 @@ def train_model(
         raise ValueError(f"a batch of {batch} clips cannot be shared by {processes} processes: choose a multiple")
     from linvid_edu.training.config import CLIPS, TrainConfig
     from linvid_edu.training.tasks import COLOR
+    from linvid_edu.video.clip_folder.decoding import IN_PART
 
     config = TrainConfig(
         task=CLIPS if clips and task != COLOR else task,
@@ -118,7 +119,7 @@ def train_model(
     metrics = _run(config, folder, resume, options)
     if metrics:
         for name, problem in metrics["unreadable"].items():
-            typer.echo(f"skipped {name}: {problem}", err=True)
+            typer.echo(f"{name}: {problem}" if problem.startswith(IN_PART) else f"skipped {name}: {problem}", err=True)
         typer.echo(_accuracies(metrics))
         typer.echo(f"metrics: {folder / 'metrics.json'}")
 

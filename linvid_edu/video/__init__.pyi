@@ -13,10 +13,13 @@ from .clip import (
 from .clip import (
     normalize as normalize,
 )
-from .photographs import load_photographs as load_photographs
-from .reading import (
+from .opening import (
     VideoError as VideoError,
 )
+from .opening import (
+    VideoWarning as VideoWarning,
+)
+from .photographs import load_photographs as load_photographs
 from .reading import (
     load_clip as load_clip,
 )

@@ -55,7 +55,8 @@ def read_film(path: str | Path, *, size: int = 96, rate: float = FRAMES_PER_SECO
     Raises:
         VideoError: The file is not a readable video, or has fewer than two frames.
     """
-    from .reading import VideoError, stream_frames  # needs PyAV, and training on photographs does not
+    from .opening import VideoError  # needs PyAV, and training on photographs does not
+    from .reading import stream_frames
 
     frames, times = [], []
     for frame in stream_frames(path, rate=rate, size=size):

@@ -3,6 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from itertools import dropwhile, islice
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from .damage import DamageWatch, Spans, rate_of
+
 SEEK_FRAMES = 8  # number of frames; if the next keyframe is this close, decoding is faster than seeking
-DEFAULT_FPS = 25  # frames per second, for a file that declares no frame rate
+MOST_DEMUX_ERRORS = 1000  # in a row; FFmpeg reads on behind most kinds of damage
 
 
 class Unreliable(Exception):
@@ -34,6 +37,7 @@ class Timeline(NamedTuple):
     keys: pts of the frames at which decoding can start, and the timestamps that seek to them; ascending, (keys 2)
     end: seconds since the first frame
     breaks_off: whether the file declares more video after ``end``
+    missing: start and end of each part whose frames are missing or broken, in seconds since the first frame
     """
 
     times: np.ndarray
@@ -41,6 +45,7 @@ class Timeline(NamedTuple):
     keys: np.ndarray
     end: float
     breaks_off: bool
+    missing: Spans = ()
 
 
 def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timeline:
@@ -59,11 +64,11 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
     ticks = [float(one.time_base or 0) for one in container.streams]  # seconds
     shown, keys = array("q"), array("q")
     timed, reached, before = True, 0.0, -math.inf
-    for packet in container.demux():
-        if _is_last(packet):
-            break
+    damage = DamageWatch(container, stream)
+    for packet in packets_of(container):
         if not packet.size:
             continue
+        damage.add_packet(packet)
         dts, duration, number = packet.dts or 0, max(0, packet.duration or 0), packet.stream_index
         pts = dts if packet.pts is None else packet.pts
         reached = max(reached, (pts + duration) * ticks[number])
@@ -79,14 +84,15 @@ def timeline_of_packets(container: InputContainer, stream: VideoStream) -> Timel
     pts_of, order = np.unique(shown[::2], return_index=True)
     tick, last = ticks[stream.index], shown[2 * order[-1] + 1]
     length = float(pts_of[-1] - pts_of[0] + last) * tick
-    if _falls_short(container, stream, length, length / len(pts_of), reached):
+    if damage.ends_early() or _falls_short(container, stream, length, length / len(pts_of), reached):
         raise CutShort("the file ends too early")
     if not timed or not keys:
         raise Unreliable("no presentation times or no keyframes")
     entries = np.unique(np.array(keys).reshape(-1, 2), axis=0)
     pts_of = pts_of[np.searchsorted(pts_of, entries[0, 0]) :]  # frames before the first keyframe cannot be decoded
     times = (pts_of - pts_of[0]) * tick
-    return Timeline(times, pts_of, entries, times[-1] + (last * tick or 1 / rate_of(stream)), breaks_off=False)
+    end = times[-1] + (last * tick or 1 / rate_of(stream))
+    return Timeline(times, pts_of, entries, end, breaks_off=False, missing=damage.spans(float(pts_of[0] * tick)))
 
 
 def _falls_short(container: InputContainer, stream: VideoStream, length: float, step: float, reached: float) -> bool:
@@ -112,37 +118,52 @@ def _falls_short(container: InputContainer, stream: VideoStream, length: float, 
     return missing > 2 * step
 
 
-def timeline_of_frames(container: InputContainer, stream: VideoStream, breaks_off: bool) -> Timeline:
-    """Build the timeline by decoding all frames in one pass; it ends where decoding fails.
-
-    times[j] = pts[j] − pts[0], or j / rate if a frame has no pts or the pts are not ascending
+def timeline_of_frames(container: InputContainer, stream: VideoStream) -> Timeline:
+    """Build the timeline by decoding all frames in one pass.
 
     Args:
         container: File that was just opened.
         stream: Video stream of the file.
-        breaks_off: Whether the packets showed that the file is cut short.
 
     Raises:
         Unreliable: No frame can be decoded.
     """
-    pts = array("q")
-    timed, failure = True, None
+    reader, times = FrameReader(container, stream), array("d")
     try:
-        for frame in decoded(container, stream, drain=not breaks_off):
-            timed = timed and frame.pts is not None and (not pts or frame.pts > pts[-1])
-            pts.append(frame.pts or 0)
-    except av.FFmpegError as error:
-        failure = error
-    if not pts:
-        raise failure or Unreliable("no frame in it")
-    step = 1 / rate_of(stream)
-    times = (np.array(pts) - pts[0]) * float(stream.time_base or 0) if timed else np.arange(len(pts)) * step
-    return Timeline(times, None, np.zeros((0, 2)), times[-1] + step, breaks_off or failure is not None)
+        for time, _ in reader:
+            times.append(time)
+        breaks_off = False
+    except CutShort:
+        breaks_off = True
+    if not times:
+        raise Unreliable("no frame in it")
+    seconds = np.array(times)
+    return Timeline(seconds, None, np.zeros((0, 2)), seconds[-1] + 1 / rate_of(stream), breaks_off, reader.missing)
 
 
-def rate_of(stream: VideoStream) -> float:
-    """Return the frames per second that the file declares, or a default."""
-    return float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
+def packets_of(container: InputContainer) -> Iterator[Packet]:
+    """Yield the packets of all streams, and read on behind damage if FFmpeg can.
+
+    Raises:
+        Unreliable: The first packets cannot be read.
+    """
+    failures, any_packet = 0, False
+    while True:
+        try:
+            for packet in container.demux():
+                if _is_last(packet):
+                    return
+                failures, any_packet = 0, True
+                yield packet
+            return
+        except av.EOFError:
+            return
+        except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError if a stream appears inside a file
+            failures += 1
+            if failures > MOST_DEMUX_ERRORS:
+                if not any_packet:
+                    raise Unreliable(str(error)) from error
+                return
 
 
 def _is_last(packet: Packet) -> bool:
@@ -151,7 +172,7 @@ def _is_last(packet: Packet) -> bool:
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream, key: int | None = None, drain: bool = True
+    container: InputContainer, stream: VideoStream, key: int | None = None, skips_broken: bool = False
 ) -> Iterator[VideoFrame]:
     """Decode frame by frame in display order.
 
@@ -159,70 +180,120 @@ def decoded(
         container: Open file.
         stream: Video stream of the file.
         key: pts of the keyframe to start at; None means the next keyframe.
-        drain: Whether to yield the last frames that the decoder holds back. In a file that is cut short, frames before
-            them are missing.
+        skips_broken: Whether packets that cannot be decoded are skipped.
+
+    Raises:
+        Unreliable: A packet cannot be decoded.
     """
 
     def before_start(packet: Packet) -> bool:
         return not packet.is_keyframe or key not in (None, packet.pts)
 
-    for packet in dropwhile(before_start, container.demux(stream)):
-        if _is_last(packet):
-            yield from stream.decode() if drain else ()
-            return
-        yield from stream.decode(packet)
+    own = (packet for packet in packets_of(container) if packet.stream_index == stream.index and packet.size)
+    for packet in dropwhile(before_start, own):
+        frames = _frames_of(stream, packet)
+        if frames is None and not skips_broken:
+            raise Unreliable("a packet cannot be decoded")
+        yield from frames or ()
+    yield from _frames_of(stream, None) or ()
 
 
-def timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
+def _frames_of(stream: VideoStream, packet: Packet | None) -> list[VideoFrame] | None:
+    """Return the frames that the decoder gives after a packet, or at the end; None if it fails."""
+    try:
+        return stream.decode(packet)
+    except av.EOFError:
+        return []
+    except av.FFmpegError:
+        return None
+
+
+class FrameReader:
     """Decode frame by frame in one pass and constant memory, each frame with its time in seconds since the first.
 
-    times[j] = pts[j] − pts[0]. A frame comes 1 / rate after the previous frame if it has no pts, if its pts is not
-    ascending, or if the file is an AVI file.
+    times[j] = pts[j] − pts[0]. The chunks of an AVI file have no pts, and are counted: frame j has the time of the
+    j-th chunk that is not empty. A frame without any time comes 1 / rate after the previous frame. Packets that cannot
+    be decoded are skipped.
 
     Args:
         container: File that was just opened.
         stream: Video stream of the file.
-
-    Raises:
-        CutShort: The file ends earlier than its header declares. The frames that are there come first.
-        Unreliable: No frame can be decoded.
     """
-    stores_dts_only = container.format.name == "avi"
-    step, tick = 1 / rate_of(stream), float(stream.time_base or 0)
-    first, time = 0.0, None
-    for frame in _decoded_whole(container, stream):
-        stamp = None if stores_dts_only or frame.pts is None else frame.pts * tick
-        if time is None:
-            first, time = stamp or 0.0, 0.0
-        else:
-            time = time + step if stamp is None or stamp - first <= time else stamp - first
-        yield time, frame
-    if time is None:
-        raise Unreliable("the video has no frame")
 
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._counts_chunks = container.format.name == "avi"
+        self._step, self._tick = 1 / rate_of(stream), float(stream.time_base or 0)
+        self._chunks: list[int] = []  # dts of those that have given no frame yet
+        self._damage = DamageWatch(container, stream)
+        self._first, self._time = 0.0, -math.inf  # seconds
 
-def _decoded_whole(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode from the first keyframe on. If the file is cut short, raise CutShort before the decoder is drained."""
-    ticks = [float(one.time_base or 0) for one in container.streams]  # seconds
-    first, last, reached = math.inf, 0.0, 0.0  # seconds
-    packets, started = 0, False
-    all_streams = "matroska" in container.format.name  # its header declares the end of the stream that ends last
-    for packet in container.demux() if all_streams else container.demux(stream):
-        if _is_last(packet):
-            break
-        pts = packet.dts if packet.pts is None else packet.pts
-        start = (pts or 0) * ticks[packet.stream_index]
-        end = start + max(0, packet.duration or 0) * ticks[packet.stream_index]
-        reached = max(reached, end)
-        if packet.stream_index != stream.index:
-            continue
-        if packet.size and not packet.is_discard:
-            first, last, packets = min(first, start), max(last, end), packets + 1
-        started = started or packet.is_keyframe
-        yield from stream.decode(packet) if started else ()
-    if packets and _falls_short(container, stream, last - first, (last - first) / packets, reached):
-        raise CutShort("the file ends too early")
-    yield from stream.decode()
+    @property
+    def seconds(self) -> float:
+        """Time of the last frame that was decoded."""
+        return max(0.0, self._time)
+
+    @property
+    def missing(self) -> Spans:
+        """Start and end of each part whose frames are missing or broken, in seconds since the first frame."""
+        return self._damage.spans(self._first)
+
+    def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield each frame with its time.
+
+        Raises:
+            CutShort: The file ends earlier than its header declares, or nothing after some time can be decoded.
+            Unreliable: No frame can be decoded.
+        """
+        ticks = [float(one.time_base or 0) for one in self._container.streams]  # seconds
+        first, last, reached, count, started = math.inf, 0.0, 0.0, 0, False
+        for packet in packets_of(self._container):
+            if not packet.size:
+                continue
+            self._damage.add_packet(packet)
+            tick = ticks[packet.stream_index] if packet.stream_index < len(ticks) else self._tick
+            start = ((packet.dts if packet.pts is None else packet.pts) or 0) * tick
+            end = start + max(0, packet.duration or 0) * tick
+            reached = max(reached, end)
+            if packet.stream_index != self._stream.index:
+                continue
+            if not packet.is_discard:
+                first, last, count = min(first, start), max(last, end), count + 1
+            started = started or packet.is_keyframe
+            if started:
+                yield from self._timed(packet)
+        length = last - first
+        if count and (
+            self._damage.ends_early() or _falls_short(self._container, self._stream, length, length / count, reached)
+        ):
+            raise CutShort("the file ends too early")
+        yield from self._timed(None)
+        if self._time == -math.inf:
+            raise Unreliable("the video has no frame")
+        if self._damage.add_end() > 2 * self._step:
+            raise CutShort("the last frames cannot be decoded")
+
+    def _timed(self, packet: Packet | None) -> Iterator[tuple[float, VideoFrame]]:
+        """Decode a packet, or what the decoder holds back at the end, and yield the frames with their times."""
+        frames = _frames_of(self._stream, packet)
+        if packet is not None and not packet.is_discard and packet.pts is not None and not self._counts_chunks:
+            self._damage.add_sent(packet.pts * self._tick)
+        if packet is not None and packet.dts is not None and self._counts_chunks:
+            if frames is None:
+                self._damage.add_sent(packet.dts * self._tick)
+            else:
+                heappush(self._chunks, packet.dts)
+        for frame in frames or ():
+            stamp = frame.pts if not self._counts_chunks else heappop(self._chunks) if self._chunks else None
+            seconds = None if stamp is None else stamp * self._tick
+            if self._time == -math.inf:
+                self._first, self._time = seconds or 0.0, 0.0
+            elif seconds is None or seconds - self._first <= self._time:
+                self._time += self._step
+            else:
+                self._time = seconds - self._first
+            self._damage.add_frame(frame, self._first + self._time)
+            yield self._time, frame
 
 
 def pick(container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: list) -> Iterator[VideoFrame]:
@@ -238,17 +309,29 @@ def pick(container: InputContainer, stream: VideoStream, timeline: Timeline, wan
         Unreliable: A wanted frame cannot be decoded.
     """
     if timeline.pts is None:
-        first_frames = islice(decoded(container, stream), wanted[-1] + 1)
+        first_frames = islice(decoded(container, stream, skips_broken=True), wanted[-1] + 1)
         yield from (frame for number, frame in enumerate(first_frames) if number in wanted)
         return
-    frames, previous = decoded(container, stream), -1
+    frames, previous = _without_gaps(decoded(container, stream), timeline), -1
     for number in wanted:
         key, target = timeline.keys[np.searchsorted(timeline.keys[:, 0], timeline.pts[number], side="right") - 1]
         if np.searchsorted(timeline.pts, key) > previous + SEEK_FRAMES:
             container.seek(int(target), stream=stream)
-            frames = decoded(container, stream, int(key))
+            frames = _without_gaps(decoded(container, stream, int(key)), timeline)
         frame = next((frame for frame in frames if frame.pts is None or frame.pts >= timeline.pts[number]), None)
         if frame is None or frame.pts != timeline.pts[number]:
             raise Unreliable(f"no frame at {timeline.times[number]} s")
+        previous = number
+        yield frame
+
+
+def _without_gaps(frames: Iterator[VideoFrame], timeline: Timeline) -> Iterator[VideoFrame]:
+    """Yield frames; raise Unreliable if one of the timeline is left out between two of them, or is broken."""
+    assert timeline.pts is not None
+    previous = None
+    for frame in frames:
+        number = None if frame.pts is None else int(np.searchsorted(timeline.pts, frame.pts))
+        if frame.is_corrupt or (number is not None and previous is not None and number > previous + 1):
+            raise Unreliable("a frame is missing or broken")
         previous = number
         yield frame

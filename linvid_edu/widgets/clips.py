@@ -1,6 +1,7 @@
 """The ClipPicker: a clip for the explorers from the samples, a path or an upload; a message if it fails."""
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from linvid_edu.figures.plots import Picture, film_strip
 from linvid_edu.figures.plots.picture import number
 from linvid_edu.files import materials
 from linvid_edu.video.clip import Clip
-from linvid_edu.video.reading import VideoError, VideoFacts, load_clip, video_facts
+from linvid_edu.video.opening import VideoError, VideoWarning
+from linvid_edu.video.reading import VideoFacts, load_clip, video_facts
 from linvid_edu.video.samples import load_manifest
 
 from .controls import LiveFigure
@@ -209,18 +211,23 @@ class ClipPicker(Panel):
         self.report("")
         sampling = {"num_frames": self.num_frames.value, "size": self.size.value}
         try:
-            if self.source.value == "upload" and self._uploaded:
-                clip, self._facts = read_upload(*self._uploaded, **sampling)
-            elif path := self._path():
-                clip, self._facts = load_clip(path, **sampling), video_facts(path)
-            else:
-                return
+            with warnings.catch_warnings(record=True) as damage:
+                warnings.simplefilter("always", VideoWarning)
+                if self.source.value == "upload" and self._uploaded:
+                    clip, self._facts = read_upload(*self._uploaded, **sampling)
+                elif path := self._path():
+                    clip, self._facts = load_clip(path, **sampling), video_facts(path)
+                else:
+                    return
         except VideoError as error:
             self.report(f"{error}.")
             return
         self._about.value = html_list(describe_clip(clip, self._facts))
         self._strip.draw(film_strip(clip.frames, times=clip.times))
         self.clip = clip
+        for warning in damage:
+            text = str(warning.message).partition(": ")[2]  # an upload has a temporary path
+            self.report(f"{Path(clip.source).name}: {text}.")
 
     def _path(self) -> str | Path | None:
         """Return the file of the chosen sample or path; None if neither is chosen."""

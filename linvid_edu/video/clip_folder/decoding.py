@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .layouts import LabeledClip
 
+IN_PART = "read in part"  # begins the message about a damaged clip that is used
 SECONDS_PER_BATCH = 600  # time limit for a worker to decode one batch
 
 Pixels = NDArray[np.uint8]  # (t h w 3)
@@ -43,7 +45,7 @@ class DecodedClip(NamedTuple):
 
     clip: the clip that was requested
     frames: its frames, or those of its replacement; None if there is no readable one
-    errors: for each unreadable clip that was tried, its path and the reason
+    errors: for each unreadable or damaged clip that was tried, its path and the reason
     """
 
     clip: LabeledClip
@@ -56,7 +58,7 @@ class DecodedBatch(NamedTuple):
 
     clips: the requested clips
     frames: frames of each clip; None if neither the clip nor a replacement can be read
-    errors: for each unreadable clip that was tried, its path and the reason
+    errors: for each unreadable or damaged clip that was tried, its path and the reason
     """
 
     clips: list[LabeledClip]
@@ -81,15 +83,20 @@ class ClipDecoder(Dataset[list[DecodedClip]]):
         return [self._decode(index) for index in indices]
 
     def _decode(self, index: int) -> DecodedClip:
-        from linvid_edu.video.reading import VideoError, load_clip
+        from linvid_edu.video.opening import VideoError, VideoWarning, printable
+        from linvid_edu.video.reading import load_clip
 
         errors = {}
         for path in self._candidates(index):
             try:
-                clip = load_clip(path, num_frames=self.num_frames, size=self.size)
+                with warnings.catch_warnings(record=True) as damage:
+                    warnings.simplefilter("always", VideoWarning)
+                    clip = load_clip(path, num_frames=self.num_frames, size=self.size)
             except VideoError as error:
-                errors[path] = str(error).removeprefix(f"{path}: ")
+                errors[path] = str(error).removeprefix(f"{printable(path)}: ")
             else:
+                for warning in damage:
+                    errors[path] = f"{IN_PART}: " + str(warning.message).removeprefix(f"{printable(path)}: ")
                 return DecodedClip(self.clips[index], clip.frames.numpy(), errors)
         return DecodedClip(self.clips[index], None, errors)
 
