@@ -72,7 +72,7 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and the video stream that players show.
 
     FFmpeg gets bytes without a file name, because it would read a .txt file as ASCII art and a name with % as a
@@ -142,7 +142,7 @@ def decode_pictures(folder: Path, numbers: Iterable[int] | None = None) -> Itera
     files = picture_files(folder)
     for number in range(len(files)) if numbers is None else numbers:
         try:
-            with opened(files[number]) as (container, stream):
+            with opened_video(files[number]) as (container, stream):
                 frame = next(container.decode(stream))
         except (Unreliable, av.FFmpegError, StopIteration) as error:
             raise VideoError(

@@ -21,7 +21,7 @@ from .opening import (
     check_file,
     decode_pictures,
     existing_path,
-    opened,
+    opened_video,
     picture_timeline,
     printable,
 )
@@ -81,7 +81,7 @@ def load_clip(
         except _UNREADABLE:
             if file.is_dir():
                 raise
-            with opened(file) as video:
+            with opened_video(file) as video:
                 timeline = timeline_of_frames(*video)
             clip = _sample(file, timeline, num_frames, size, start, stop)
     spans = tuple(span for span in timeline.missing if span[0] < stop and span[1] > start)
@@ -136,7 +136,7 @@ def _every_frame(file: Path, path: File, rate: float, size: int) -> Iterator[Tim
         yield from _at_rate(pictures, Squares(size), rate)
         return
     last: TimedFrame | None = None
-    with opened(file) as (container, stream):
+    with opened_video(file) as (container, stream):
         reader = FrameReader(container, stream)
         try:
             for last in _at_rate(reader, Squares(size, stream), rate):
@@ -174,7 +174,7 @@ def declared_seconds(path: File) -> float | None:
         file = _checked(path, 1, 1, None, None)
         if file.is_dir():
             return picture_timeline(file).end
-        with opened(file) as (container, _):
+        with opened_video(file) as (container, _):
             return container.duration / av.time_base if container.duration else None
 
 
@@ -208,10 +208,10 @@ def _timeline(file: Path) -> Timeline:
     if file.is_dir():
         return picture_timeline(file)
     try:
-        with opened(file) as video:
+        with opened_video(file) as video:
             return timeline_of_packets(*video)
     except _UNREADABLE:
-        with opened(file) as video:
+        with opened_video(file) as video:
             return timeline_of_frames(*video)
 
 
@@ -296,7 +296,7 @@ def _sample(path: Path, timeline: Timeline, num_frames: int, size: int, start: f
         pictures = Squares(size)
         squares = [pictures.of(frame) for frame in decode_pictures(path, wanted.tolist())]
     else:
-        with opened(path) as (container, stream):
+        with opened_video(path) as (container, stream):
             of_video = Squares(size, stream)
             squares = [of_video.of(frame) for frame in pick(container, stream, timeline, wanted.tolist())]
     if len(squares) < len(wanted):
