@@ -158,3 +158,54 @@ def test_ambiguous_files_raise(something, more, words):
     touch(something / more)
     with pytest.raises(ValueError, match=words):
         read_layout(something)
+
+
+def test_what_is_no_clip_is_left_out_with_the_reason(folders):
+    place = next(path for path in (folders / "train").iterdir() if path.is_dir() and path.name[0] != ".")
+    for name in ("a.gif", "b.VOB", "c.f4v", "notes.txt"):
+        (place / name).write_bytes(b"x")
+    (place / "gone.mp4").symlink_to(folders / "nowhere.mp4")
+    (place / "frames").mkdir()
+    (place / "frames/img_00001.jpg").write_bytes(b"x")
+    (place / "empty").mkdir()
+    layout = read_layout(folders)
+    names = {clip.path.name for clip in layout.splits["train"]}
+    assert {"a.gif", "b.VOB", "c.f4v", "frames"} <= names
+    left_out = {name.rpartition("/")[2]: reason for name, reason in layout.left_out.items()}
+    assert sorted(left_out) == ["empty", "gone.mp4", "notes.txt"]
+    assert "link to a file that does not exist" in left_out["gone.mp4"]
+
+
+def test_two_unicode_forms_of_a_class_are_one(tmp_path):
+    for folder in ("train/caf\u00e9", "train/b", "val/cafe\u0301", "val/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / folder / f"{number}.mp4").write_bytes(b"x")
+    layout = read_layout(tmp_path)
+    assert layout.classes == ("b", "caf\u00e9")
+    assert [clip.label for clip in layout.splits["val"]] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("clips", [".", "UCF-101"])
+def test_official_split_files(tmp_path, clips):
+    for name in ("B/v_B_1.avi", "B/v_B_2.avi", "A/v_A_1.avi", "A/v_A_2.avi"):
+        (tmp_path / clips / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / clips / name).write_bytes(b"x")
+    (tmp_path / "classInd.txt").write_text("1 B\n2 A\n", encoding="utf-8-sig")
+    (tmp_path / "trainlist01.txt").write_text("B/v_B_1.avi 1\r\nA/v_A_1.avi 2\r\n\n")
+    (tmp_path / "testlist01.txt").write_text("B/v_B_2.avi\nA/v_A_2.avi\n")
+    layout = read_layout(tmp_path)
+    assert layout.classes == ("B", "A")
+    assert [(clip.path.name, clip.label) for clip in layout.splits["train"]] == [("v_B_1.avi", 0), ("v_A_1.avi", 1)]
+    assert [clip.path.name for clip in layout.splits["test"]] == ["v_B_2.avi", "v_A_2.avi"]
+    assert all(clip.path.exists() for clip in layout.splits["train"])
+    (tmp_path / "testlist01.txt").unlink()
+    with pytest.raises(ValueError, match=r"no testlist01\.txt: add it"):
+        read_layout(tmp_path)
+
+
+def test_json_with_a_byte_order_mark_is_read(something):
+    before = read_layout(something)
+    for path in something.rglob("*.json"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert read_layout(something) == before

@@ -45,7 +45,7 @@ def read_sweep_grid(path: str | Path) -> SweepGrid:
         ValueError: The file is not JSON, or not a grid.
     """
     try:
-        return expand_grid(json.loads(Path(path).read_text(encoding="utf-8")))
+        return expand_grid(json.loads(Path(path).read_text(encoding="utf-8-sig")))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     except ValueError as error:

@@ -66,6 +66,7 @@ class ClipFolder:
         for name in ("num_frames", "size"):
             _check_number(name, getattr(self, name), int, least=1)
         check_loading(self.workers, self.cache_mb)
+        self.unreadable.update(self.layout.left_out)
         if not self._splits[VALIDATION]:
             raise ValueError(f"{self.layout.root} has one training clip a class: add more, or both 'val' and 'test'")
 

@@ -2,16 +2,21 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from linvid_edu.video.picture_folders import picture_files
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # fmt: off
 VIDEOS = frozenset((
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm",
-    ".wmv",
+    ".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg",
+    ".mkv", ".mov", ".mp4", ".mpeg", ".mpeg4", ".mpg", ".mts", ".mxf", ".nut", ".ogg", ".ogv", ".ts", ".vob", ".webm",
+    ".wmv", ".y4m",
 ))
 # a flip from left to right changes the class if its name contains one of these
 DIRECTIONS = frozenset((
@@ -22,7 +27,7 @@ DIRECTIONS = frozenset((
 
 
 class LabeledClip(NamedTuple):
-    """A video file and its label, an index into the classes."""
+    """A video file, or a folder of numbered pictures, and its label, an index into the classes."""
 
     path: Path
     label: int
@@ -35,19 +40,22 @@ class Layout(NamedTuple):
     classes: names of the labels
     splits: clips of "train", and of "val" or "test" or both, each sorted by label, then by name
     flip_keeps_label: whether a clip may be flipped left to right with its label unchanged
+    left_out: files that are not taken as clips, relative to root, each with the reason
     """
 
     root: Path
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[LabeledClip, ...]]
     flip_keeps_label: bool
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 def read_layout(root: str | Path) -> Layout:
-    """Return the clips of a folder: read its label files if it has a labels.json, else its folders of classes.
+    """Return the clips of a folder: read its label files, its split files, or else its folders of classes.
 
     Args:
-        root: Path of a folder as ``class_folders`` or ``label_files`` describes it.
+        root: Path of a folder as ``class_folders``, ``label_files`` (it has a labels.json) or ``split_files`` (it has a
+            classInd.txt) describes it.
 
     Raises:
         ValueError: A split is missing, a class has no clips, or a label file has another form.
@@ -55,14 +63,17 @@ def read_layout(root: str | Path) -> Layout:
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder: give one with root/train/class/clip.mp4, or with labels.json")
-    return label_files(root) if "labels" in _json_files(root) else class_folders(root)
+    if "labels" in _json_files(root):
+        return label_files(root)
+    return split_files(root) if (root / "classInd.txt").is_file() else class_folders(root)
 
 
 def class_folders(root: Path) -> Layout:
     """Read root/split/class/clip.mp4, as UCF101 and Kinetics are usually laid out.
 
     A split is a folder named train, val or test (or training, valid, validation); the folders in train name the
-    classes. Hidden files, and files without the extension of a video, are skipped.
+    classes. A folder of numbered pictures in a class is a clip too. Hidden files are skipped; other files without the
+    extension of a video are named in ``left_out``.
 
     Args:
         root: Path of the folder.
@@ -72,19 +83,80 @@ def class_folders(root: Path) -> Layout:
             class.
     """
     folders = _by_split(root, ((path.name.lower(), path) for path in _visible(root) if path.is_dir()))
-    classes = tuple(path.name for path in _visible(folders["train"]) if path.is_dir())
+    classes = tuple(sorted({_class_name(path) for path in _visible(folders["train"]) if path.is_dir()}))
     if not classes:
         raise ValueError(f"{folders['train']} has no class folders: lay clips out as root/train/class/clip.mp4")
     labels = {name: label for label, name in enumerate(classes)}
-    splits = {}
+    splits: dict[str, tuple[LabeledClip, ...]] = {}
+    left_out: dict[str, str] = {}
     for split, folder in folders.items():
         class_paths = [path for path in _visible(folder) if path.is_dir()]
-        if unknown := [path.name for path in class_paths if path.name not in labels]:
+        if unknown := [_class_name(path) for path in class_paths if _class_name(path) not in labels]:
             raise ValueError(
                 f"{folder} has class {unknown[0]!r}, which {folders['train']} lacks: add it there, or remove it"
             )
-        splits[split] = _sorted(LabeledClip(clip, labels[path.name]) for path in class_paths for clip in _videos(path))
+        splits[split] = _sorted(
+            LabeledClip(clip, labels[_class_name(path)]) for path in class_paths for clip in _clips(path)
+        )
+        left_out |= {
+            path.relative_to(root).as_posix(): reason
+            for class_path in class_paths
+            for path, reason in _left_out(class_path).items()
+        }
+    return _checked(Layout(root, classes, splits, not any(map(names_direction, classes)), left_out))
+
+
+def split_files(root: Path) -> Layout:
+    """Read the official split files of UCF101, with the folders of classes next to them.
+
+        classInd.txt      1 ApplyEyeMakeup
+        trainlist01.txt   ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1
+        testlist01.txt    ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi
+
+    The clips are in root, or in one folder in it, such as UCF-101. Of several splits, the first one is read. A listed
+    clip whose file is missing counts as unreadable.
+
+    Args:
+        root: Path of the folder.
+
+    Raises:
+        ValueError: A file is missing or has another form, or a class is unknown.
+    """
+    index = [line.split(maxsplit=1) for line in _lines(root / "classInd.txt")]
+    if not all(len(words) == 2 and words[0].isdigit() for words in index):
+        raise ValueError(f"{root / 'classInd.txt'} should have lines such as '1 ApplyEyeMakeup'")
+    classes = tuple(name for _, name in sorted(index, key=lambda words: int(words[0])))
+    labels = {name: label for label, name in enumerate(classes)}
+    splits = {}
+    for split, word in (("train", "trainlist"), ("test", "testlist")):
+        lists = sorted(root.glob(f"{word}*.txt"))
+        if not lists:
+            raise ValueError(f"{root} has classInd.txt but no {word}01.txt: add it")
+        clips = []
+        for line in _lines(lists[0]):
+            name = re.sub(r"\s+\d+$", "", line)
+            class_name = name.partition("/")[0]
+            if class_name not in labels:
+                raise ValueError(f"{lists[0]}: {name!r} is of no class in classInd.txt: add it there")
+            clips.append(LabeledClip(_listed(root, name), labels[class_name]))
+        splits[split] = _sorted(clips)
     return _checked(Layout(root, classes, splits, not any(map(names_direction, classes))))
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty, without a byte order mark."""
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
+def _listed(root: Path, name: str) -> Path:
+    """Return the path of a clip in a split file: in root, or in a folder in it."""
+    folders = [root, *(path for path in _visible(root) if path.is_dir())]
+    return next((folder / name for folder in folders if (folder / name).exists()), root / name)
+
+
+def _class_name(path: Path) -> str:
+    """Return the name of a class folder in one Unicode form, whatever system wrote it."""
+    return unicodedata.normalize("NFC", path.name)
 
 
 def label_files(root: Path) -> Layout:
@@ -168,6 +240,27 @@ def _videos(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.suffix.lower() in VIDEOS and path.is_file()]
 
 
+def _clips(folder: Path) -> list[Path]:
+    """Return the video files of a class, and its folders of numbered pictures."""
+    return _videos(folder) + [path for path in _visible(folder) if path.is_dir() and picture_files(path)]
+
+
+def _left_out(folder: Path) -> dict[Path, str]:
+    """Return what is in the folder of a class and is no clip, each with the reason."""
+    reasons = {}
+    taken = set(_clips(folder))
+    for path in _visible(folder):
+        if path in taken:
+            continue
+        if path.is_symlink() and not path.exists():
+            reasons[path] = "a link to a file that does not exist"
+        elif path.is_dir():
+            reasons[path] = "a folder without numbered pictures such as 00001.jpg"
+        else:
+            reasons[path] = f"its name does not end like that of a video, such as {', '.join(sorted(VIDEOS)[:4])}"
+    return reasons
+
+
 def _sorted(clips: Iterable[LabeledClip]) -> tuple[LabeledClip, ...]:
     return tuple(sorted(clips, key=lambda clip: (clip.label, clip.path.name)))
 
@@ -190,12 +283,14 @@ def _by_split(root: Path, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 def _checked(layout: Layout) -> Layout:
     """Return the layout; raise ValueError if a class has no clip in one of the splits."""
     for split, clips in layout.splits.items():
-        present = {clip.label for clip in clips if clip.path.is_file()}
+        present = {clip.label for clip in clips if clip.path.exists()}
         if empty := [name for label, name in enumerate(layout.classes) if label not in present]:
             more = f" (nor have {len(empty) - 1} others)" if empty[1:] else ""
+            others = [f"{name} ({reason})" for name, reason in layout.left_out.items() if f"/{empty[0]}/" in name]
+            skipped = f"; left out: {', '.join(others[:3])}" if others else ""
             raise ValueError(
                 f"class {empty[0]!r} has no clips in split {split!r} of {layout.root}{more}: "
-                "add some, or remove the class"
+                f"add some, or remove the class{skipped}"
             )
     return layout
 
@@ -235,7 +330,7 @@ def _clips_by_id(folder: Path) -> dict[str, Path]:
 
 def _read_json(path: Path, kind: type, form: str) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}): it should be {form}") from error
     if not isinstance(content, kind):
