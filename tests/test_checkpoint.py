@@ -149,3 +149,45 @@ def test_a_crash_leaves_the_old_file(tmp_path):
         crash()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_wrapped_model_is_saved_under_its_own_names(tmp_path):
+    from lightning_fabric import Fabric
+
+    model = VideoTransformer(ModelConfig.compact()).eval()
+    save_model(model, tmp_path / "plain.safetensors")
+    compiled = torch.compile(model, backend="eager")
+    fabric = Fabric(accelerator="cpu", devices=1)
+    for wrapped in (compiled, fabric.setup(model), fabric.setup(compiled)):
+        save_model(wrapped, tmp_path / "wrapped.safetensors")
+        assert (tmp_path / "wrapped.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match="writes a VideoTransformer, not a Linear"):
+        save_model(torch.nn.Linear(2, 2), tmp_path / "wrapped.safetensors")
+
+
+def test_a_file_that_could_not_be_read_again_does_not_replace_the_old_one(tmp_path):
+    model = VideoTransformer(ModelConfig.compact())
+    path = save_model(model, tmp_path / "model.safetensors")
+    before, random = path.read_bytes(), torch.get_rng_state()
+    save_model(model, path)
+    assert torch.equal(torch.get_rng_state(), random)
+    model.blocks[0] = torch.compile(model.blocks[0], backend="eager")
+    with pytest.raises(CheckpointError, match="was not written, because it could not be read again"):
+        save_model(model, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html><html>sign in</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n", "git lfs pull"),
+        (b"", "is empty"),
+    ],
+)
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_download_that_is_no_checkpoint_is_named(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    for load in (load_model, read_state):
+        with pytest.raises(CheckpointError, match=words):
+            load(tmp_path / name)

@@ -10,7 +10,7 @@ import torch
 from linvid_edu.attention.fixation import FixationRatios
 from linvid_edu.attention.rivals import RIVALS
 from linvid_edu.models.config import KERNELS, ModelConfig
-from linvid_edu.models.transformer import VideoTransformer
+from linvid_edu.models.transformer import VideoTransformer, _check_axes
 from linvid_edu.models.variants import ABLATION, VARIANTS, find_variant
 from linvid_edu.shapes import Grid
 
@@ -283,3 +283,24 @@ def test_a_spatial_embedding_fixes_the_frame_size():
     assert VideoTransformer(ModelConfig.compact())(torch.zeros(1, 3, 8, 48, 40)).shape == (1, 4)
     with pytest.raises(ValueError, match=r"48×40 pixels, .* expects 32×32"):
         VideoTransformer(ModelConfig.compact(spatial_embedding=True))(torch.zeros(1, 3, 8, 48, 40))
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        (torch.zeros(3, 8, 32, 32), r"add the axis of the batch with video\[None\]"),
+        (torch.zeros(32, 32), "pass a batch of clips"),
+        (torch.zeros(2, 8, 3, 32, 32), r"swap frames and channels with video.transpose\(1, 2\)"),
+        (torch.zeros(2, 1, 8, 32, 32), "give it 3 channels"),
+        (torch.zeros(0, 3, 8, 32, 32), "pass at least one clip"),
+        (torch.zeros(1, 3, 8, 32, 32, dtype=torch.uint8), "video / 127.5 - 1"),
+    ],
+)
+def test_a_video_with_other_axes_is_refused_in_words(video, words):
+    with pytest.raises(ValueError, match=words):
+        _check_axes(video, 3)  # the tests' shape checks would stop most of these before the model
+
+
+def test_a_model_checks_the_axes_of_a_video():
+    with pytest.raises(ValueError, match="pass at least one clip"):
+        VideoTransformer(ModelConfig.compact())(torch.zeros(0, 3, 8, 32, 32))

@@ -325,3 +325,23 @@ def test_missing_devices_raise(monkeypatch):
     assert isinstance(make_fabric("auto"), plain_fabric)
     with pytest.raises(ValueError, match="2 processes need Lightning Fabric: pip install lightning-fabric"):
         make_fabric("cpu", processes=2)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "16-true"])
+def test_a_precision_that_the_test_could_not_use_is_refused_before_the_first_step(precision):
+    from lightning_fabric import Fabric
+
+    from linvid_edu.training.fabric import check_fabric
+
+    with pytest.raises(ValueError, match="is not supported: choose one of 32-true, bf16-mixed"):
+        check_fabric(Fabric(accelerator="cpu", devices=1, precision=precision), batch=8)
+
+
+def test_a_batch_that_the_processes_of_a_launcher_cannot_share_is_refused():
+    from linvid_edu.training.fabric import check_fabric, plain_fabric
+
+    fabric = plain_fabric()
+    fabric.world_size = 3
+    check_fabric(fabric, batch=9)
+    with pytest.raises(ValueError, match="a batch of 8 clips cannot be shared by 3 processes"):
+        check_fabric(fabric, batch=8)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from linvid_edu.files import atomic_path
 
@@ -17,6 +17,7 @@ from .color_transformer import make_model
 from .config import ModelConfig
 from .transformer import VideoTransformer
 
+WRAPPED = ("_orig_mod", "module", "model")  # where torch.compile, Fabric and autocast keep the model that they wrap
 MODEL_FORMAT = 2  # increment when older versions cannot read new files; files without a number count as 1
 
 
@@ -24,22 +25,45 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read; the message names the file, what is wrong and what to do."""
 
 
-def save_model(model: VideoTransformer, path: str | Path) -> Path:
+def save_model(model: nn.Module, path: str | Path) -> Path:
     """Write weights and configuration into one safetensors file, atomically.
 
+    The new file is read once before it replaces an older one.
+
     Args:
-        model: Model, on any device.
+        model: ``VideoTransformer`` on any device, as it is or wrapped by torch.compile or Lightning Fabric.
         path: Path of the file. Parent folders are made.
 
     Returns:
         Path of the file.
+
+    Raises:
+        CheckpointError: If the model is of another kind, or if the new file cannot be read; an older file is unchanged.
     """
+    model = _unwrapped(model)
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _values(model).items()}
     # one entry, because safetensors writes several in random order, and equal models give equal bytes
     metadata = {"config": json.dumps({"format": MODEL_FORMAT, **model.config.to_dict()})}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata=metadata)
+        try:
+            with torch.random.fork_rng(devices=[]):  # a saved model changes no random number of the caller
+                load_model(temporary)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path} was not written, because it could not be read again: {error}") from error
     return Path(path)
+
+
+def _unwrapped(model: nn.Module) -> VideoTransformer:
+    """Return the video transformer inside the wrappers of a model."""
+    inner: object = model
+    while not isinstance(inner, VideoTransformer):
+        attributes = inner.__dict__ | inner.__dict__.get("_modules", {}) if isinstance(inner, nn.Module) else {}
+        inside = [attributes[name] for name in (*WRAPPED, "_original_module") if name in attributes]
+        if not inside:
+            raise CheckpointError(f"save_model writes a VideoTransformer, not a {type(model).__name__}: pass the model")
+        inner = inside[0]
+    return inner
 
 
 def load_model(path: str | Path) -> VideoTransformer:
@@ -148,4 +172,14 @@ def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is {'a folder' if path.is_dir() else 'missing'}: pass a checkpoint file")
+    with path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    if not start:
+        raise CheckpointError(f"{path} is empty: download it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path} is a pointer of Git LFS, not the weights: fetch them with `git lfs pull`")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"{path} is a web page, not weights: open it in a browser to see what it says, then download the file"
+        )
     return path

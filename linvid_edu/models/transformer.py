@@ -77,7 +77,7 @@ class VideoTransformer(nn.Module):
             state: State after the previous frames, updated in place with this frame; None means clips.
 
         Raises:
-            ValueError: If the video has another number of frames or another size than the model expects.
+            ValueError: If the video has other axes, another number of frames or another size than the model expects.
         """
         x, grid = self.embed(video, state)
         for index, block in enumerate(self.blocks):
@@ -91,6 +91,7 @@ class VideoTransformer(nn.Module):
 
         Frames of a stream beyond the length of a clip get the last temporal embedding.
         """
+        _check_axes(video, self.patch_embedding.projection.in_channels)
         x, grid = self.patch_embedding(video)
         if self.temporal_embedding is not None:
             frames, expected = video.shape[2], self.config.num_frames
@@ -109,6 +110,24 @@ class VideoTransformer(nn.Module):
                 )
             x = x + self.spatial_embedding
         return x, grid
+
+
+def _check_axes(video: Tensor, channels: int) -> None:
+    """Raise ValueError if a video is no batch of clips (b, channels, t, h, w)."""
+    shape = tuple(video.shape)
+    expected = f"the model expects (clips, {channels}, frames, height, width)"
+    if video.ndim == 4:
+        raise ValueError(f"video has shape {shape}, {expected}: add the axis of the batch with video[None]")
+    if video.ndim != 5:
+        raise ValueError(f"video has shape {shape}, {expected}: pass a batch of clips")
+    if shape[1] != channels:
+        swapped = shape[2] == channels
+        way_out = "swap frames and channels with video.transpose(1, 2)" if swapped else f"give it {channels} channels"
+        raise ValueError(f"video has shape {shape}, {expected}: {way_out}")
+    if shape[0] == 0:
+        raise ValueError(f"video has shape {shape}, a batch without clips: pass at least one clip")
+    if not video.is_floating_point():
+        raise ValueError(f"video holds {video.dtype}, the model expects numbers from −1 to 1: use video / 127.5 - 1")
 
 
 def _block(config: ModelConfig, index: int) -> Block:

@@ -46,6 +46,23 @@ def make_fabric(device: str = "auto", processes: int = 1, precision: str | None 
     return fabric
 
 
+def check_fabric(fabric: Any, batch: int) -> None:
+    """Raise ValueError if a run cannot be trained to its end with this Fabric, however it was started.
+
+    Args:
+        fabric: Result of ``make_fabric``, or a Fabric of the caller.
+        batch: Number of clips in a batch, over all processes.
+    """
+    strategy = getattr(fabric, "strategy", None)
+    precision = PRECISIONS[0] if strategy is None else str(strategy.precision.precision)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} is not supported: choose one of {', '.join(PRECISIONS)}")
+    if batch % fabric.world_size:
+        raise ValueError(
+            f"a batch of {batch} clips cannot be shared by {fabric.world_size} processes: choose a multiple"
+        )
+
+
 class plain_fabric:
     """The methods of Lightning Fabric that training calls, for one process on one device.
 

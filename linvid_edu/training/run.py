@@ -17,6 +17,7 @@ from linvid_edu.models.color_transformer import make_model
 
 from .config import Effort, TrainConfig
 from .evaluation import accuracy
+from .fabric import check_fabric
 from .loop import Diverged, Record, initialize, make_optimizer, train
 from .metrics import METRICS, final_metrics, read_metrics
 from .run_checkpoints import Progress, checkpoint_path, checkpoints, load_checkpoint, save_checkpoint
@@ -55,11 +56,13 @@ def fit(
     Raises:
         Stopped: Ctrl-C was pressed; the newest checkpoint is that of the last step.
         Diverged: The loss is not finite; the message names the last good checkpoint.
-        ValueError: The folder of clips is missing or cannot be used; nothing was written.
+        ValueError: The folder of clips is missing or cannot be used, or the fabric's precision or number of processes
+            does not fit; nothing was written.
         CheckpointError: The folder holds another run, or cannot be resumed; nothing was changed.
         FolderTaken: Another process trains in the folder; nothing was changed.
     """
     folder = Path(folder)
+    check_fabric(fabric, config.batch)
     if metrics := _finished_metrics(folder, config, resume):
         return metrics
     data = effort.loading(config.data)
