@@ -62,7 +62,7 @@ def test_the_command_tests_the_trained_models_of_a_sweep(tmp_path):
 
     done = CliRunner().invoke(app, ["report", "colors", str(tmp_path / "tables"), "--runs", str(tmp_path / "runs")])
     assert done.exit_code == 0, done.stderr
-    names = ["colors", "errors", "correlations", "powers"]
+    names = ["colors", "powers", "errors", "correlations"]
     assert done.stdout.split() == [str(tmp_path / "tables" / f"{name}.csv") for name in names]
     assert colors_by_run(tmp_path / "runs").groupby("variant")["seed"].apply(list).to_dict() == {
         "linear": [0, 1, 2],

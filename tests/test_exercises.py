@@ -204,3 +204,15 @@ def test_a_solution_that_fails_accepts_nothing():
     broken = replace(find_exercise("02.1"), answer=lambda q, k, v: stop(ValueError("broken")))
     with pytest.raises(RuntimeError, match=r"the solution of 02\.1 fails"):
         judge_answer(broken, lambda q, k, v: stop(ValueError("broken")))
+
+
+def test_the_rank_of_a_mean_of_maps_is_the_answer_of_05_3():
+    """Measured: maps of linear attention with rows that sum to 1, exact to rounding in float64."""
+    generator = torch.Generator().manual_seed(0)
+    ranks = []
+    for heads in (1, 4, 12):
+        phi_q, phi_k = (torch.rand(heads, 64, 8, dtype=torch.float64, generator=generator) for _ in range(2))
+        maps = phi_q @ phi_k.mT
+        mean = (maps / maps.sum(dim=-1, keepdim=True)).mean(dim=0)
+        ranks.append(int(torch.linalg.matrix_rank(mean, rtol=1e-10)))
+    assert tuple(ranks) == EXERCISES["05.3"].answer

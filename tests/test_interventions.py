@@ -4,9 +4,11 @@ from contextlib import ExitStack
 
 import pytest
 import torch
+from color_models import color_model, lab_clips
 
 from linvid_edu.attention.fixation import FixationRatios
 from linvid_edu.attention.measures import normalized_entropy
+from linvid_edu.models.color_transformer import gray_video
 from linvid_edu.models.config import ModelConfig
 from linvid_edu.models.interventions import averaged, changed_ratios, forced, opened, restricted, sharpened
 from linvid_edu.models.trace import record
@@ -155,6 +157,20 @@ def test_open_ratios_are_the_model_without_fixation():
     with changed_ratios(model, opened(0.0)):
         torch.testing.assert_close(model(video), model(video))
     assert not torch.allclose(model(video), plain(video), atol=1e-4)
+
+
+@pytest.mark.parametrize("part", [lambda model: model, lambda model: model.head])
+def test_open_ratios_of_a_copy_head_are_the_model_without_fixation(part):
+    fixed, video = color_model("cooperative"), gray_video(lab_clips())
+    linear = color_model("linear")
+    linear.load_state_dict({name: fixed.state_dict()[name] for name in linear.state_dict()})
+    with torch.no_grad():
+        learned = fixed.copy_map(video, (0,))
+        with changed_ratios(part(fixed), opened(1.0)):
+            torch.testing.assert_close(fixed.copy_map(video, (0,)), linear.copy_map(video, (0,)))
+        assert torch.equal(fixed.copy_map(video, (0,)), learned)
+    with pytest.raises(ValueError, match="has no fixation ratios"), changed_ratios(part(linear), averaged):
+        pass
 
 
 def test_averaged_ratios_are_the_same_for_every_token():

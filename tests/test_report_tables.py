@@ -49,6 +49,15 @@ def test_recorded_tables_of_rivals_come_out_again(task, tmp_path):
     assert equal_bytes(paths, recorded) == dict.fromkeys(TABLES, True)
 
 
+@pytest.mark.parametrize("setting", ["photographs", "own_clip"])
+def test_recorded_tables_of_colors_come_out_again(setting, tmp_path):
+    recorded = RESULTS / "color" / setting
+    folder = copied(recorded, tmp_path / setting, "runs", "layers", "colors")
+    assert equal_bytes(report("task", folder), recorded) == dict.fromkeys(TABLES, True)
+    names = ["errors.csv", "correlations.csv"]
+    assert equal_bytes(report("colors", folder), recorded) == dict.fromkeys(names, True)
+
+
 def test_recorded_verdicts_on_blank_tokens_come_out_again(tmp_path):
     folder = copied(RESULTS / "tokens", tmp_path / "tokens", "blanks")
     verdicts, picture = report("blank-tokens", folder)
@@ -62,6 +71,8 @@ def test_recorded_verdicts_on_blank_tokens_come_out_again(tmp_path):
         (("task",), "runs.csv"),
         (("blank-tokens",), "blanks.csv"),
         (("blank-tokens", "--runs", "runs"), "holds no complete run of cue lookup"),
+        (("colors",), "colors.csv"),
+        (("colors", "--runs", "runs"), "holds no complete run of the task color"),
         (("interventions", "--runs", "runs"), "holds no complete run of softmax, linear"),
     ],
 )

@@ -20,6 +20,15 @@ Runs = Annotated[
     Path, typer.Option(metavar="RUNS", help="Folder of a sweep, with its checkpoints.", show_default=False)
 ]
 
+TestedRuns = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUNS",
+        help="Folder of a sweep whose trained models are tested first.  [default: read the recorded table]",
+        show_default=False,
+    ),
+]
+
 
 @report_app.command("task")
 def write_task_tables(folder: Folder) -> None:
@@ -60,14 +69,7 @@ def write_rival_tables(
 @report_app.command("blank-tokens")
 def write_blank_token_tables(
     folder: Folder,
-    runs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUNS",
-            help="Folder of a sweep whose trained models are tested first.  [default: decide from blanks.csv]",
-            show_default=False,
-        ),
-    ] = None,
+    runs: TestedRuns = None,
 ) -> None:
     """Decide the statements about blank tokens.
 
@@ -95,11 +97,12 @@ def write_intervention_table(folder: Folder, runs: Runs) -> None:
 
 
 @report_app.command("colors")
-def write_color_tables(folder: Folder, runs: Runs) -> None:
+def write_color_tables(folder: Folder, runs: TestedRuns = None) -> None:
     """Compare the colors that trained models copy, and what goes with their errors.
 
-    Writes colors.csv (a row per run), errors.csv (a row per variant), correlations.csv (entropy and selectivity against
-    the error) and powers.csv (maps raised to powers) into the folder.
+    Writes errors.csv (a row per variant) and correlations.csv (entropy and selectivity against the error) from
+    colors.csv (a row per run). With --runs, tests the trained models first, and writes colors.csv and powers.csv (maps
+    raised to powers).
 
     Example: linvid report colors results/color/photographs --runs runs/photographs
     """

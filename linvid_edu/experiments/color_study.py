@@ -3,14 +3,16 @@
 `linvid report colors` writes the tables.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas
 
 from linvid_edu.models.checkpoint import load_model
+from linvid_edu.models.clip_trace import KNOWN_FRAME
+from linvid_edu.models.color_measures import measure_colors
 from linvid_edu.models.color_transformer import CopyHead
 from linvid_edu.models.interventions import sharpened
-from linvid_edu.training.color_evaluation import colors_of_test
 from linvid_edu.training.color_task import ColorTask
 from linvid_edu.training.config import TrainConfig
 from linvid_edu.training.run_checkpoints import newest_model
@@ -95,9 +97,9 @@ def correlations_with_error(colors: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def errors_of_sharpened_maps(
-    folder: str | Path, *, seeds: tuple[int, ...] = SHARPENED_SEEDS, clips: int = SHARPENED_CLIPS
+    folder: str | Path, *, seeds: Collection[int] = SHARPENED_SEEDS, clips: int = SHARPENED_CLIPS
 ) -> pandas.DataFrame:
-    """Raise the copy maps of trained models to powers, and measure the colors again.
+    """Raise the copy maps of trained models to powers, and measure the colors again; the first frame is known.
 
     Args:
         folder: Folder of a sweep, with its checkpoints.
@@ -117,12 +119,12 @@ def errors_of_sharpened_maps(
         task = config.data
         if not isinstance(task, ColorTask) or config.seed not in seeds:
             continue
-        model = load_model(newest_model(path))
+        model, lab = load_model(newest_model(path)), task.test_clips(clips)
         assert isinstance(model.head, CopyHead)
         for power in POWERS:
             with sharpened(model.head, power):
-                measures = colors_of_test(model, task, clips=clips)
+                measures, _ = measure_colors(model, lab, (KNOWN_FRAME,))
             names = ("relative_error", "selectivity", "effective_tokens")
-            values = {name: measures[name] for name in names}
+            values = {name: getattr(measures, name) for name in names}
             rows.append({"variant": config.variant, "seed": config.seed, "power": power, **values})
     return pandas.DataFrame(rows).sort_values(["variant", "seed", "power"])

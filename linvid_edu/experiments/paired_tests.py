@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, bootstrap, permutation_test, rankdata
 
 ALPHA = 0.05
-MOST_EXACT_PAIRS = 12  # up to here all 2^n exchanges are tried
+MOST_EXACT_PAIRS = 16  # up to here all 2^n exchanges are tried
 
 
 class PairedComparison(NamedTuple):

@@ -92,23 +92,28 @@ def report_interventions(folder: str | Path, runs: str | Path) -> list[Path]:
     return write_tables({"cause": intervene(runs)}, folder)
 
 
-def report_colors(folder: str | Path, runs: str | Path) -> list[Path]:
-    """Write colors.csv, errors.csv, correlations.csv and powers.csv: the colors that the models of a sweep copy.
+def report_colors(folder: str | Path, runs: str | Path | None = None) -> list[Path]:
+    """Write errors.csv and correlations.csv from colors.csv; if runs are given, colors.csv and powers.csv first.
 
     Args:
         folder: Folder of the tables.
-        runs: Folder of the sweep, with its checkpoints.
+        runs: Folder of a sweep whose trained models are tested; by default the recorded colors.csv is read.
 
     Returns:
         Paths of the tables.
     """
     from . import color_study
 
-    colors = color_study.colors_by_run(runs)
+    paths = []
+    if runs is not None:
+        measured = {
+            "colors": color_study.colors_by_run(runs),
+            "powers": color_study.errors_of_sharpened_maps(runs),
+        }
+        paths = write_tables(measured, folder, float_format=DIGITS)
+    colors = pandas.read_csv(Path(folder, "colors.csv"))
     tables = {
-        "colors": colors,
         "errors": color_study.errors_by_variant(colors),
         "correlations": color_study.correlations_with_error(colors),
-        "powers": color_study.errors_of_sharpened_maps(runs),
     }
-    return write_tables(tables, folder, float_format=DIGITS)
+    return [*paths, *write_tables(tables, folder, float_format=DIGITS)]

@@ -7,6 +7,7 @@ from .checkpoint import (
 from .checkpoint import (
     save_model as save_model,
 )
+from .clip_trace import recolor_clip as recolor_clip
 from .color_measures import measure_colors as measure_colors
 from .color_transformer import ColorTransformer as ColorTransformer
 from .config import (

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from linvid_edu.attention.fixation import FixationRatios
+from linvid_edu.attention.fixation import Fixation, FixationRatios
 from linvid_edu.attention.mechanisms import AttentionInputs, Mechanism, weights_between
 from linvid_edu.attention.rivals.base import whole_map
 from linvid_edu.attention.spans import Span
@@ -127,30 +127,27 @@ def restricted(model: VideoTransformer, keys: Bool[Tensor, "b m"]) -> AbstractCo
 
 @contextmanager
 def changed_ratios(
-    model: VideoTransformer,
+    model: Changed,
     change: Callable[[FixationRatios], FixationRatios],
     *,
     layer: tuple[int, Span] | None = None,
-) -> Iterator[VideoTransformer]:
+) -> Iterator[Changed]:
     """Replace the fixation ratios of every layer, or of one.
 
     Args:
-        model: Model with fixation, which is restored when the block ends, even after an exception.
+        model: Model with fixation, or the copy head of a color model, the only layer of such a model that has fixation.
+            It is restored when the block ends, even after an exception.
         change: Function of the learned ratios, each (batch heads tokens d), that returns ratios of the same shape, such
             as ``opened(0.5)`` or ``averaged``.
-        layer: Index of a block and the span of its attention; None means all layers.
+        layer: Index of a block and the span of its attention, (0, "joint") for a copy head; None means all layers.
 
     Raises:
         ValueError: If the model has no fixation, or no such layer.
     """
-    layers = {
-        (index, attention.span): attention.mechanism.fixation
-        for index, block in enumerate(model.blocks.children())
-        for attention in block.modules()
-        if isinstance(attention, SpaceTimeAttention) and attention.mechanism.fixation is not None
-    }
+    layers = _fixations(model)
     if not layers:
-        raise ValueError(f"a {model.config.variant} model has no fixation ratios: take one with fixation")
+        name = "copy head like this" if isinstance(model, CopyHead) else f"{model.config.variant} model"
+        raise ValueError(f"a {name} has no fixation ratios: take one with fixation")
     if layer is not None and layer not in layers:
         names = ", ".join(f"({index}, {span!r})" for index, span in layers)
         raise ValueError(f"layer={layer} does not exist: choose one of {names}")
@@ -162,6 +159,20 @@ def changed_ratios(
         for fixation in layers.values() if layer is None else [layers[layer]]:
             stack.callback(fixation.register_forward_hook(replace).remove)
         yield model
+
+
+def _fixations(model: VideoTransformer | CopyHead) -> dict[tuple[int, Span], Fixation]:
+    """Return the layers that learn ratios, by the index of their block and the span of their attention."""
+    head = model if isinstance(model, CopyHead) else model.head
+    if isinstance(head, CopyHead):
+        return {} if head.mechanism.fixation is None else {(0, "joint"): head.mechanism.fixation}
+    assert isinstance(model, VideoTransformer)
+    return {
+        (index, attention.span): attention.mechanism.fixation
+        for index, block in enumerate(model.blocks.children())
+        for attention in block.modules()
+        if isinstance(attention, SpaceTimeAttention) and attention.mechanism.fixation is not None
+    }
 
 
 def forced(position: float) -> Callable[[FixationRatios], FixationRatios]:

@@ -1,3 +1,4 @@
+from .color_task import ColorTask as ColorTask
 from .config import Effort as Effort
 from .config import TrainConfig as TrainConfig
 from .evaluation import (

@@ -55,7 +55,7 @@ def by_kron(N, d):
 RIGHT = {
     "05.1": [by_library, by_powers_of_2, by_rows],
     "05.2": [16, 16.0, torch.tensor(16.0), math.sqrt(2 * 128)],
-    "05.3": [(8, 32, 64), [8, 32, 64], np.array([8, 32, 64]), (8.0, 32.0, 64.0)],
+    "05.3": [(8, 29, 64), [8, 29, 64], np.array([8, 29, 64]), (8.0, 29.0, 64.0)],
     "05.4": [in_order, by_repeated, by_kron, lambda N, d: 2 * [np.tile(np.eye(d), (N // d, 1))]],
 }
 WRONG = {
@@ -89,10 +89,11 @@ WRONG = {
     },
     "05.3": {
         "ranks add up": (8, 8, 8),
-        "more than N": (8, 32, 96),
-        "a head has its own map": (32, 32, 64),
+        "has a rank above 64": (8, 29, 85),
+        "all heads share": (8, 32, 64),
+        "a head has its own map": (32, 29, 64),
         "does not divide its rank": (8, 2, 8),
-        "number 3 is wrong": (8, 32, 32),
+        "number 3 is wrong": (8, 29, 32),
         "the answer is 3": 8,
     },
     "05.4": {

@@ -202,30 +202,39 @@ EXERCISES = (
     ),
     Exercise(
         id="05.3",
-        question="With N = 64 tokens and head width d = 8, what is the largest possible rank of the map of one head, "
-        "of the mean map of 4 heads, and of the mean map of 12 heads?",
-        answer=(8, 32, 64),
-        why="Each map is a product through d channels, so its rank is at most 8. The rank of a sum is at most the sum "
-        "of the ranks, 4 · 8 = 32. 12 · 8 = 96 is more than a 64 × 64 map can have.",
+        question="With N = 64 tokens, head width d = 8 and rows that sum to 1, what is the largest possible rank of "
+        "the map of one head, of the mean map of 4 heads, and of the mean map of 12 heads?",
+        answer=(8, 29, 64),
+        why="Each map is a product through d channels, so its rank is at most 8. Every row sums to 1, so A·1 = 1: all "
+        "heads share the direction of ones in their column spaces, and differ in 7 others. The mean of 4 maps has "
+        "rank 1 + 4 · 7 = 29 at most. 1 + 12 · 7 = 85 is more than a 64 × 64 map can have.",
         hints=(
             "The rank of a sum of two matrices is at most the sum of their ranks. Dividing by 4 does not change the "
             "rank.",
-            "Put the features of the heads side by side: the mean of 4 maps is a product through 4 · 8 channels.",
-            "No 64 × 64 matrix has a rank above 64.",
+            "Multiply a map by the vector of ones. Which direction do the column spaces of all heads have in common?",
+            "One shared direction, and 7 more for each head. No 64 × 64 matrix has a rank above 64.",
         ),
         mistakes=(
             Mistake(
                 "the mean over heads can have more than rank d: each head has its own map of rank d, and ranks add up",
                 lambda value: value[:2] == (8, 8),
             ),
-            Mistake("12 · 8 = 96 is more than N: no 64 × 64 map has a rank above 64", (8, 32, 96)),
+            Mistake(
+                "32 is the sum of the ranks, a little too much: rows that sum to 1 give A·1 = 1, a direction that all "
+                "heads share",
+                lambda value: value[1] == 32,
+            ),
+            Mistake("no 64 × 64 map has a rank above 64", lambda value: value[2] > 64),
             Mistake(
                 "you counted all heads in each map: a head has its own map, of rank d at most",
                 lambda value: value[0] == 32,
             ),
             Mistake("the head width d = 8 limits the rank of a head's map, far below N", lambda value: value[0] == 64),
             Mistake("dividing the sum by the number of heads does not divide its rank", lambda value: value[1] == 2),
-            Mistake("rows that sum to 1 do not lower the rank: d channels give rank d", lambda value: value[0] == 7),
+            Mistake(
+                "rows that sum to 1 do not lower the rank of one map: d channels give rank d",
+                lambda value: value[0] == 7,
+            ),
         ),
     ),
     Exercise(
