@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from linvid_edu.cli import app
 from linvid_edu.experiments.color_study import (
-    POWERS,
+    COPY_MAP_POWERS,
     colors_by_run,
     correlations_with_error,
     errors_by_variant,
@@ -72,7 +72,7 @@ def test_the_command_tests_the_trained_models_of_a_sweep(tmp_path):
     table = errors_of_sharpened_maps(tmp_path / "runs", seeds=(0,), clips=4)
     assert set(table["seed"]) == {0}
     for _, of_model in table.groupby("variant"):
-        assert of_model["power"].tolist() == list(POWERS)
+        assert of_model["power"].tolist() == list(COPY_MAP_POWERS)
         assert of_model["effective_tokens"].is_monotonic_decreasing
     recorded = pandas.read_csv(tmp_path / "tables" / "powers.csv").query("seed == 0")
     assert recorded["variant"].tolist() == table["variant"].tolist()

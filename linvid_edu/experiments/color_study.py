@@ -23,7 +23,7 @@ from .tables import complete_runs
 
 STUCK_ERROR = 0.95  # a run above it has learned nothing that the mean color does not know
 EXPLANATIONS = ("selectivity", "entropy", "effective_tokens")
-POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
+COPY_MAP_POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SHARPENED_SEEDS = (0, 1)
 SHARPENED_CLIPS = 48
 
@@ -121,7 +121,7 @@ def errors_of_sharpened_maps(
             continue
         model, lab = load_model(newest_model(path)), task.test_clips(clips)
         assert isinstance(model.head, CopyHead)
-        for power in POWERS:
+        for power in COPY_MAP_POWERS:
             with sharpened(model.head, power):
                 measures, _ = measure_colors(model, lab, (KNOWN_FRAME,))
             names = ("relative_error", "selectivity", "effective_tokens")
