@@ -178,6 +178,19 @@ def test_what_blank_tokens_cost_is_that_of_the_results():
         assert [signed(n) for n in numbers] == pytest.approx([loss.median(), loss.min(), loss.max()], abs=6e-4), variant
 
 
+def test_the_errors_of_colors_are_those_of_the_results():
+    folder = ROOT / "results" / "color"
+    tables = {name: pandas.read_csv(folder / name / "errors.csv", index_col=0) for name in ("photographs", "own_clip")}
+    rows = rows_of_findings(r"(photographs|own_clip), ([\w-]+)", r"([\d.]+)", r"([\d.]+)", r"([\d.]+)")
+    assert len(rows) == 10
+    for setting, variant, *numbers in rows:
+        row = tables[setting].loc[variant]
+        assert list(map(float, numbers)) == pytest.approx([row["median"], row["lowest"], row["highest"]], abs=6e-4)
+    assert all(table["stuck"].eq(0).all() for table in tables.values())
+    for setting in tables:
+        assert pandas.read_csv(folder / setting / "statements.csv")["verdict"].eq("shown").all()
+
+
 def test_every_command_exists():
     commands = get_command(app).commands
     named = set(re.findall(r"(?:^|[`!/])linvid (\w+)", TEACHING, re.MULTILINE))
