@@ -153,10 +153,8 @@ def test_every_odd_video_trains_and_is_picked(odd, name):
 def test_every_command_reads_every_odd_video(odd, name, command, tmp_path):
     options = ["--random", "--frames", "2", "--size", "32"] if command == "explain" else []
     done = CliRunner().invoke(app, [command, str(odd[name]), "--output", str(tmp_path / "page.html"), *options])
-    if command == "color":
-        assert "the clip is gray" in done.output  # it was read
-    else:
-        assert done.exit_code == 0, done.output
+    gray_was_read = command == "color" and "the clip is gray" in done.output  # most of these videos have no colors
+    assert gray_was_read or done.exit_code == 0, done.output
 
 
 # what looks wrong without care
