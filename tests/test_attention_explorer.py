@@ -407,6 +407,7 @@ def test_the_color_models_stand_in_for_a_clip_of_their_size():
     explorer.query = (2, 5, 5)
     rows = explorer.rows()
     assert rows[:, 0, 1:].isnan().all()  # only the known frame is reached
+    assert "the uniform 1/144" in explorer.snapshot().alt
     torch.testing.assert_close(rows[:, 0, 0].sum(dim=(1, 2)), torch.ones(4), atol=1e-3, rtol=0)
 
 

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas
 import pytest
 
 pytest.importorskip("typer")
@@ -54,6 +55,8 @@ def test_recorded_tables_of_colors_come_out_again(setting, tmp_path):
     recorded = RESULTS / "color" / setting
     folder = copied(recorded, tmp_path / setting, "runs", "layers", "colors")
     assert equal_bytes(report("task", folder), recorded) == dict.fromkeys(TABLES, True)
+    variants, errors = (pandas.read_csv(recorded / f"{name}.csv", index_col=0) for name in ("variants", "errors"))
+    assert (variants["through"] == (errors["seeds"] - errors["stuck"])[variants.index]).all()
     names = ["errors.csv", "correlations.csv"]
     assert equal_bytes(report("colors", folder), recorded) == dict.fromkeys(names, True)
 

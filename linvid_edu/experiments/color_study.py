@@ -19,9 +19,9 @@ from linvid_edu.training.run_checkpoints import newest_model
 from linvid_edu.training.tasks import COLOR
 
 from .paired_tests import rank_correlation
+from .per_variant import STUCK_ERROR
 from .tables import complete_runs
 
-STUCK_ERROR = 0.95  # a run above it has learned nothing that the mean color does not know
 EXPLANATIONS = ("selectivity", "entropy", "effective_tokens")
 COPY_MAP_POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SHARPENED_SEEDS = (0, 1)
@@ -54,7 +54,7 @@ def colors_by_run(folder: str | Path) -> pandas.DataFrame:
 def errors_by_variant(colors: pandas.DataFrame) -> pandas.DataFrame:
     """Return the errors of each variant, without the runs that are stuck, lowest median first.
 
-    A run is stuck if its relative error is above 0.95.
+    A run is stuck if its relative error is above ``STUCK_ERROR``.
 
     Args:
         colors: Table of ``colors_by_run``.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 
 from linvid_edu.models.variants import ABLATION, VARIANTS
-from linvid_edu.training.tasks import TASKS
+from linvid_edu.training.tasks import COLOR, TASKS
 from linvid_edu.video.scenes import CellScene
 
 from .paired_tests import mean_interval, share_interval
@@ -16,6 +16,7 @@ from .sweep_grid import PlannedRun
 SOLVED = 0.99  # share of the ceiling on the main test at which a run counts as having solved its task
 # accuracy on the main test of the best answer that does not use the token that decides, see results/PROTOCOL.md
 SHORTCUTS = {"lookup": 0.625, "flash": 0.25}
+STUCK_ERROR = 0.95  # relative error of copied colors above which a run is stuck, see results/PROTOCOL.md
 SAME_TIME = "linear, same time"
 # columns of ``by_run``, as tables and figures name them
 MEASURE_LABELS = {
@@ -38,7 +39,7 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
         ``variant``, whose name has the number of steps if it is not the usual one ("linear, same time" for up to twice
         as many, else "linear, 7,500 steps"); ``seed``; ``accuracy`` on the main test, and whether that is ``solved``;
         whether the run came ``through``, at least halfway from the shortcut of its task to the ceiling (``SHORTCUTS``,
-        0 for a task without one); one column per test; ``steps_to_threshold``, ``area``, ``clips_per_second``,
+        0 for a task without one), or, for colors, with an error of at most ``STUCK_ERROR``; one column per test; ``steps_to_threshold``, ``area``, ``clips_per_second``,
         ``parameters``, ``peak_memory_mb``; ``query_entropy`` and ``mass_on_answer`` of the first layer; the changes of
         accuracy in ``MEASURE_LABELS``; and ``run``.
 
@@ -53,7 +54,7 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
     table = main[columns].assign(
         variant=_variant_names(main),
         solved=main["accuracy"] >= SOLVED * main["ceiling"],
-        through=main["accuracy"] >= (SHORTCUTS.get(tasks[0], 0.0) + main["ceiling"]) / 2,
+        through=main["accuracy"] >= _least_accuracy(tasks[0], main["ceiling"]),
     )
     duplicates = table[table.duplicated(["variant", "seed"], keep=False)]
     if len(duplicates):
@@ -64,6 +65,13 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
     position = {name: index for index, name in enumerate(VARIANTS)}
     order = table["variant"].map(lambda name: position.get(name.split(",")[0], len(position)))
     return table.assign(order=order).sort_values(["order", "variant", "seed"]).drop(columns="order").reset_index()
+
+
+def _least_accuracy(task: str, ceiling: pandas.Series) -> pandas.Series:
+    """Return the accuracy from which a run of a task has come through."""
+    if task == COLOR:
+        return ceiling - STUCK_ERROR
+    return (SHORTCUTS.get(task, 0.0) + ceiling) / 2
 
 
 def _variant_names(main: pandas.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
     span = traitlets.Unicode("clip").tag(sync=True)
     head = traitlets.Int(None, allow_none=True).tag(sync=True)
     direction = traitlets.Enum(VIEW_DIRECTIONS, ROW).tag(sync=True)
-    scale = traitlets.Enum(SCALES, SCALES[1]).tag(sync=True)
+    scale = traitlets.Enum(SCALES, "separate").tag(sync=True)
 
     def __init__(
         self,
@@ -152,7 +152,8 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         """Draw what the widget shows as a static picture; None if nothing fits and ``problem`` says why."""
         if not self._traced:
             return None
-        rows = self.rows()[:, 0].double().nan_to_num(0)
+        reached = self.rows()[:, 0].double()
+        rows = reached.nan_to_num(0)
         shares = rows / rows.abs().sum(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         head = "mean over heads" if self.head is None else f"head {self.head}"
         span = "time and space" if self.span == "clip" else self.span
@@ -163,7 +164,15 @@ class AttentionExplorer(Pictured, anywidget.AnyWidget):
         if not weights:  # possible without the offset, if the query has no feature in common with any key
             title += ": no weight on any token"
             return film_strip(self._clip.frames, grid=self._traced[0].grid, **place, title=title)
-        return attention_strips(self._clip.frames, weights, **place, scale=scale, title=title, signed=True)
+        return attention_strips(
+            self._clip.frames,
+            weights,
+            **place,
+            scale=scale,
+            title=title,
+            signed=True,
+            keys=int(reached[0].isfinite().sum()),
+        )
 
     def pack(self, kind: Kind | None, blocks: Sequence[int] | None = None) -> Packed:
         """Pack what the browser needs; see ``packing.pack``."""
