@@ -19,7 +19,7 @@ from linvid_edu.video import reading as video
 from linvid_edu.video.clip_folder import decoding
 from linvid_edu.video.clip_folder.decoding import FrameCache
 from linvid_edu.video.clip_folder.folder import ClipFolder, epochs, open_clips
-from linvid_edu.video.clip_folder.layouts import LabeledClip
+from linvid_edu.video.clip_folder.labeled_clips import LabeledClip
 from linvid_edu.video.reading import load_clip
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from linvid_edu.video.clip_folder.layouts import LabeledClip, names_direction, read_layout
+from linvid_edu.video.clip_folder.labeled_clips import LabeledClip, names_direction
+from linvid_edu.video.clip_folder.layouts import read_layout
 
 
 def touch(*paths):

@@ -13,7 +13,7 @@ from videos import gray, shown, write
 
 from linvid_edu.cli import app
 from linvid_edu.video.clip_folder.decoding import ClipDecoder
-from linvid_edu.video.clip_folder.layouts import LabeledClip
+from linvid_edu.video.clip_folder.labeled_clips import LabeledClip
 from linvid_edu.video.films import read_film
 from linvid_edu.video.opening import VideoError, VideoWarning
 from linvid_edu.video.reading import load_clip, stream_frames, video_facts

@@ -39,9 +39,9 @@ def by_run(runs: pandas.DataFrame, layers: pandas.DataFrame) -> pandas.DataFrame
         ``variant``, whose name has the number of steps if it is not the usual one ("linear, same time" for up to twice
         as many, else "linear, 7,500 steps"); ``seed``; ``accuracy`` on the main test, and whether that is ``solved``;
         whether the run came ``through``, at least halfway from the shortcut of its task to the ceiling (``SHORTCUTS``,
-        0 for a task without one), or, for colors, with an error of at most ``STUCK_ERROR``; one column per test; ``steps_to_threshold``, ``area``, ``clips_per_second``,
-        ``parameters``, ``peak_memory_mb``; ``query_entropy`` and ``mass_on_answer`` of the first layer; the changes of
-        accuracy in ``MEASURE_LABELS``; and ``run``.
+        0 for a task without one), or, for colors, with an error of at most ``STUCK_ERROR``; one column per test;
+        ``steps_to_threshold``, ``area``, ``clips_per_second``, ``parameters``, ``peak_memory_mb``; ``query_entropy``
+        and ``mass_on_answer`` of the first layer; the changes of accuracy in ``MEASURE_LABELS``; and ``run``.
 
     Raises:
         ValueError: The runs belong to more than one task, or two runs of a variant have the same seed.

@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .damage import DEFAULT_FPS
+from .frame_reader import Unreliable, packets_of
 from .picture_folders import picture_files
-from .timeline import Timeline, Unreliable, packets_of
+from .timeline import Timeline
 
 File = str | os.PathLike
 

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 
 from .clip import Clip, normalize
 from .damage import Spans
+from .frame_reader import FrameReader, Unreliable
 from .opening import (
     File,
     VideoError,
@@ -27,9 +28,7 @@ from .opening import (
 )
 from .squares import Squares
 from .timeline import (
-    FrameReader,
     Timeline,
-    Unreliable,
     pick,
     timeline_of_frames,
     timeline_of_packets,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from .layouts import LabeledClip
+from .labeled_clips import LabeledClip
 
 IN_PART = "read in part"  # begins the message about a damaged clip that is used
 SECONDS_PER_BATCH = 600  # time limit for a worker to decode one batch

@@ -17,7 +17,8 @@ from linvid_edu.video.clip import normalize
 from linvid_edu.video.tokens import pair
 
 from .decoding import ClipDecoder, DecodedBatch, FrameCache, decode
-from .layouts import LabeledClip, Layout, content_hash, read_layout
+from .labeled_clips import LabeledClip, Layout, content_hash
+from .layouts import read_layout
 
 HELD_OUT = 10  # one in ten training clips of a class is for validation if the layout has no other split for it
 ORDER, FLIPS = range(2)  # the first number of a seed
