@@ -146,8 +146,8 @@ def changed_ratios(
     """
     layers = _fixations(model)
     if not layers:
-        name = "copy head like this" if isinstance(model, CopyHead) else f"{model.config.variant} model"
-        raise ValueError(f"a {name} has no fixation ratios: take one with fixation")
+        name = "this copy head" if isinstance(model, CopyHead) else f"a {model.config.variant} model"
+        raise ValueError(f"{name} has no fixation ratios: take one with fixation")
     if layer is not None and layer not in layers:
         names = ", ".join(f"({index}, {span!r})" for index, span in layers)
         raise ValueError(f"layer={layer} does not exist: choose one of {names}")

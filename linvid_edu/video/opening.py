@@ -106,7 +106,7 @@ def _container(path: Path) -> Iterator[InputContainer]:
 
 
 def _moving_streams(container: InputContainer) -> list[VideoStream]:
-    """Return the streams of video that are no cover pictures."""
+    """Return the video streams that are not cover pictures."""
     videos = [stream for stream in container.streams.video if stream.codec_context]
     return [stream for stream in videos if not stream.disposition & stream.disposition.attached_pic]
 

@@ -121,7 +121,7 @@ def token_weights(model: TracedModel, view: View, token: Token) -> Float[Tensor,
         token: Frame, row and column.
 
     Returns:
-        Weights, float32 on the CPU; NaN where the map does not reach. A row of a color model reaches the known frame.
+        Weights, float32 on the CPU; NaN where the map does not reach. A color model reaches the known frame only.
     """
     frame, place = token[0], model.grid.token(*token[1:])
     heads = slice(None) if view.head is None else slice(view.head, view.head + 1)

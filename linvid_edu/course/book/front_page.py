@@ -29,9 +29,9 @@ square of their number. Linear attention does not, but it blurs and loses accura
 help, and does the help work?**"""
 CAPTION = """Two models see this film in gray. They know only the colors of its first frame. Every other token copies
 its color from there, by attention. **Click a token of a later frame:** the bright tokens of the first frame are those
-that it takes its color from. Softmax attention finds the right ones, linear attention looks at too many; each has its
-own color scale. Both were trained on photographs and have not seen this film. Film: Big Buck Bunny, © Blender
-Foundation, CC BY 3.0."""
+that it takes its color from. Softmax attention looks at few tokens. Linear attention looks at many, and puts far less
+of its weight on tokens of the right color. Each has its own color scale. Both were trained on photographs and have not
+seen this film. Film: Big Buck Bunny, © Blender Foundation, CC BY 3.0."""
 CLIP = "film/big_buck_bunny.mp4"
 FRAMES, PIXELS = 4, 96
 QUERY = (3, 3, 10)  # frame, row, column: on the blue wall
